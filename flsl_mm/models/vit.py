@@ -1,0 +1,222 @@
+"""The FLSL backbone: timm's vision transformer without class token, for any image size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from .pos_embed import resize_pos_embed, sincos_pos_embed
+
+ARCHS = {
+    'tiny': dict(embed_dim=192, depth=12, num_heads=3),
+    'small': dict(embed_dim=384, depth=12, num_heads=6),
+    'base': dict(embed_dim=768, depth=12, num_heads=12),
+}
+
+
+def resolve_arch(arch: str | dict) -> dict:
+    """Return ``embed_dim``, ``depth``, ``num_heads`` and ``mlp_ratio`` of an architecture name or dict.
+
+    Raises:
+        ValueError: If the name is unknown, keys are missing or unknown, or the heads do not divide the width.
+    """
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(f'unknown arch {arch!r}: choose one of {sorted(ARCHS)} or give a dict')
+        settings = dict(ARCHS[arch])
+    else:
+        settings = dict(arch)
+    settings.setdefault('mlp_ratio', 4.0)
+    wanted = {'embed_dim', 'depth', 'num_heads', 'mlp_ratio'}
+    if set(settings) != wanted:
+        raise ValueError(f'an arch dict has the keys {sorted(wanted)} (mlp_ratio optional), got {sorted(settings)}')
+    if settings['embed_dim'] % settings['num_heads']:
+        raise ValueError(f'embed_dim {settings["embed_dim"]} is not divisible by num_heads {settings["num_heads"]}')
+    return settings
+
+
+@MODELS.register_module()
+class FLSLViT(BaseModule):
+    """Vision transformer whose only tokens are patches (FLSL, arXiv 2306.06203, section 4.1).
+
+    The blocks, the patch embedding and the weight initialisation are timm's; parameter names are timm's too
+    (``patch_embed.proj``, ``blocks.0.attn.qkv``, ``norm``). Images of any height and width are padded with zeros on the
+    right and bottom to a multiple of the patch size, and positions are resized to the padded grid.
+
+    Args:
+        arch: ``'tiny'`` (192 channels, 3 heads), ``'small'`` (384, 6), ``'base'`` (768, 12), all 12 blocks deep, or a
+            dict with ``embed_dim``, ``depth``, ``num_heads`` and optionally ``mlp_ratio``.
+        patch_size: Side of a patch in pixels.
+        img_size: Side in pixels of the square image on whose grid the position table is built: at 224, a table of
+            14x14 at patch size 16 and of 28x28 at patch size 8.
+        in_channels: Number of input channels.
+        out_indices: Blocks whose output is returned, 0-based, negative from the end.
+        out_type: ``'featmap'`` returns (B, C, h, w), ``'tokens'`` returns (B, h * w, C); h, w is the padded grid.
+        final_norm: Whether the output of the last block goes through the final LayerNorm.
+        pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
+        pos_resize: ``'offset'`` (DINO's and FLSL's bicubic with 0.1 offset) or ``'size'`` (exact target size).
+        drop_path_rate: Stochastic depth rate of the last block; earlier blocks rise linearly from 0.
+        with_cp: Recompute block activations in the backward pass to save memory.
+        frozen_stages: -1 trains all, 0 freezes the patch embedding, n > 0 also the first n blocks (depth: also norm).
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads verified weights, see :mod:`flsl_mm.checkpoint`.
+
+    Raises:
+        ValueError: On an unknown arch, output type or position mode, an index out of range, an ``img_size`` that is no
+            multiple of ``patch_size``, or a width that the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'small',
+        patch_size: int = 16,
+        img_size: int = 224,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (-1,),
+        out_type: str = 'featmap',
+        final_norm: bool = True,
+        pos_embed: str = 'sincos',
+        pos_resize: str = 'offset',
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+        frozen_stages: int = -1,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        settings = resolve_arch(arch)
+        if out_type not in ('featmap', 'tokens'):
+            raise ValueError(f"out_type must be 'featmap' or 'tokens', got {out_type!r}")
+        if pos_embed not in ('sincos', 'learned'):
+            raise ValueError(f"pos_embed must be 'sincos' or 'learned', got {pos_embed!r}")
+        if pos_resize not in ('offset', 'size'):
+            raise ValueError(f"pos_resize must be 'offset' or 'size', got {pos_resize!r}")
+        if img_size % patch_size:
+            raise ValueError(f'img_size {img_size} is not a multiple of patch_size {patch_size}')
+        depth = settings['depth']
+        if any(not -depth <= index < depth for index in out_indices):
+            raise ValueError(f'out_indices {tuple(out_indices)} out of range for {depth} blocks')
+        self.arch = settings
+        self.embed_dim = settings['embed_dim']
+        self.num_heads = settings['num_heads']
+        self.patch_size = patch_size
+        self.out_indices = tuple(index % depth for index in out_indices)
+        self.out_type = out_type
+        self.final_norm = final_norm
+        self.pos_embed_type = pos_embed
+        self.pos_resize = pos_resize
+        self.with_cp = with_cp
+        self.frozen_stages = frozen_stages
+
+        vit = VisionTransformer(
+            **settings,
+            img_size=img_size,
+            patch_size=patch_size,
+            in_chans=in_channels,
+            num_classes=0,
+            global_pool='',
+            class_token=False,
+            pos_embed='none',
+            drop_path_rate=drop_path_rate,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        )
+        self.patch_embed = vit.patch_embed
+        self.patch_embed.strict_img_size = False
+        self.blocks = vit.blocks
+        self.norm = vit.norm
+        grid = img_size // patch_size
+        self.grid_hw = (grid, grid)
+        learned = pos_embed == 'learned'
+        table = (
+            torch.zeros(1, grid * grid, self.embed_dim) if learned else sincos_pos_embed(self.embed_dim, self.grid_hw)
+        )
+        self.pos_embed = nn.Parameter(table, requires_grad=learned)
+        if learned:
+            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        self._freeze_stages()
+
+    def _freeze_stages(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        frozen = [self.patch_embed, *self.blocks[: self.frozen_stages]]
+        self.pos_embed.requires_grad_(False)
+        if self.frozen_stages >= len(self.blocks):
+            frozen.append(self.norm)
+        for module in frozen:
+            module.eval()
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FLSLViT:
+        """Set the mode of all but the frozen stages, which stay in evaluation mode."""
+        super().train(mode)
+        self._freeze_stages()
+        return self
+
+    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Pad images to whole patches, embed the patches and add positions.
+
+        Args:
+            images: Normalised images (B, in_channels, H, W).
+
+        Returns:
+            Tokens (B, h * w, C) and the grid (h, w) = (ceil(H / patch_size), ceil(W / patch_size)).
+        """
+        height, width = images.shape[-2:]
+        pad = (0, -width % self.patch_size, 0, -height % self.patch_size)
+        if any(pad):
+            images = F.pad(images, pad)
+        grid_hw = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
+        positions = resize_pos_embed(self.pos_embed, self.grid_hw, grid_hw, self.pos_resize)
+        return self.patch_embed(images) + positions, grid_hw
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs of the blocks in ``out_indices``.
+
+        Args:
+            images: Normalised images (B, in_channels, H, W), any H and W.
+
+        Returns:
+            One tensor per entry of ``out_indices``: (B, C, h, w) feature maps, or (B, h * w, C) tokens.
+        """
+        tokens, grid_hw = self.embed(images)
+        outputs = {}
+        for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
+            if self.with_cp and tokens.requires_grad:
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+            if index in self.out_indices:
+                outputs[index] = tokens
+        last = len(self.blocks) - 1
+        if self.final_norm and last in outputs:
+            outputs[last] = self.norm(outputs[last])
+        ordered = [outputs[index] for index in self.out_indices]
+        if self.out_type == 'tokens':
+            return tuple(ordered)
+        return tuple(tokens.transpose(1, 2).unflatten(2, grid_hw).contiguous() for tokens in ordered)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Give the depth of a parameter for layer-wise learning-rate decay.
+
+        Args:
+            param_name: Full parameter name.
+            prefix: Prefix of the backbone in it, for example ``'backbone.'``.
+
+        Returns:
+            Depth of the parameter (0 for the embedding, block index + 1, last for the rest) and the number of depths.
+        """
+        num_layers = len(self.blocks) + 2
+        if not param_name.startswith(prefix):
+            return num_layers - 1, num_layers
+        name = param_name[len(prefix) :]
+        if name.startswith(('patch_embed', 'pos_embed')):
+            return 0, num_layers
+        if name.startswith('blocks.'):
+            return int(name.split('.')[1]) + 1, num_layers
+        return num_layers - 1, num_layers

@@ -1,0 +1,5 @@
+"""Legacy entry point; all metadata is in setup.cfg."""
+
+from setuptools import setup
+
+setup()
