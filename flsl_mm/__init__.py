@@ -1,6 +1,9 @@
-"""FLSL as an OpenMMLab plugin: importing the package registers its backbone, models, data sets and hooks."""
+"""FLSL as an OpenMMLab plugin: importing the package registers its backbone, head, data sets and hooks.
 
-from . import models
+The pretraining model itself needs mmpretrain and is registered by ``import flsl_mm.selfsup``.
+"""
+
+from . import engine, models
 from .version import __version__
 
-__all__ = ['__version__', 'models']
+__all__ = ['__version__', 'engine', 'models']

@@ -1,6 +1,6 @@
-"""Backbone, pyramid neck and prototype head."""
+"""Backbone and prototype head."""
 
-from .pos_embed import resize_pos_embed, sincos_pos_embed
+from .prototype_head import FLSLHead
 from .vit import FLSLViT
 
-__all__ = ['FLSLViT', 'resize_pos_embed', 'sincos_pos_embed']
+__all__ = ['FLSLHead', 'FLSLViT']

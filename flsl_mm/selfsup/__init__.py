@@ -1,0 +1,5 @@
+"""FLSL pretraining; importing this subpackage imports mmpretrain."""
+
+from .flsl import FLSL
+
+__all__ = ['FLSL']

@@ -1,0 +1,248 @@
+"""FLSL, feature-level self-supervised learning, as an MMEngine model: one screen tells the method (`loss`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import torch
+from mmengine.registry import MODELS
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from torch import Tensor, nn
+
+from . import losses
+from .distributed import mean_over_processes
+from .mean_shift import gather_queries, mean_shift, sample_queries, stage_attention
+from .teacher import EMATeacher, follow
+
+SCHEDULED = (
+    'momentum',
+    'teacher_temp',
+    'student_temp',
+    'intra_weight',
+    'inter_weight',
+    'volume_weight',
+    'self_scale',
+    'cross_scale',
+    'stage_mix',
+)
+"""Names of the values that :class:`flsl_mm.engine.FLSLScheduleHook` may set while training."""
+
+
+@MODELS.register_module()
+class FLSL(BaseSelfSupervisor):
+    """Bi-level clustering of patch features (Su et al., NeurIPS 2023, arXiv 2306.06203; code: QingSuML/FLSL).
+
+    Args:
+        backbone: Student backbone, a :class:`~flsl_mm.models.FLSLViT` config with ``out_type='tokens'``.
+        head: Student head, a :class:`~flsl_mm.models.FLSLHead` config.
+        data_preprocessor: Makes the views, a :class:`~flsl_mm.selfsup.FLSLDataPreprocessor` config.
+        windows: Side of the query sampling window in tokens on global and on local student views.
+        window_member: ``'random'`` (paper) or ``'first'`` (released code's default) member of each window.
+        normalize: ``'tokens'`` puts the final LayerNorm on all tokens, ``'modes'`` on the modes only.
+        self_scale: Multiplies the logits of the intra-view mean shift.
+        cross_scale: Multiplies the logits of the inter-view mean shift.
+        student_temp: Temperature of the student's assignment.
+        teacher_temp: Temperature of the teacher's assignment.
+        intra_weight: Weight of the first-level loss.
+        inter_weight: Weight of the second-level loss.
+        volume_weight: Weight of the volume maximisation.
+        center_momentum: Centre the teacher's logits with a running mean of this momentum (0.9 in the released code);
+            ``None`` does not centre.
+        momentum: Share of itself that the teacher keeps at an optimiser step.
+        previous_stage: Multi-stage training: config of the frozen backbone of an earlier stage, with ``init_cfg``
+            naming its checkpoint, whose sharpened attention is mixed into the inter-view mean shift.
+        previous_stage_scale: Multiplies the logits of its attention.
+        previous_stage_sharpness: Slope of the sigmoid that sharpens its attention.
+        stage_mix: Share of this stage's own attention in the mixture, 0 to 1.
+        init_cfg: MMEngine initialisation config.
+
+    Raises:
+        ValueError: If a crop size is no multiple of the patch size, a window does not fit, or options disagree.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        data_preprocessor: dict,
+        windows: Sequence[int] = (2, 2),
+        window_member: str = 'random',
+        normalize: str = 'tokens',
+        self_scale: float = 0.1 / 384**0.5,
+        cross_scale: float = 0.2 / 384**0.5,
+        student_temp: float = 0.1,
+        teacher_temp: float = 0.07,
+        intra_weight: float = 0.03,
+        inter_weight: float = 1.0,
+        volume_weight: float = 5.0,
+        center_momentum: float | None = None,
+        momentum: float = 0.996,
+        previous_stage: dict | None = None,
+        previous_stage_scale: float = 0.2 / 384**0.5,
+        previous_stage_sharpness: float = 1e4,
+        stage_mix: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(backbone=backbone, head=head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if normalize not in ('tokens', 'modes'):
+            raise ValueError(f"normalize must be 'tokens' or 'modes', got {normalize!r}")
+        if self.backbone.out_type != 'tokens':
+            raise ValueError("FLSL needs backbone.out_type='tokens'")
+        self.normalize = normalize
+        self.backbone.final_norm = normalize == 'tokens'
+        self.windows = tuple(windows)
+        self.window_member = window_member
+        self.self_scale = self_scale
+        self.cross_scale = cross_scale
+        self.student_temp = student_temp
+        self.teacher_temp = teacher_temp
+        self.intra_weight = intra_weight
+        self.inter_weight = inter_weight
+        self.volume_weight = volume_weight
+        self.center_momentum = center_momentum
+        self.momentum = momentum
+        self.previous_stage_scale = previous_stage_scale
+        self.previous_stage_sharpness = previous_stage_sharpness
+        self.stage_mix = stage_mix
+        if center_momentum is not None:
+            self.register_buffer('center', torch.zeros(self.head.num_prototypes))
+        self.previous_stage = None if previous_stage is None else MODELS.build(previous_stage)
+        if self.previous_stage is not None:
+            self.previous_stage.requires_grad_(False).eval()
+        self.teacher = EMATeacher(self.backbone, self.head)
+        self._check_crops()
+
+    def _check_crops(self) -> None:
+        patch_size = self.backbone.patch_size
+        for name, size in self.data_preprocessor.crop_sizes().items():
+            if size % patch_size:
+                raise ValueError(f'{name} crop size {size} is not a multiple of patch_size {patch_size}')
+            window = self.windows[name == 'local']
+            if name != 'teacher' and not 1 <= window <= size // patch_size:
+                raise ValueError(
+                    f'window {window} does not fit the {size // patch_size}x{size // patch_size} tokens of {name} crops'
+                )
+        if self.previous_stage is not None and not self.data_preprocessor.clean_views:
+            raise ValueError('previous_stage needs data_preprocessor.clean_views=True')
+
+    def init_weights(self) -> None:
+        """Initialise the student, load weights its configs name, and start the teacher from the same weights."""
+        super().init_weights()
+        self.teacher.copy_from(self.backbone, self.head)
+
+    def train(self, mode: bool = True) -> FLSL:
+        """Set the student's mode; the teacher and an earlier stage's model stay in evaluation mode."""
+        super().train(mode)
+        if self.previous_stage is not None:
+            self.previous_stage.eval()
+        return self
+
+    def set_scheduled(self, **values: float) -> None:
+        """Set values named in :data:`SCHEDULED`; raises ValueError on any other name."""
+        for name, value in values.items():
+            if name not in SCHEDULED:
+                raise ValueError(f'cannot schedule {name!r}: choose from {", ".join(SCHEDULED)}')
+            setattr(self, name, value)
+
+    def update_teacher(self) -> None:
+        """Update the teacher once; called after every optimiser step, see :func:`~flsl_mm.selfsup.teacher.follow`."""
+        self.teacher.update(self.backbone, self.head, self.momentum)
+
+    def loss(self, inputs: dict[str, list[Tensor]], data_samples: None = None) -> dict[str, Tensor]:
+        """Compute the losses of one batch.
+
+        Args:
+            inputs: ``views``, a list of normalised images: the teacher view (B, 3, S, S), then student views, those of
+                one size in a row; and ``clean_views``, the same without photometric jitter, for multi-stage training.
+            data_samples: Unused, there are no labels.
+
+        Returns:
+            ``loss`` and, outside the sum, ``intra``, ``inter``, ``volume``, ``teacher_entropy``, ``marginal_entropy``
+            (nats) and ``prototypes_used``.
+        """
+        follow(self)
+        teacher_view, *student_views = inputs['views']
+        batch_size = len(teacher_view)
+        with torch.no_grad():
+            teacher_tokens = self.teacher.backbone(teacher_view)[-1]
+        queries, modes, indices = [], [], []
+        for views in group_by_size(student_views):
+            tokens = self.backbone(torch.cat(views))[-1]
+            sampled = self.sample(views)
+            view_queries = gather_queries(tokens, sampled)
+            indices.append(sampled)
+            queries.append(per_image(view_queries, batch_size))
+            modes.append(per_image(mean_shift(view_queries, tokens, self.self_scale), batch_size))
+        queries, modes = torch.cat(queries, 1), torch.cat(modes, 1)
+
+        student_logits = self.head(self.normalized(modes, self.backbone.norm))
+        with torch.no_grad():
+            attention = self.previous_attention(inputs, indices)
+            teacher_modes = mean_shift(queries, teacher_tokens, self.cross_scale, attention, self.stage_mix)
+            teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone.norm))
+        return self.combine(queries, modes, student_logits, teacher_logits)
+
+    def combine(
+        self, queries: Tensor, modes: Tensor, student_logits: Tensor, teacher_logits: Tensor
+    ) -> dict[str, Tensor]:
+        """Weigh and sum the loss terms; shapes (B, Q, C) and (B, Q, K), result as of :meth:`loss`."""
+        targets = losses.sharpen(teacher_logits, self.teacher_temp, getattr(self, 'center', None))
+        self.update_center(teacher_logits)
+        student_logits = student_logits.float().flatten(0, 1) / self.student_temp
+        marginal, weight = mean_over_processes(student_logits.softmax(-1).sum(0), len(student_logits))
+        intra = losses.intra_view_loss(queries, modes)
+        inter = losses.inter_view_loss(student_logits, targets.flatten(0, 1))
+        volume = losses.volume_regularizer(marginal)
+        total = weight * (self.intra_weight * intra + self.inter_weight * inter) + self.volume_weight * volume
+        return dict(
+            loss=total,
+            intra=intra.detach(),
+            inter=inter.detach(),
+            volume=volume.detach(),
+            teacher_entropy=losses.entropy(targets).mean(),
+            marginal_entropy=losses.entropy(marginal.detach()),
+            prototypes_used=losses.prototypes_used(targets),
+        )
+
+    def sample(self, views: list[Tensor]) -> Tensor:
+        """Draw the query indices (V * B, Q) of V student views of one size."""
+        size = views[0].shape[-1]
+        side = size // self.backbone.patch_size
+        window = self.windows[size != self.data_preprocessor.crop_sizes()['global']]
+        return sample_queries(len(views) * len(views[0]), (side, side), window, self.window_member, views[0].device)
+
+    def normalized(self, modes: Tensor, norm: nn.Module) -> Tensor:
+        """Apply the final LayerNorm to modes (B, Q, C) where tokens did not get it."""
+        return norm(modes) if self.normalize == 'modes' else modes
+
+    @torch.no_grad()
+    def update_center(self, teacher_logits: Tensor) -> None:
+        """Move the centre (K,) towards the mean of the teacher's logits (B, Q, K) over all processes."""
+        if self.center_momentum is None:
+            return
+        logits = teacher_logits.float().flatten(0, 1)
+        mean, _ = mean_over_processes(logits.sum(0), len(logits))
+        self.center.lerp_(mean, 1 - self.center_momentum)
+
+    def previous_attention(self, inputs: dict[str, list[Tensor]], indices: list[Tensor]) -> Tensor | None:
+        """Give the earlier stage's sharpened attention (B, Q, N), or ``None`` in a first stage."""
+        if self.previous_stage is None:
+            return None
+        teacher_view, *student_views = inputs['clean_views']
+        keys = self.previous_stage(teacher_view)[-1]
+        queries = []
+        for views, sampled in zip(group_by_size(student_views), indices, strict=True):
+            tokens = self.previous_stage(torch.cat(views))[-1]
+            queries.append(per_image(gather_queries(tokens, sampled), len(teacher_view)))
+        return stage_attention(torch.cat(queries, 1), keys, self.previous_stage_scale, self.previous_stage_sharpness)
+
+
+def group_by_size(views: list[Tensor]) -> list[list[Tensor]]:
+    """Collect neighbouring views (B, 3, S, S) of one size S, which one forward pass can take."""
+    return [list(group) for _, group in groupby(views, key=lambda view: view.shape[-1])]
+
+
+def per_image(tokens: Tensor, batch_size: int) -> Tensor:
+    """Turn tokens of V views of each image, view by view (V * B, Q, C), into tokens of each image (B, V * Q, C)."""
+    return tokens.unflatten(0, (-1, batch_size)).transpose(0, 1).flatten(1, 2)
