@@ -114,17 +114,23 @@ class FLSL(BaseSelfSupervisor):
         self._check_crops()
 
     def _check_crops(self) -> None:
-        patch_size = self.backbone.patch_size
-        for name, size in self.data_preprocessor.crop_sizes().items():
-            if size % patch_size:
-                raise ValueError(f'{name} crop size {size} is not a multiple of patch_size {patch_size}')
-            window = self.windows[name == 'local']
-            if name != 'teacher' and not 1 <= window <= size // patch_size:
-                raise ValueError(
-                    f'window {window} does not fit the {size // patch_size}x{size // patch_size} tokens of {name} crops'
-                )
+        crops = self.data_preprocessor.crops
+        self.global_size = max(crop.size for crop in crops)
+        for crop in crops:
+            self._check_size(crop.size)
+            side, window = crop.size // self.backbone.patch_size, self.window_of(crop.size)
+            if not 1 <= window <= side:
+                raise ValueError(f'window {window} does not fit the {side}x{side} tokens of a {crop.size} pixel crop')
         if self.previous_stage is not None and not self.data_preprocessor.clean_views:
             raise ValueError('previous_stage needs data_preprocessor.clean_views=True')
+
+    def _check_size(self, size: int) -> None:
+        if size % self.backbone.patch_size:
+            raise ValueError(f'crop size {size} is not a multiple of patch_size {self.backbone.patch_size}')
+
+    def window_of(self, size: int) -> int:
+        """Give the sampling window of student views of ``size`` pixels: the first for global, the second for local."""
+        return self.windows[0] if size == self.global_size else self.windows[1]
 
     def init_weights(self) -> None:
         """Initialise the student, load weights its configs name, and start the teacher from the same weights."""
@@ -164,6 +170,7 @@ class FLSL(BaseSelfSupervisor):
         follow(self)
         teacher_view, *student_views = inputs['views']
         batch_size = len(teacher_view)
+        self._check_size(teacher_view.shape[-1])
         with torch.no_grad():
             teacher_tokens = self.teacher.backbone(teacher_view)[-1]
         queries, modes, indices = [], [], []
@@ -209,8 +216,8 @@ class FLSL(BaseSelfSupervisor):
         """Draw the query indices (V * B, Q) of V student views of one size."""
         size = views[0].shape[-1]
         side = size // self.backbone.patch_size
-        window = self.windows[size != self.data_preprocessor.crop_sizes()['global']]
-        return sample_queries(len(views) * len(views[0]), (side, side), window, self.window_member, views[0].device)
+        count = len(views) * len(views[0])
+        return sample_queries(count, (side, side), self.window_of(size), self.window_member, views[0].device)
 
     def normalized(self, modes: Tensor, norm: nn.Module) -> Tensor:
         """Apply the final LayerNorm to modes (B, Q, C) where tokens did not get it."""

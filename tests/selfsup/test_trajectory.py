@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -22,10 +24,7 @@ class RecordedViews(BaseDataPreprocessor):
     def __init__(self, steps: list[list[Tensor]]) -> None:
         super().__init__()
         self.steps = iter(steps)
-        self.sizes = [view.shape[-1] for view in steps[0]]
-
-    def crop_sizes(self) -> dict[str, int]:
-        return {'teacher': self.sizes[0], 'global': self.sizes[1], 'local': self.sizes[-1]}
+        self.crops = [SimpleNamespace(size=view.shape[-1]) for view in steps[0][1:]]
 
     def forward(self, data: list, training: bool = False) -> dict:
         return dict(inputs=dict(views=next(self.steps)))

@@ -1,0 +1,178 @@
+"""The model: what its options do, what it logs, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+
+from flsl_mm.selfsup import losses
+from flsl_mm.selfsup.flsl import group_by_size, per_image
+from flsl_mm.selfsup.mean_shift import gather_queries, mean_shift, sample_queries, stage_attention
+from tests.selfsup.toy import BACKBONE, toy_model, toy_views
+
+
+def test_loss_sums_its_terms_and_logs_the_rest():
+    model = toy_model(intra_weight=0.5, inter_weight=2.0, volume_weight=3.0)
+    out = model.loss(toy_views(model))
+    total, logged = model.parse_losses(out)
+    torch.testing.assert_close(total, 0.5 * out['intra'] + 2 * out['inter'] + 3 * out['volume'])
+    assert [key for key in out if 'loss' in key] == ['loss']
+    assert 0 <= float(out['teacher_entropy']) <= math.log(10)
+    assert float(out['marginal_entropy']) == pytest.approx(math.log(10) - float(out['volume']), abs=1e-5)
+    assert 1 <= float(out['prototypes_used']) <= 10
+    assert set(logged) >= {'intra', 'inter', 'volume', 'teacher_entropy', 'marginal_entropy', 'prototypes_used'}
+
+
+def test_loss_equals_a_view_by_view_computation():
+    model = toy_model(backbone=dict(drop_path_rate=0.0))
+    views = toy_views(model)
+    queries_drawn = []
+
+    def draw(group):
+        indices = type(model).sample(model, group)
+        queries_drawn.append(indices)
+        return indices
+
+    model.sample = draw
+    out = model.loss(views)
+    indices = [rows for drawn in queries_drawn for rows in drawn.split(3)]  # per view
+    teacher_tokens = model.teacher.backbone(views['views'][0])[-1]
+    queries, modes, targets = [], [], []
+    for view, sampled in zip(views['views'][1:], indices, strict=True):
+        tokens = model.backbone(view)[-1]
+        query = gather_queries(tokens, sampled)
+        queries.append(query.flatten(0, 1))
+        modes.append(mean_shift(query, tokens, 0.1).flatten(0, 1))
+        targets.append(model.teacher.head(mean_shift(query, teacher_tokens, 0.2)).flatten(0, 1))
+    queries, modes, targets = (torch.cat(parts) for parts in (queries, modes, targets))
+    logits = model.head(modes) / 0.1
+    torch.testing.assert_close(out['intra'], losses.intra_view_loss(queries, modes).detach())
+    expected = losses.inter_view_loss(logits, losses.sharpen(targets, 0.07))
+    torch.testing.assert_close(out['inter'], expected.detach())
+    torch.testing.assert_close(out['volume'], losses.volume_regularizer(logits.softmax(-1).mean(0)).detach())
+
+
+def test_gradients_reach_the_student_only():
+    model = toy_model(backbone=dict(drop_path_rate=0.0))
+    model.loss(toy_views(model))['loss'].backward()
+    for name, parameter in model.named_parameters():
+        trained = parameter.requires_grad
+        assert trained == (parameter.grad is not None), name
+        assert trained != name.startswith('teacher.') or 'pos_embed' in name or 'original0' in name
+
+
+def test_windows_follow_the_kind_of_view():
+    model = toy_model(windows=(3, 1), window_member='first')
+    drawn = []
+    original = model.sample
+    model.sample = lambda views: drawn.append(original(views)) or drawn[-1]
+    model.loss(toy_views(model))
+    assert [indices.shape for indices in drawn] == [(3, 1), (6, 9)]  # 5x5 tokens by 3, 3x3 tokens by 1
+
+
+@pytest.mark.parametrize('num', [0, 1, 4])
+def test_number_of_local_crops(num):
+    model = toy_model(views=dict(local_crops=dict(num=num, size=24)))
+    views = toy_views(model)
+    assert len(views['views']) == 2 + num
+    assert torch.isfinite(model.loss(views)['loss'])
+
+
+def test_modes_can_be_normalised_instead_of_tokens():
+    torch.manual_seed(0)
+    model = toy_model(normalize='modes', backbone=dict(drop_path_rate=0.0))
+    views = toy_views(model)
+    seen = []
+    model.head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    model.loss(views)
+    torch.testing.assert_close(seen[0].mean(-1), torch.zeros(seen[0].shape[:-1]), atol=1e-5, rtol=0)
+    tokens = model.backbone(views['views'][0])[-1]
+    assert tokens.mean(-1).abs().max() > 1e-3, 'tokens must not be normalised'
+
+
+def test_centering_subtracts_then_follows_the_teacher():
+    model = toy_model(center_momentum=0.9)
+    logits = torch.randn(2, 5, 10)
+    features = torch.randn(2, 5, 16)
+    first = model.combine(features, features, torch.randn(2, 5, 10), logits)
+    torch.testing.assert_close(model.center, 0.1 * logits.mean((0, 1)))
+    torch.testing.assert_close(first['teacher_entropy'], losses.entropy(losses.sharpen(logits, 0.07)).mean())
+    second = model.combine(features, features, torch.randn(2, 5, 10), logits)
+    centred = losses.sharpen(logits, 0.07, 0.1 * logits.mean((0, 1)))
+    torch.testing.assert_close(second['teacher_entropy'], losses.entropy(centred).mean())
+    assert 'center' in model.state_dict()
+
+
+def test_previous_stage_attention_is_mixed_in():
+    earlier = BACKBONE | dict(arch=dict(embed_dim=8, depth=1, num_heads=1), out_indices=(0,))
+    model = toy_model(previous_stage=earlier, views=dict(clean_views=True), stage_mix=0.0, previous_stage_scale=0.7)
+    views = toy_views(model)
+    model.train()
+    assert not model.previous_stage.training
+    assert not any(parameter.requires_grad for parameter in model.previous_stage.parameters())
+    model.sample = lambda group: sample_queries(len(group) * 3, [group[0].shape[-1] // 8] * 2, 2, 'first')
+    torch.manual_seed(0)
+    indices = [model.sample(group) for group in group_by_size(views['views'][1:])]
+    attention = model.previous_attention(views, indices)
+    keys = model.previous_stage(views['clean_views'][0])[-1]
+    local = torch.cat(views['clean_views'][2:])
+    expected = stage_attention(per_image(gather_queries(model.previous_stage(local)[-1], indices[1]), 3), keys, 0.7)
+    torch.testing.assert_close(attention[:, -expected.shape[1] :], expected)
+    with_mix, without = (model.loss(views)['teacher_entropy'] for model.stage_mix in (0.0, 1.0))
+    assert with_mix != without
+
+
+def test_nothing_is_nan_when_logits_are_extreme():
+    model = toy_model(student_temp=1e-3, teacher_temp=1e-3)
+    out = model.loss(toy_views(model))
+    out['loss'].backward()
+    assert torch.isfinite(out['loss'])
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(views=dict(local_crops=dict(size=25))), 'crop size 25 is not a multiple of patch_size 8'),
+        (dict(windows=(2, 4)), 'window 4 does not fit the 3x3 tokens of a 24 pixel crop'),
+        (dict(normalize='queries'), "normalize must be 'tokens' or 'modes'"),
+        (dict(backbone=dict(out_type='featmap')), "out_type='tokens'"),
+        (dict(backbone=dict(arch='huge')), "unknown arch 'huge'"),
+        (dict(backbone=dict(arch=dict(embed_dim=16, depth=2, num_heads=3))), 'not divisible by num_heads 3'),
+        (dict(previous_stage=BACKBONE), 'clean_views=True'),
+    ],
+)
+def test_bad_options_give_one_clear_line(options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        toy_model(**options)
+    assert '\n' not in str(error.value)
+
+
+def test_teacher_crop_must_fit_the_patch():
+    model = toy_model()
+    views = toy_views(model)
+    views['views'][0] = torch.randn(3, 3, 47, 47)
+    with pytest.raises(ValueError, match='crop size 47'):
+        model.loss(views)
+
+
+def test_only_known_values_can_be_scheduled():
+    model = toy_model()
+    model.set_scheduled(teacher_temp=0.05)
+    assert model.teacher_temp == 0.05
+    with pytest.raises(ValueError, match="cannot schedule 'temperature'"):
+        model.set_scheduled(temperature=1.0)
+
+
+def test_a_copy_trains_on_its_own():
+    model = toy_model()
+    twin = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.5)
+    before = {key: value.clone() for key, value in twin.teacher.state_dict().items()}
+    twin.loss(toy_views(twin))['loss'].backward()
+    optimizer.step()
+    assert any(not torch.equal(before[key], value) for key, value in twin.teacher.state_dict().items())
+    assert all(torch.equal(before[key], value) for key, value in model.teacher.state_dict().items())

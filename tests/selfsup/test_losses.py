@@ -1,0 +1,152 @@
+"""Loss terms: by hand, as recorded (values and gradients), and where numbers get extreme."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from flsl_mm.models import FLSLHead
+from flsl_mm.selfsup import losses
+from flsl_mm.selfsup.mean_shift import gather_queries, mean_shift
+from tests.reference import load, official_part
+
+
+def test_intra_by_hand():
+    queries = torch.tensor([[2.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    modes = torch.tensor([[5.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])  # cosines 1, 0, -1
+    assert losses.intra_view_loss(queries, modes).item() == pytest.approx((0 + 2 + 4) / 3)
+
+
+def test_intra_gradient_reaches_queries_and_modes():
+    queries, modes = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
+    losses.intra_view_loss(queries, modes).backward()
+    assert queries.grad.abs().sum() > 0
+    assert modes.grad.abs().sum() > 0
+
+
+def test_inter_by_hand():
+    logits = torch.tensor([[math.log(3.0), 0.0]])  # student 3/4, 1/4
+    teacher = torch.tensor([[0.5, 0.5]])
+    expected = -0.5 * math.log(0.75) - 0.5 * math.log(0.25)
+    assert losses.inter_view_loss(logits, teacher).item() == pytest.approx(expected)
+
+
+def test_volume_by_hand():
+    assert losses.volume_regularizer(torch.full((4,), 0.25)).item() == pytest.approx(0, abs=1e-6)
+    assert losses.volume_regularizer(torch.tensor([1.0, 0, 0, 0])).item() == pytest.approx(math.log(4))
+    half = torch.tensor([0.5, 0.5, 0, 0])
+    assert losses.volume_regularizer(half).item() == pytest.approx(math.log(4) - math.log(2))
+
+
+def test_sharpen_by_hand():
+    probabilities = losses.sharpen(torch.tensor([[1.0, 0.5]]), 0.5, torch.tensor([1.0, 0.0]))
+    # centred logits 0 and 0.5, over 0.5: 0 and 1
+    torch.testing.assert_close(probabilities, torch.tensor([[1 / (1 + math.e), math.e / (1 + math.e)]]))
+
+
+def test_prototypes_used_by_hand():
+    probabilities = torch.eye(5)[torch.tensor([[0, 0, 3], [3, 3, 1]])]
+    assert losses.prototypes_used(probabilities).item() == 3
+
+
+def test_underflowing_prototype_gives_finite_loss_and_gradient():
+    logits = torch.tensor([[400.0, 0.0, -400.0]] * 3, requires_grad=True)  # probabilities 1, 0, 0 in float32
+    marginal = logits.softmax(-1).mean(0)
+    assert marginal[2] == 0
+    total = losses.volume_regularizer(marginal) + losses.inter_view_loss(logits, logits.detach().softmax(-1))
+    total.backward()
+    assert torch.isfinite(total)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_half_precision_logits_are_computed_in_float32():
+    logits = torch.randn(6, 50).bfloat16()
+    teacher = losses.sharpen(logits, 0.04)
+    assert teacher.dtype == torch.float32
+    torch.testing.assert_close(teacher, (logits.float() / 0.04).softmax(-1))
+    assert losses.inter_view_loss(logits, teacher).dtype == torch.float32
+
+
+@pytest.fixture(scope='module')
+def recorded():
+    return {key: torch.from_numpy(value) for key, value in load('loss_terms').items()}
+
+
+def recorded_head(branch: str) -> FLSLHead:
+    state = official_part(branch, 'head')
+    prototypes, bottleneck = state['last_layer.weight_v'].shape
+    hidden = (len(state['mlp.0.weight']), len(state['mlp.2.weight']))
+    head = FLSLHead(state['mlp.0.weight'].shape[1], prototypes, hidden, bottleneck)
+    weight = head.last_layer.parametrizations.weight
+    with torch.no_grad():
+        weight.original0.copy_(state.pop('last_layer.weight_g'))
+        weight.original1.copy_(state.pop('last_layer.weight_v'))
+    head.mlp.load_state_dict({key.removeprefix('mlp.'): value for key, value in state.items()})
+    return head
+
+
+def forward(recorded: dict, tokens: torch.Tensor, head: FLSLHead) -> tuple[torch.Tensor, ...]:
+    mask = recorded['query_mask']
+    queries = gather_queries(tokens, mask.nonzero()[:, 1].view(len(mask), -1))
+    modes = mean_shift(queries, tokens, float(recorded['sa_temp']))
+    teacher_modes = mean_shift(queries, recorded['teacher_tokens'], float(recorded['ca_temp']))
+    return queries, modes, head(modes), recorded_head('teacher')(teacher_modes).detach()
+
+
+def teacher_temp(epoch: int) -> float:
+    """The recording's schedule: linear 0.04..0.07 over the first three epochs."""
+    return (0.04, 0.055, 0.07)[min(epoch, 2)]
+
+
+def terms(recorded: dict, epoch: int, parts: tuple, center: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+    queries, modes, student_logits, teacher_logits = parts
+    targets = losses.sharpen(teacher_logits, teacher_temp(epoch), center)
+    marginal = (student_logits / 0.1).softmax(-1).flatten(0, 1).mean(0)
+    return (
+        losses.intra_view_loss(queries, modes),
+        losses.inter_view_loss(student_logits / 0.1, targets),
+        losses.volume_regularizer(marginal),
+    )
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize('epoch', [0, 2, 9])
+def test_recorded_terms(recorded, epoch):
+    parts = forward(recorded, recorded['student_tokens'], recorded_head('student'))
+    torch.testing.assert_close(parts[2], recorded['student_logits'], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(parts[3], recorded['teacher_logits'], rtol=1e-5, atol=1e-6)
+    intra, inter, volume = terms(recorded, epoch, parts)
+    total = 0.03 * intra + inter + 5 * volume
+    for name, value in dict(intra=intra, inter=inter, vmr=volume, total=total).items():
+        torch.testing.assert_close(value, recorded[f'{name}_{epoch}'], rtol=1e-5, atol=0)
+
+
+@pytest.mark.recorded
+def test_recorded_gradients(recorded):
+    tokens = recorded['student_tokens'].clone().requires_grad_()
+    head = recorded_head('student')
+    intra, inter, volume = terms(recorded, 9, forward(recorded, tokens, head))
+    (0.03 * intra + inter + 5 * volume).backward()
+    expected = recorded['grad_student_tokens_epoch9']
+    torch.testing.assert_close(tokens.grad, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    names = {'last_layer.parametrizations.weight.original1': 'last_layer.weight_v'}
+    compared = 0
+    for name, parameter in head.named_parameters():
+        if parameter.requires_grad:
+            expected = recorded[f'grad_head_{names.get(name, name)}']
+            torch.testing.assert_close(parameter.grad, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+            compared += 1
+    assert compared == sum(key.startswith('grad_head_') for key in recorded)
+
+
+@pytest.mark.recorded
+def test_recorded_centering(recorded):
+    parts = forward(recorded, recorded['student_tokens'], recorded_head('student'))
+    center = torch.zeros(parts[3].shape[-1])
+    for call in range(3):
+        intra, inter, _ = terms(recorded, 5, parts, center)
+        torch.testing.assert_close(0.3 * intra + inter, recorded[f'centered_total_{call}'], rtol=1e-5, atol=0)
+        center = center.lerp(parts[3].flatten(0, 1).mean(0), 0.1)
+        torch.testing.assert_close(center, recorded[f'center_{call}'].flatten(), rtol=1e-5, atol=1e-7)

@@ -1,0 +1,100 @@
+"""Query sampling and mean shift: by hand, as recorded, and as properties."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flsl_mm.selfsup.mean_shift import gather_queries, mean_shift, sample_queries, stage_attention
+from tests.reference import load
+
+
+def test_mean_shift_by_hand():
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    query = torch.tensor([[[1.0, 0.0]]])
+    # logits 2*1 and 2*0: weights e^2 / (e^2 + 1) and 1 / (e^2 + 1)
+    share = math.e**2 / (math.e**2 + 1)
+    torch.testing.assert_close(mean_shift(query, tokens, 2.0), torch.tensor([[[share, 1 - share]]]))
+
+
+def test_mixture_by_hand():
+    tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
+    query = torch.tensor([[[0.0, 0.0]]])  # own attention is uniform
+    earlier = torch.tensor([[[1.0, 0.0]]])
+    expected = 0.25 * torch.tensor([0.5, 0.5]) + 0.75 * torch.tensor([1.0, 0.0])
+    torch.testing.assert_close(mean_shift(query, tokens, 1.0, earlier, 0.25)[0, 0], expected)
+
+
+def test_stage_attention_by_hand():
+    tokens = torch.tensor([[[3.0], [3.0], [0.0], [0.0]]])
+    attention = stage_attention(torch.ones(1, 1, 1), tokens, 1.0)
+    torch.testing.assert_close(attention[0, 0], torch.tensor([0.5, 0.5, 0.0, 0.0]))
+
+
+def test_mean_shift_is_float32_under_autocast():
+    tokens = torch.randn(1, 9, 8)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        modes = mean_shift(tokens, tokens, 0.3)
+    assert modes.dtype == torch.float32
+    torch.testing.assert_close(modes, mean_shift(tokens, tokens, 0.3))
+
+
+@given(
+    side=st.tuples(st.integers(1, 15), st.integers(1, 15)),
+    window=st.integers(1, 4),
+    member=st.sampled_from(['random', 'first']),
+)
+def test_one_query_per_window(side, window, member):
+    h, w = side
+    if window > min(h, w):
+        with pytest.raises(ValueError, match='does not fit'):
+            sample_queries(3, side, window, member)
+        return
+    indices = sample_queries(3, side, window, member)
+    assert indices.shape == (3, (h // window) * (w // window))
+    for row in indices:
+        y, x = row // w, row % w
+        tops, lefts = ([0, length % window] for length in (h, w))
+        # In one of the four corners every window holds exactly one query.
+        assert any(
+            sorted(zip(((y - top) // window).tolist(), ((x - left) // window).tolist(), strict=True))
+            == [(i, j) for i in range(h // window) for j in range(w // window)]
+            for top in tops
+            for left in lefts
+        )
+
+
+def test_random_member_reaches_all_and_first_only_one():
+    torch.manual_seed(0)
+    random = sample_queries(400, (4, 4), 2, 'random')
+    first = sample_queries(400, (4, 4), 2, 'first')
+    assert set(random[:, 0].tolist()) == {0, 1, 4, 5}
+    assert set(first[:, 0].tolist()) == {0}
+
+
+def test_block_sits_in_all_four_corners():
+    torch.manual_seed(0)
+    assert set(sample_queries(200, (5, 5), 4, 'first')[:, 0].tolist()) == {0, 1, 5, 6}
+
+
+@pytest.mark.recorded
+def test_recorded_modes():
+    recorded = {key: torch.from_numpy(value) for key, value in load('loss_terms').items()}
+    tokens, teacher, mask = recorded['student_tokens'], recorded['teacher_tokens'], recorded['query_mask']
+    indices = mask.nonzero()[:, 1].view(len(mask), -1)
+    queries = gather_queries(tokens, indices)
+    self_scale, cross_scale = float(recorded['sa_temp']), float(recorded['ca_temp'])
+    close = dict(rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(queries, recorded['queries'])
+    torch.testing.assert_close(mean_shift(queries, tokens, self_scale), recorded['sa_modes'], **close)
+    torch.testing.assert_close(mean_shift(queries, teacher, cross_scale), recorded['ca_modes'], **close)
+    earlier = stage_attention(
+        gather_queries(recorded['prev_query_tokens'], indices), recorded['prev_key_tokens'], cross_scale
+    )
+    torch.testing.assert_close(earlier, recorded['prev_attention'], **close)
+    mixed = mean_shift(queries, teacher, cross_scale, earlier, 0.3)
+    torch.testing.assert_close(mixed, recorded['ca_modes_mixture_0p3'], **close)
