@@ -3,7 +3,7 @@
 The pretraining model itself needs mmpretrain and is registered by ``import flsl_mm.selfsup``.
 """
 
-from . import engine, models
+from . import datasets, engine, models
 from .version import __version__
 
-__all__ = ['__version__', 'engine', 'models']
+__all__ = ['__version__', 'datasets', 'engine', 'models']

@@ -1,0 +1,82 @@
+"""What the command-line programs in tools/ share: options, config reading, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every program which builds a Runner has."""
+    parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config entries, for example train_dataloader.batch_size=32',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='how the processes were started'
+    )
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config`` and apply the options of :func:`add_run_options` to it.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f'no config file {args.config!r}; this project keeps its own under configs/')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.launcher != 'none' and get_device() == 'cpu':
+        cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+        # MMEngine's default wrapper asks for device ids, which CPU modules do not have.
+        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', broadcast_buffers=False))
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner that a config describes."""
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """Run a program and turn its errors into one line on stderr.
+
+    Returns:
+        Exit code: 0, or 2 after an error, or 130 after Ctrl-C.
+    """
+    try:
+        program(args)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.traceback:
+            traceback.print_exc()
+        # Registries put "class X in file:" before a message; a KeyError quotes it.
+        lines = [line for line in str(error).strip().strip('"').splitlines() if line.strip()]
+        message = lines[-1] if lines else type(error).__name__
+        expected = isinstance(error, (ValueError, OSError, ImportError, KeyError))
+        hint = '' if args.traceback or expected else f' ({type(error).__name__}; --traceback shows where)'
+        print(f'error: {message}{hint}', file=sys.stderr)
+        return 2
+    return 0

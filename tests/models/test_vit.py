@@ -1,0 +1,151 @@
+"""The backbone: recorded tokens, shapes for any image size, freezing, checkpointing, drop path, bad options."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.registry import MODELS
+from torch.nn import functional as F
+
+from flsl_mm.models import FLSLViT
+from tests.reference import arch_of, load, noise, official_part
+
+TINY = dict(embed_dim=16, depth=3, num_heads=2)
+
+
+def tiny(**options) -> FLSLViT:
+    torch.manual_seed(0)
+    return FLSLViT(**dict(dict(arch=TINY, patch_size=8, img_size=32), **options))
+
+
+def recorded_backbone(branch: str) -> FLSLViT:
+    state = official_part(branch, 'backbone')
+    patch_size = state['patch_embed.proj.weight'].shape[-1]
+    img_size = round(state['pos_embed'].shape[1] ** 0.5) * patch_size
+    backbone = FLSLViT(arch_of(state), patch_size, img_size, out_type='tokens').eval()
+    backbone.load_state_dict(state)
+    return backbone
+
+
+@pytest.mark.recorded
+@torch.no_grad()
+def test_recorded_tokens():
+    recorded = load('backbone_features')
+    backbone = recorded_backbone('teacher')
+    inputs = sorted(int(key.removeprefix('shape_')) for key in recorded if key.startswith('shape_'))
+    assert inputs
+    for i in inputs:
+        images = noise(recorded[f'input_seed_{i}'], recorded[f'shape_{i}'])
+        stride = int(recorded.get(f'token_stride_{i}', 1))
+        tokens = backbone(images)[-1][:, ::stride]
+        torch.testing.assert_close(tokens, torch.from_numpy(recorded[f'teacher_tokens_{i}']), rtol=0, atol=1e-4)
+    student = recorded_backbone('student')(noise(recorded['input_seed_0'], recorded['shape_0']))[-1]
+    torch.testing.assert_close(student, torch.from_numpy(recorded['student_tokens_0']), rtol=0, atol=1e-4)
+
+
+@given(height=st.integers(1, 70), width=st.integers(1, 70))
+@settings(max_examples=20, deadline=None)
+def test_any_image_size(height, width):
+    backbone = tiny()
+    features = backbone(torch.randn(2, 3, height, width))[0]
+    assert features.shape == (2, 16, -(-height // 8), -(-width // 8))
+
+
+def test_padding_is_zeros_on_the_right_and_bottom():
+    backbone = tiny().eval()
+    images = torch.randn(1, 3, 29, 43)
+    assert torch.equal(backbone(images)[0], backbone(F.pad(images, (0, 5, 0, 3)))[0])
+
+
+def test_out_indices_types_and_norm():
+    images = torch.randn(1, 3, 32, 48)
+    maps = tiny(out_indices=(0, -1)).eval()
+    tokens = tiny(out_indices=(0, -1), out_type='tokens').eval()
+    raw = tiny(out_indices=(0, -1), out_type='tokens', final_norm=False).eval()
+    (first, last), (first_tokens, last_tokens), (first_raw, last_raw) = (model(images) for model in (maps, tokens, raw))
+    assert first.shape == last.shape == (1, 16, 4, 6)
+    assert torch.equal(first.flatten(2).transpose(1, 2), first_tokens)
+    assert torch.equal(last.flatten(2).transpose(1, 2), last_tokens)
+    assert torch.equal(first_raw, first_tokens)
+    torch.testing.assert_close(raw.norm(last_raw), last_tokens)
+
+
+def test_blocks_past_the_last_index_are_not_run():
+    backbone = tiny(out_indices=(0,))
+    backbone.blocks[1].register_forward_hook(lambda *args: pytest.fail('block 1 ran'))
+    backbone(torch.randn(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize('stages', [-1, 0, 2, 3])
+def test_frozen_stages(stages):
+    backbone = tiny(frozen_stages=stages, drop_path_rate=0.5)
+    backbone.train()
+    frozen = {name.split('.')[0] for name, p in backbone.named_parameters() if not p.requires_grad} - {'pos_embed'}
+    blocks = [not any(p.requires_grad for p in block.parameters()) for block in backbone.blocks]
+    assert blocks == [i < stages for i in range(3)]
+    assert [not block.training for block in backbone.blocks] == blocks
+    assert ('patch_embed' in frozen) == (stages >= 0)
+    assert ('norm' in frozen) == (stages == 3)
+
+
+def test_checkpointing_changes_memory_not_gradients():
+    images = torch.randn(2, 3, 32, 32)
+    gradients = []
+    for with_cp in (False, True):
+        backbone = tiny(with_cp=with_cp)
+        backbone(images)[0].square().sum().backward()
+        gradients.append(backbone.patch_embed.proj.weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_drop_path_acts_in_training_only():
+    backbone = tiny(drop_path_rate=0.5)
+    images = torch.randn(8, 3, 32, 32)
+    assert not torch.equal(backbone.train()(images)[0], backbone(images)[0])
+    assert torch.equal(backbone.eval()(images)[0], backbone(images)[0])
+
+
+def test_positions_are_fixed_or_learned():
+    assert not tiny().pos_embed.requires_grad
+    assert tiny(pos_embed='learned').pos_embed.requires_grad
+
+
+def test_in_channels_and_registry():
+    backbone = MODELS.build(dict(type='FLSLViT', arch=TINY, in_channels=5))
+    assert backbone(torch.randn(1, 5, 64, 64))[0].shape == (1, 16, 4, 4)
+
+
+def test_layer_depths():
+    backbone = tiny()
+    names = {
+        'backbone.patch_embed.proj.weight': 0,
+        'backbone.pos_embed': 0,
+        'backbone.blocks.0.norm1.weight': 1,
+        'backbone.blocks.2.mlp.fc1.weight': 3,
+        'backbone.norm.weight': 4,
+        'head.weight': 4,
+    }
+    for name, depth in names.items():
+        assert backbone.get_layer_depth(name, 'backbone.') == (depth, 5)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(arch='vit_s'), "unknown arch 'vit_s'"),
+        (dict(arch=dict(embed_dim=16, depth=2, num_heads=3)), 'not divisible by num_heads 3'),
+        (dict(arch=dict(embed_dim=16, depth=2)), 'an arch dict has the keys'),
+        (dict(out_type='map'), 'out_type must be'),
+        (dict(out_indices=(3,)), 'out of range for 3 blocks'),
+        (dict(pos_embed='rope'), "pos_embed must be 'sincos' or 'learned'"),
+        (dict(pos_resize='nearest'), "pos_resize must be 'offset' or 'size'"),
+        (dict(img_size=30), 'not a multiple of patch_size 8'),
+        (dict(arch=dict(embed_dim=6, depth=1, num_heads=1)), 'divisible by 4'),
+    ],
+)
+def test_bad_options_give_one_clear_line(options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        tiny(**options)
+    assert '\n' not in str(error.value)
