@@ -42,6 +42,8 @@ class FLSLOptimWrapperConstructor:
         """Build the optimiser wrapper for ``model``."""
         optimizer_cfg = dict(self.optim_wrapper_cfg.pop('optimizer'), params=split_by_decay(model))
         self.optim_wrapper_cfg.setdefault('type', 'OptimWrapper')
-        return OPTIM_WRAPPERS.build(
-            self.optim_wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg))
-        )
+        optimizer = OPTIMIZERS.build(optimizer_cfg)
+        wrapper = OPTIM_WRAPPERS.build(self.optim_wrapper_cfg, default_args=dict(optimizer=optimizer))
+        # Both groups have the wrapper's learning rate; MMEngine would log a second, unscaled one beside it.
+        wrapper.base_param_settings = None
+        return wrapper

@@ -62,6 +62,7 @@ def test_constructor_makes_two_groups():
     assert [tuple(parameter.shape) for parameter in decayed['params']] == [(3, 2)]
     assert [tuple(parameter.shape) for parameter in others['params']] == [(3,), (3,), (3,), (1,)]
     assert (decayed['weight_decay'], others['weight_decay']) == (0.3, 0.0)
+    assert set(wrapper.get_lr()) == {'lr'}
     assert isinstance(wrapper, OPTIM_WRAPPERS.get('FLSLOptimWrapper'))
     with pytest.raises(ValueError, match='no paramwise_cfg'):
         constructor(dict(optimizer={}), paramwise_cfg=dict(bias_decay_mult=0))
