@@ -1,0 +1,121 @@
+"""Decoding of one image file of any kind to a teacher view."""
+
+import os
+import warnings
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .teacher_view import random_crop_box, resized_crop
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image of each EXIF orientation upright; from 5 on, width and height change places."""
+_WHITE = (255, 255, 255, 255)
+
+
+def decode_teacher_view(
+    path: str | bytes | os.PathLike,
+    size: int,
+    scale: tuple[float, float],
+    rng: np.random.Generator,
+    min_side: int = 8,
+) -> torch.Tensor:
+    """Decode an image file and make its teacher view.
+
+    The crop is drawn from the size in the file's header, before the pixels are decoded. A JPEG file is therefore
+    decoded at 1/2, 1/4 or 1/8 of its size where the crop still has ``size`` pixels a side then: no detail that the
+    view can show is lost. Pictures are turned upright as their EXIF orientation says.
+
+    Args:
+        path: Path of the file.
+        size: Side of the view in pixels.
+        scale: Range of the crop's area, as a fraction of the image's area.
+        rng: Generator of the random numbers.
+        min_side: Least side in pixels that an image must have.
+
+    Returns:
+        uint8 tensor ``(3, size, size)``.
+
+    Raises:
+        Exception: Whatever Pillow raises for a file that it cannot decode whole, for one above Pillow's limit of
+            decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small or of a
+            mode without defined black and white.
+    """
+    with warnings.catch_warnings():
+        # Pillow only warns of remarks on readable files; of the limit it warns first and raises at twice the size.
+        warnings.simplefilter('ignore')
+        warnings.simplefilter('error', Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            width, height = image.size
+            if min(width, height) < min_side:
+                raise ValueError(f'image of {width}x{height} pixels, less than {min_side} a side')
+            if image.format != 'JPEG':
+                # PNG files may have their EXIF block behind the pixels; a damaged file must fail here, not there.
+                image.load()
+            orientation = _orientation(image)
+            if orientation in (5, 6, 7, 8):
+                width, height = height, width
+            box = random_crop_box(width, height, scale, rng)
+            _reduce_jpeg(image, min(box[2] - box[0], box[3] - box[1]) / size)
+            upright = to_rgb(image)
+    if orientation in _UPRIGHT:
+        upright = upright.transpose(_UPRIGHT[orientation])
+    across, down = upright.width / width, upright.height / height
+    reduced_box = round(box[0] * across), round(box[1] * down), round(box[2] * across), round(box[3] * down)
+    return resized_crop(upright, reduced_box, size)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:
+        # Pillow raises errors of many kinds here, and a broken EXIF block does not spoil the pixels.
+        return 1
+
+
+def _reduce_jpeg(image: Image.Image, largest_factor: float) -> None:
+    """Let a JPEG file be decoded at the smallest of its reduced sizes that ``largest_factor`` allows."""
+    for factor in (8, 4, 2):
+        if image.format == 'JPEG' and factor <= largest_factor:
+            image.draft(image.mode, (image.width // factor, image.height // factor))
+            return
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to RGB: 16 bits are scaled to 8, transparency is put on white.
+
+    Args:
+        image: Image as opened by Pillow; grey, palette, CMYK, YCbCr, with or without transparency, 16-bit.
+
+    Raises:
+        ValueError: If the mode has no defined black and white (32-bit integers beyond 16 bits, floats).
+    """
+    if image.mode == 'RGB' and 'transparency' not in image.info:
+        image.load()
+        return image
+    if image.mode.startswith('I'):
+        return _from_16_bit(image)
+    if image.mode == 'F':
+        raise ValueError('image of floating-point pixels, whose white is not defined')
+    if 'transparency' in image.info or image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
+        image = image.convert('RGBA')
+        image = Image.alpha_composite(Image.new('RGBA', image.size, _WHITE), image)
+    return image.convert('RGB')
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError('image of 32-bit integers beyond the range of 16 bits, whose white is not defined')
+    eight_bit = Image.fromarray((values / 257).round().astype(np.uint8))
+    return eight_bit.convert('RGB')

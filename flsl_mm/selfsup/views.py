@@ -1,0 +1,202 @@
+"""Data preprocessor of the pretraining: teacher views from the loader -> normalised views, batched, on the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import MODELS
+from torch import Tensor
+
+from .photometric import PhotometricPolicy, apply_photometric, draw_photometric, to_device
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Student crops of one kind.
+
+    Args:
+        num: Number of crops of each image (0 too).
+        size: Side of the resized crop in pixels.
+        scale: Range of the crop's area, as a fraction of the teacher view's area; drawn uniformly.
+
+    Raises:
+        ValueError: If a value is not possible.
+    """
+
+    num: int
+    size: int
+    scale: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if self.num < 0 or self.size < 1:
+            raise ValueError(f'crops: num must be 0 or more and size 1 or more, got {self}')
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f'crops: scale must be a range (low, high) with 0 < low <= high <= 1, got {self}')
+
+
+def draw_crop_boxes(
+    batch_size: int,
+    side: int,
+    scale: tuple[float, float],
+    generator: torch.Generator,
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Tensor:
+    """Draw one crop of each square image as torchvision's ``RandomResizedCrop`` does, for the whole batch at once.
+
+    Args:
+        batch_size: Number of images B.
+        side: Side of the images in pixels.
+        scale: Range of the crop's area as a fraction of the image's; drawn uniformly.
+        generator: CPU generator of the random numbers.
+        ratio: Range of width / height of the crop; drawn log-uniformly.
+
+    Returns:
+        Boxes (left, top, width, height) in whole pixels, ``(B, 4)`` int64 on the CPU. The whole image where none of
+        ten crops fits.
+    """
+    area, aspect = torch.rand(2, batch_size, 10, generator=generator, dtype=torch.float64)
+    area = side**2 * (scale[0] + (scale[1] - scale[0]) * area)
+    log_low, log_high = torch.tensor(ratio, dtype=torch.float64).log()
+    aspect = torch.exp(log_low + (log_high - log_low) * aspect)
+    sizes = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=-1).round().long()
+    fits = ((sizes > 0) & (sizes <= side)).all(-1)
+    first = sizes[torch.arange(batch_size), fits.int().argmax(1)]
+    sizes = torch.where(fits.any(1, keepdim=True), first, side)
+    corner = torch.rand(batch_size, 2, generator=generator, dtype=torch.float64) * (side - sizes + 1)
+    return torch.cat([corner.long(), sizes], dim=1)
+
+
+def crop_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """Crop each image and resize the crop as PIL does: bicubic, antialiased where it shrinks.
+
+    Resampling is linear and separable, so it is two products with a weight matrix per sample.
+
+    Args:
+        images: ``(B, C, H, W)``, values 0 to 1.
+        boxes: (left, top, width, height) in pixels, ``(B, 4)``, inside the images, on the images' device.
+        size: Side of the output in pixels.
+
+    Returns:
+        ``(B, C, size, size)``, values 0 to 1.
+    """
+    height, width = images.shape[-2:]
+    left, top, box_width, box_height = boxes.to(images.dtype).unbind(1)
+    across = resample_weights(left, box_width, size, width)
+    down = resample_weights(top, box_height, size, height)
+    # PIL, too, resizes rows first and clips the overshoot of the bicubic kernel after either pass.
+    rows = torch.bmm(images.flatten(1, 2), across.transpose(1, 2)).clamp_(0, 1)
+    return torch.matmul(down[:, None], rows.unflatten(1, (-1, height))).clamp_(0, 1)
+
+
+def resample_weights(start: Tensor, length: Tensor, size: int, extent: int) -> Tensor:
+    """Weights with which the pixels of a line make those of its resized segment (PIL's bicubic filter).
+
+    Args:
+        start: ``(B,)``, first pixel of the segment.
+        length: ``(B,)``, number of pixels of the segment.
+        size: Number of pixels of the result.
+        extent: Number of pixels of the line.
+
+    Returns:
+        ``(B, size, extent)``; each row sums to 1 and is 0 outside of the segment.
+    """
+    start, length = start[:, None, None], length[:, None, None]
+    scale = length / size
+    wanted = start + (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
+    given = torch.arange(extent, device=start.device) + 0.5
+    weights = bicubic((given - wanted).abs() / scale.clamp(min=1))
+    weights = weights * ((given > start) & (given < start + length))
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def bicubic(distance: Tensor, a: float = -0.5) -> Tensor:
+    """Keys' cubic convolution kernel with PIL's slope parameter, for non-negative distances of any shape."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = (((distance - 5) * distance + 8) * distance - 4) * a
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+
+
+@MODELS.register_module()
+class FLSLDataPreprocessor(BaseDataPreprocessor):
+    """Make the views of FLSL on the training device (paper section 4.1 and appendix).
+
+    The loader's uint8 crop is the teacher view. The student views are crops of it, without flips. Then each view
+    gets a photometric jitter of its own, independent between samples, and is normalised. The random numbers come
+    from torch's default CPU generator (one draw a batch): its seed decides the views.
+
+    Args:
+        mean: Mean of red, green and blue, for values 0 to 1.
+        std: Standard deviation of red, green and blue, for values 0 to 1.
+        global_crops: :class:`Crops` of the global student views; what is not given is num=1, size=224,
+            scale=(0.5, 1).
+        local_crops: :class:`Crops` of the local student views; what is not given is num=2, size=96,
+            scale=(0.05, 0.4).
+        photometric: :class:`~flsl_mm.selfsup.photometric.PhotometricPolicy` where it differs from the paper's.
+        clean_views: Also return the views without their photometric jitter (for multi-stage pretraining).
+        non_blocking: Whether the host goes on while pinned images are copied to the device.
+
+    Raises:
+        ValueError: If there is no student view or an option has an impossible value.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        global_crops: dict | None = None,
+        local_crops: dict | None = None,
+        photometric: dict | None = None,
+        clean_views: bool = False,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking)
+        global_kind = Crops(**{'num': 1, 'size': 224, 'scale': (0.5, 1.0), **(global_crops or {})})
+        local_kind = Crops(**{'num': 2, 'size': 96, 'scale': (0.05, 0.4), **(local_crops or {})})
+        self.crops = [global_kind] * global_kind.num + [local_kind] * local_kind.num
+        if not self.crops:
+            raise ValueError('the student has no view: set global_crops.num or local_crops.num to 1 or more')
+        self.photometric = PhotometricPolicy(**(photometric or {}))
+        self.clean_views = clean_views
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Make the model's input of a batch of the loader.
+
+        Args:
+            data: ``inputs``, a list of ``(3, S, S)`` tensors or one ``(B, 3, S, S)`` tensor, values 0 to 255, uint8
+                as the loader gives them or float. Other keys are not used.
+            training: Whether to make views. If not, the images are only normalised.
+
+        Returns:
+            Training: ``inputs`` is a dict with ``views``, the normalised views ``[(B, 3, S, S), ...]``: teacher view
+            first, then global and local student views; with the option, ``clean_views`` is the same list without
+            photometric jitter. Otherwise ``inputs`` is the normalised ``(B, 3, S, S)``. ``data_samples`` is None.
+        """
+        images = data['inputs']
+        if not isinstance(images, Tensor):
+            images = torch.stack(tuple(images))
+        images = images.to(self.device, non_blocking=self._non_blocking)
+        # The runner calls this under autocast, and 8 bits of a bfloat16 mantissa do not hold an 8-bit image.
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.float() / 255
+            inputs = self._views(images) if training else self._normalize(images)
+        return dict(inputs=inputs, data_samples=None)
+
+    def _views(self, images: Tensor) -> dict[str, list[Tensor]]:
+        seed = int(torch.randint(2**62, (1,)))
+        generator = torch.Generator().manual_seed(seed)
+        clean = [images]
+        for crops in self.crops:
+            boxes = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
+            clean.append(crop_resize(images, to_device(boxes, images.device), crops.size))
+        jittered = [apply_photometric(view, draw_photometric(len(view), self.photometric, generator)) for view in clean]
+        views = {'views': [self._normalize(view) for view in jittered]}
+        if self.clean_views:
+            views['clean_views'] = [self._normalize(view) for view in clean]
+        return views
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std

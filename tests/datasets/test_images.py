@@ -1,0 +1,342 @@
+import io
+import logging
+import os
+import pickle
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from mmengine.registry import DATASETS
+from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from torch.utils.data import DataLoader
+
+from flsl_mm.datasets import images as module
+from flsl_mm.datasets.images import FLSLImages, append_skipped, find_images, read_skipped
+from tests.pictures import picture
+
+SIZE = 32
+
+
+def jpeg(image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, 'JPEG', quality=95, **options)
+    return buffer.getvalue()
+
+
+def png(image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG', **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Nested folder of ten good pictures."""
+    for number in range(10):
+        path = tmp_path / 'pictures' / f'class{number % 3}' / f'{number}.jpg'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(picture(60 + number, 50, number)))
+    return tmp_path / 'pictures'
+
+
+class TestSearch:
+    def test_nested(self, folder):
+        dataset = FLSLImages(folder, size=SIZE)
+        assert len(dataset) == 10
+        assert list(dataset.paths) == sorted(str(path) for path in folder.rglob('*.jpg'))
+        assert dataset.paths[-1] == str(folder / 'class2' / '8.jpg')
+        with pytest.raises(IndexError):
+            dataset.paths[10]
+
+    def test_flat_with_other_endings_hidden_files_and_odd_names(self, tmp_path):
+        names = ['a.JPG', 'b.jpeg', 'c d\u00e9.PNG', 'e.webp', os.fsdecode(b'f\xff.tif')]
+        for name in [*names, 'notes.txt', '._a.jpg', '.hidden.jpg', 'jpg', 'g.gz']:
+            (tmp_path / name).touch()
+        (tmp_path / '.cache').mkdir()
+        (tmp_path / '.cache' / 'h.jpg').touch()
+        assert sorted(find_images(tmp_path)) == sorted(str(tmp_path / name) for name in names)
+        assert list(find_images(tmp_path, ['.gz'])) == [str(tmp_path / 'g.gz')]
+
+    def test_links_are_followed_once(self, folder, tmp_path):
+        (tmp_path / 'linked').symlink_to(folder)
+        (folder / 'class0' / 'circle').symlink_to(folder)
+        assert len(find_images(tmp_path / 'linked')) == 10
+
+    def test_paths_survive_pickling_in_little_memory(self, folder):
+        paths = find_images(folder)
+        copy = pickle.loads(pickle.dumps(paths))
+        assert list(copy) == list(paths)
+        many = module.PathList('/root', [b'n01440764/n01440764_%05d.JPEG' % number for number in range(10_000)])
+        assert len(pickle.dumps(many)) < 10_000 * (30 + 8) + 1000
+        assert many[9_999] == '/root/n01440764/n01440764_09999.JPEG'
+
+    @pytest.mark.parametrize(
+        ('make', 'error', 'start'),
+        [
+            (lambda path: None, FileNotFoundError, 'no image folder at '),
+            (lambda path: path.mkdir(), FileNotFoundError, 'no image (.jpg'),
+            (lambda path: path.write_text('x'), NotADirectoryError, ''),
+        ],
+        ids=['missing', 'empty', 'file'],
+    )
+    def test_wrong_folder_gives_one_clear_line(self, tmp_path, make, error, start):
+        make(tmp_path / 'pictures')
+        with pytest.raises(error) as caught:
+            DATASETS.get('FLSLImages')(tmp_path / 'pictures')
+        line = str(caught.value)
+        assert line.startswith(start)
+        assert str(tmp_path / 'pictures') in line
+        assert 'train_dataloader.dataset.data_root' in line
+        assert 'configs/pretrain/flsl_vit-t16_scenes.py' in line
+        assert '\n' not in line
+
+    def test_unreadable_folder_gives_one_clear_line(self, folder, monkeypatch):
+        scan = os.scandir
+
+        def refuse(path):
+            if os.fsdecode(path).endswith('class1'):
+                raise PermissionError(13, 'Permission denied', path)
+            return scan(path)
+
+        monkeypatch.setattr(os, 'scandir', refuse)
+        with pytest.raises(PermissionError, match=r'^no permission to read the image folder .*class1: set train_data'):
+            FLSLImages(folder)
+
+    def test_impossible_scale_is_refused(self, folder):
+        with pytest.raises(ValueError, match='scale must be'):
+            FLSLImages(folder, scale=(0.8, 1.5))
+
+
+class TestItems:
+    def test_item(self, folder):
+        dataset = DATASETS.build(dict(type='FLSLImages', data_root=str(folder), size=SIZE))
+        item = dataset[3]
+        assert item['inputs'].dtype == torch.uint8
+        assert item['inputs'].shape == (3, SIZE, SIZE)
+        assert item['img_path'] == dataset.paths[3]
+
+    def test_item_is_a_function_of_seed_and_virtual_index(self, folder):
+        dataset = FLSLImages(folder, size=SIZE, seed=1)
+        first = dataset[23]['inputs']
+        np.random.seed(0)
+        torch.manual_seed(0)
+        dataset[4]
+        assert torch.equal(dataset[23]['inputs'], first)
+        assert torch.equal(pickle.loads(pickle.dumps(dataset))[23]['inputs'], first)
+        assert dataset[23]['img_path'] == dataset[3]['img_path']
+        assert not torch.equal(dataset[3]['inputs'], first)
+        assert not torch.equal(FLSLImages(folder, size=SIZE, seed=2)[23]['inputs'], first)
+        with pytest.raises(IndexError):
+            dataset[-1]
+
+    def test_workers_give_the_same(self, folder):
+        (folder / 'class0' / '0.jpg').write_bytes(b'')
+        dataset = FLSLImages(folder, size=SIZE)
+        order = [*range(10, 20), 0, 47]
+        alone, shared = (
+            list(DataLoader(dataset, 3, sampler=order, num_workers=workers, collate_fn=default_collate))
+            for workers in (0, 2)
+        )
+        for one, other in zip(alone, shared, strict=True):
+            assert torch.equal(one['inputs'], other['inputs'])
+            assert one['img_path'] == other['img_path']
+
+    def test_crop_shows_most_of_the_image(self, tmp_path):
+        ramp = np.broadcast_to(np.linspace(0, 255, 200)[None, :, None], (200, 200, 3)).astype(np.uint8)
+        Image.fromarray(ramp).save(tmp_path / 'ramp.png')
+        dataset = FLSLImages(tmp_path, size=SIZE)
+        views = [dataset[v]['inputs'][0].float() for v in range(50)]
+        spans = [float((view[:, -1] - view[:, 0]).mean()) for view in views]
+        # Areas of 80 to 100% with an aspect ratio of 3/4 to 4/3: never narrower than sqrt(.8 * 3/4).
+        assert min(spans) > 255 * (0.8 * 0.75) ** 0.5 * (SIZE - 1) / SIZE - 3
+        assert max(spans) < 256
+
+
+def decode(tmp_path, content: bytes, name='odd.png') -> torch.Tensor:
+    """Nearly whole view (a square of 64 pixels) of a file with the given content."""
+    (tmp_path / name).write_bytes(content)
+    return FLSLImages(tmp_path, size=64, scale=(0.999, 1))[0]['inputs'].float()
+
+
+class TestOddImages:
+    picture = picture(64, 64, 5)
+
+    @pytest.fixture
+    def expected(self, tmp_path_factory):
+        return decode(tmp_path_factory.mktemp('plain'), png(self.picture))
+
+    def test_grey(self, tmp_path, expected):
+        view = decode(tmp_path, jpeg(self.picture.convert('L')), 'odd.jpg')
+        luma = (expected * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+        assert (view - luma).abs().mean() < 2
+
+    def test_cmyk(self, tmp_path, expected):
+        assert (decode(tmp_path, jpeg(self.picture.convert('CMYK')), 'odd.jpg') - expected).abs().mean() < 4
+
+    def test_palette(self, tmp_path, expected):
+        assert (decode(tmp_path, png(self.picture.quantize(256))) - expected).abs().mean() < 10
+
+    @pytest.mark.parametrize(('suffix', 'mode'), [('png', 'I;16'), ('tif', 'I;16'), ('tif', 'I')])
+    def test_16_bit_is_scaled(self, tmp_path, expected, suffix, mode):
+        grey = np.asarray(self.picture.convert('L')).astype(np.uint16) * 257
+        image = Image.fromarray(grey) if mode == 'I;16' else Image.fromarray(grey.astype(np.int32))
+        assert image.mode == mode
+        image.save(tmp_path / f'odd.{suffix}')
+        view = decode(tmp_path, (tmp_path / f'odd.{suffix}').read_bytes(), f'odd.{suffix}')
+        luma = (expected * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
+        assert (view - luma).abs().mean() < 1
+
+    @pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P', 'RGB'])
+    def test_transparency_is_put_on_white(self, tmp_path, mode):
+        image = Image.new('RGB', (64, 64), (200, 30, 60))
+        options = {}
+        if mode in ('RGBA', 'LA'):
+            image = image.convert(mode)
+            image.putalpha(Image.new('L', (64, 64), 51))  # a fifth
+        elif mode == 'P':
+            image = image.quantize(2)
+            options['transparency'] = image.getpixel((0, 0))
+        else:
+            options['transparency'] = (200, 30, 60)
+        view = decode(tmp_path, png(image, **options))
+        red = {'RGBA': 0.8 * 255 + 0.2 * 200, 'LA': 0.8 * 255 + 0.2 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60)}
+        assert view[0].mean() == pytest.approx(red.get(mode, 255), abs=1)
+
+    @pytest.mark.parametrize('orientation', range(1, 9))
+    def test_exif_orientation_is_followed(self, tmp_path, orientation):
+        """The stored picture is black but for the corner that the tag calls upper left."""
+        right, bottom = orientation in (2, 3, 7, 8), orientation in (3, 4, 6, 7)
+        stored = np.zeros((64, 96, 3), np.uint8)
+        stored[32 if bottom else 0 :][:32, 48 if right else 0 :][:, :48] = 255
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        view = decode(tmp_path, jpeg(Image.fromarray(stored), exif=exif), 'odd.jpg')[0]
+        assert view[:28, :28].mean() > 250
+        assert view[36:].mean() < 5
+        assert view[:, 36:].mean() < 5
+
+    @pytest.mark.parametrize('orientation', range(1, 9))
+    def test_turned_picture_gives_the_view_of_the_upright_one(self, tmp_path, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored = png(picture(90, 50), exif=exif)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
+        views = []
+        for name, content in (('stored', stored), ('upright', png(Image.fromarray(np.asarray(upright))))):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / 'odd.png').write_bytes(content)
+            views.append(FLSLImages(tmp_path / name, size=SIZE)[0]['inputs'])
+        assert torch.equal(*views)
+
+    @pytest.mark.parametrize(('encode', 'limit'), [(jpeg, 5), (png, 0.1)])
+    def test_broken_exif_does_not_matter(self, tmp_path, expected, encode, limit):
+        view = decode(tmp_path, encode(self.picture, exif=b'Exif\x00\x00XX*\x00broken'))
+        assert (view - expected).abs().mean() < limit
+
+    def test_large_jpeg_is_decoded_small_without_loss(self, tmp_path, tmp_path_factory, monkeypatch):
+        large = picture(1200, 900, 3)
+        sizes = []
+        draft = JpegImageFile.draft
+        monkeypatch.setattr(
+            JpegImageFile, 'draft', lambda image, mode, size: sizes.append(size) or draft(image, mode, size)
+        )
+        reduced = decode(tmp_path, jpeg(large), 'odd.jpg')
+        assert sizes == [(150, 112)]  # an eighth still has more than 64 pixels a side
+        whole = decode(tmp_path_factory.mktemp('whole'), png(large))
+        assert (reduced - whole).abs().mean() < 2
+        sizes.clear()
+        FLSLImages(tmp_path, size=500)[0]
+        assert sizes == []
+
+
+def bad_files() -> dict[str, bytes]:
+    good = jpeg(picture(64, 64))
+    bomb = png(Image.new('L', (9600, 9600)))
+    return {
+        'truncated.jpg': good[: len(good) // 2],
+        'truncated.png': png(picture(64, 64))[:3000],
+        'empty.jpg': b'',
+        'text.jpg': b'this is no image\n',
+        'header.jpg': good[:20],
+        'noise.png': png(picture(64, 64))[:100] + bytes(range(256)) * 20,
+        'one_pixel.png': png(Image.new('RGB', (1, 1))),
+        'narrow.png': png(Image.new('RGB', (300, 7))),
+        'bomb.png': bomb,
+        'large_bomb.png': bomb[:16] + (2**16).to_bytes(4, 'big') * 2 + bomb[24:],
+    }
+
+
+BAD_FILES = bad_files()
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize('name', BAD_FILES)
+    def test_another_image_takes_the_place(self, folder, name, tmp_path):
+        bad = folder / f'0_{name}'
+        bad.write_bytes(BAD_FILES[name])
+        dataset = FLSLImages(folder, size=SIZE)
+        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+        assert dataset.paths[0] == str(bad)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            replaced = [dataset[epoch * len(dataset)] for epoch in range(20)]
+        paths = {item['img_path'] for item in replaced}
+        assert str(bad) not in paths
+        assert len(paths) > 4  # not always the same image
+        assert list(read_skipped(dataset.skipped_log)) == [str(bad)]
+        again = FLSLImages(folder, size=SIZE)[len(dataset)]
+        assert again['img_path'] == replaced[1]['img_path']
+        assert torch.equal(again['inputs'], replaced[1]['inputs'])
+
+    def test_file_that_vanishes(self, folder, tmp_path):
+        dataset = FLSLImages(folder, size=SIZE)
+        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+        for number in range(1, 10):
+            os.remove(folder / f'class{number % 3}' / f'{number}.jpg')
+        assert {dataset[v]['img_path'] for v in range(10)} == {str(folder / 'class0' / '0.jpg')}
+        assert len(read_skipped(dataset.skipped_log)) == 9
+        assert all(reason.startswith('FileNotFoundError') for reason in read_skipped(dataset.skipped_log).values())
+
+    def test_folder_that_vanishes_ends_in_one_line(self, folder):
+        dataset = FLSLImages(folder, size=SIZE)
+        shutil.rmtree(folder)
+        with pytest.raises(
+            RuntimeError, match=r'^100 images drawn in a row from .* cannot be read; the last: '
+        ) as error:
+            dataset[0]
+        assert '\n' not in str(error.value)
+
+    def test_each_file_is_reported_once(self, folder, tmp_path, monkeypatch):
+        for number in range(30):
+            (folder / f'bad{number}.png').write_bytes(b'')
+        dataset = FLSLImages(folder, size=SIZE)
+        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+        lines = []
+        monkeypatch.setattr(module, 'print_log', lambda line, logger, level: lines.append((line, level)))
+        for v in range(80):
+            dataset[v]
+        assert len(dataset.skipped_log.read_text().splitlines()) == 30
+        assert len(lines) == 20  # the others are only listed
+        assert lines[0][0].startswith(f'skipped {folder}')
+        assert lines[0][1] == logging.WARNING
+
+    def test_workers_list_the_files(self, folder, tmp_path):
+        for number in range(4):
+            (folder / f'bad{number}.png').write_bytes(b'')
+        dataset = FLSLImages(folder, size=SIZE)
+        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+        for _ in DataLoader(dataset, 2, sampler=list(range(28)), num_workers=2, collate_fn=default_collate):
+            pass
+        assert set(read_skipped(dataset.skipped_log)) == {str(folder / f'bad{number}.png') for number in range(4)}
+
+    def test_list_holds_any_name(self, tmp_path):
+        log = tmp_path / 'skipped_images.txt'
+        assert read_skipped(log) == {}
+        names = ['/a b/\u00e9.jpg', os.fsdecode(b'/x\xff.jpg'), '/tab\there.jpg']
+        for name in names:
+            append_skipped(log, name, 'reason')
+        assert read_skipped(log) == dict.fromkeys(names, 'reason')

@@ -1,0 +1,136 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmengine.dataset import default_collate
+from mmengine.registry import DATA_SAMPLERS
+from mmengine.runner import Runner
+from torch.utils.data import BatchSampler, Dataset
+
+from flsl_mm.datasets import sampler as module
+from flsl_mm.datasets.sampler import FLSLSampler
+
+
+def epoch_of_ranks(size, world_size, epoch=0, **options):
+    """Indices that each of the processes gets in an epoch."""
+    ranks = []
+    with pytest.MonkeyPatch.context() as patch:
+        for rank in range(world_size):
+            patch.setattr(module, 'get_dist_info', lambda rank=rank: (rank, world_size))
+            sampler = FLSLSampler(range(size), **options)
+            sampler.set_epoch(epoch)
+            ranks.append(list(sampler))
+            assert len(sampler) == len(ranks[-1])
+    return ranks
+
+
+sizes = dict(size=st.integers(8, 200), world_size=st.integers(1, 8), epoch=st.integers(0, 5), seed=st.integers(0, 9))
+
+
+@given(**sizes, shuffle=st.booleans())
+def test_ranks_share_an_epoch(size, world_size, epoch, seed, shuffle):
+    ranks = epoch_of_ranks(size, world_size, epoch, seed=seed, shuffle=shuffle)
+    indices = [index for rank in ranks for index in rank]
+    assert {len(rank) for rank in ranks} == {size // world_size}
+    assert len(set(indices)) == len(indices)
+    assert all(epoch * size <= index < (epoch + 1) * size for index in indices)
+
+
+@given(**sizes)
+def test_round_up_covers_every_image(size, world_size, epoch, seed):
+    ranks = epoch_of_ranks(size, world_size, epoch, seed=seed, round_up=True)
+    assert {len(rank) for rank in ranks} == {-(-size // world_size)}
+    assert {index % size for rank in ranks for index in rank} == set(range(size))
+
+
+@given(**sizes, batch_size=st.integers(1, 5))
+def test_global_batches_do_not_depend_on_the_number_of_ranks(size, world_size, epoch, seed, batch_size):
+    ranks = epoch_of_ranks(size, world_size, epoch, seed=seed)
+    (alone,) = epoch_of_ranks(size, 1, epoch, seed=seed)
+    done = range(0, len(ranks[0]), batch_size)
+    together = [sorted(index for rank in ranks for index in rank[start : start + batch_size]) for start in done]
+    alone = alone[: size // world_size * world_size]
+    global_batches = BatchSampler(alone, batch_size * world_size, drop_last=False)
+    assert together == [sorted(batch) for batch in global_batches]
+
+
+@given(size=st.integers(1, 100), position=st.integers(0, 100), epoch=st.integers(0, 4))
+def test_position_gives_the_tail_of_the_epoch(size, position, epoch):
+    whole, resumed = FLSLSampler(range(size)), FLSLSampler(range(size))
+    if position > size:
+        with pytest.raises(ValueError, match='not inside an epoch'):
+            resumed.set_position(position)
+        return
+    resumed.set_position(position)
+    for number in (epoch, epoch + 1):
+        whole.set_epoch(number)
+        resumed.set_epoch(number)
+        assert list(resumed) == list(whole)[position if number == epoch else 0 :]
+    assert len(resumed) == size
+
+
+def test_position_holds_for_an_iterator_that_is_not_used_up():
+    sampler = FLSLSampler(range(10))
+    whole = list(sampler)
+    sampler.set_position(4)
+    iterator = iter(sampler)
+    assert next(iterator) == whole[4]
+    assert list(sampler) == whole
+    assert list(iterator) == whole[5:]
+
+
+def test_epochs_and_seeds_differ():
+    orders = {
+        tuple(index % 50 for index in epoch_of_ranks(50, 1, epoch, seed=seed)[0])
+        for epoch in range(4)
+        for seed in range(4)
+    }
+    assert len(orders) == 16
+    assert epoch_of_ranks(50, 1, 2, seed=3) == epoch_of_ranks(50, 1, 2, seed=3)
+
+
+def test_without_shuffling_in_order():
+    assert epoch_of_ranks(5, 2, epoch=2, shuffle=False) == [[10, 12], [11, 13]]
+    assert epoch_of_ranks(5, 2, epoch=2, shuffle=False, round_up=True) == [[10, 12, 14], [11, 13, 10]]
+
+
+def test_every_image_is_equally_likely_to_come_first():
+    firsts = [epoch_of_ranks(4, 1, epoch)[0][0] % 4 for epoch in range(400)]
+    assert all(70 < firsts.count(image) < 130 for image in range(4))
+
+
+def test_too_few_images_for_the_processes():
+    with pytest.raises(ValueError, match='3 images are not enough for 4 processes'):
+        epoch_of_ranks(3, 4)
+
+
+def test_missing_seed_is_agreed_on(monkeypatch):
+    monkeypatch.setattr(module, 'sync_random_seed', lambda: 17)
+    assert DATA_SAMPLERS.build(dict(type='FLSLSampler'), default_args=dict(dataset=range(9), seed=None)).seed == 17
+
+
+class Identity(Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        return index
+
+
+def test_runs_in_the_runners_loader():
+    loader = Runner.build_dataloader(
+        dict(
+            dataset=Identity(),
+            sampler=dict(type='FLSLSampler'),
+            batch_size=2,
+            drop_last=True,
+            collate_fn=default_collate,
+        ),
+        seed=3,
+    )
+    loader.sampler.set_epoch(1)
+    assert loader.sampler.seed == 3
+    assert len(loader) == 3
+    batches = [batch.tolist() for batch in loader]
+    loader.sampler.set_position(2)
+    assert [batch.tolist() for batch in loader] == batches[1:]
+    assert [batch.tolist() for batch in loader] == batches

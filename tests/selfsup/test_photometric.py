@@ -1,0 +1,225 @@
+import itertools
+import math
+
+import kornia
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ImageFilter, ImageOps
+from scipy import stats
+from torchvision.transforms import functional as pil
+
+from flsl_mm.selfsup.photometric import (
+    PhotometricParams,
+    PhotometricPolicy,
+    adjust_hue,
+    apply_photometric,
+    box_blur_kernel,
+    draw_photometric,
+)
+from tests.pictures import picture
+
+PICTURES = [picture(96, 96, seed) for seed in range(6)]
+IMAGES = torch.stack([pil.pil_to_tensor(image) for image in PICTURES]).float() / 255
+PIL_JITTERS = (pil.adjust_brightness, pil.adjust_contrast, pil.adjust_saturation, pil.adjust_hue)
+
+
+def no_jitter(batch_size: int = len(PICTURES), **changes) -> PhotometricParams:
+    off = torch.zeros(batch_size, dtype=torch.bool)
+    neutral = dict(
+        jitter=off,
+        order=torch.arange(4).repeat(batch_size, 1),
+        factors=torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(batch_size, 1),
+        grey=off,
+        blur=off,
+        sigma=torch.ones(batch_size),
+        solarize=off,
+    )
+    return PhotometricParams(**{**neutral, **changes})
+
+
+def pil_photometric(image, params, sample):
+    if params.jitter[sample]:
+        for operation in params.order[sample].tolist():
+            image = PIL_JITTERS[operation](image, float(params.factors[sample, operation]))
+    if params.grey[sample]:
+        image = pil.rgb_to_grayscale(image, num_output_channels=3)
+    if params.blur[sample]:
+        image = image.filter(ImageFilter.GaussianBlur(float(params.sigma[sample])))
+    return ImageOps.solarize(image, threshold=128) if params.solarize[sample] else image
+
+
+def difference(images, pictures):
+    """Mean absolute difference of each image from its PIL picture, in 1/255."""
+    expected = torch.stack([pil.pil_to_tensor(image) for image in pictures]).float()
+    return (images * 255 - expected).abs().mean((1, 2, 3))
+
+
+ON = torch.ones(len(PICTURES), dtype=torch.bool)
+OPERATIONS = {
+    'darker': dict(jitter=ON, factors=torch.tensor([0.6, 1.0, 1.0, 0.0]).repeat(6, 1)),
+    'brighter': dict(jitter=ON, factors=torch.tensor([1.4, 1.0, 1.0, 0.0]).repeat(6, 1)),
+    'less contrast': dict(jitter=ON, factors=torch.tensor([1.0, 0.6, 1.0, 0.0]).repeat(6, 1)),
+    'more contrast': dict(jitter=ON, factors=torch.tensor([1.0, 1.4, 1.0, 0.0]).repeat(6, 1)),
+    'saturation': dict(jitter=ON, factors=torch.tensor([[1.0, 1.0, factor, 0.0] for factor in (0.8, 1.2) * 3])),
+    'hue': dict(
+        jitter=ON, factors=torch.tensor([[1.0, 1.0, 1.0, turn / 10] for turn in (-1, -0.6, -0.2, 0.2, 0.6, 1)])
+    ),
+    'grey': dict(grey=ON),
+    'blur': dict(blur=ON, sigma=torch.tensor([0.1, 0.4, 0.7, 1.1, 1.5, 2.0])),
+    'wide blur': dict(blur=ON, sigma=torch.tensor([0.5, 3.0, 4.0, 5.0, 6.0, 7.0])),
+    'solarize': dict(solarize=ON),
+}
+
+
+@pytest.mark.parametrize('changes', OPERATIONS.values(), ids=OPERATIONS)
+def test_each_operation_agrees_with_pil(changes):
+    params = no_jitter(**changes)
+    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PICTURES)]
+    assert difference(IMAGES, expected).min() > 0.05 or 'blur' in changes  # the operation does something
+    # Solarisation needs no rounding in PIL; the others round, the hue three times.
+    limit = 0.01 if 'solarize' in changes else 1.2
+    assert difference(apply_photometric(IMAGES, params), expected).max() < limit
+
+
+def test_all_operations_together_agree_with_pil():
+    policy = PhotometricPolicy(jitter_prob=1, blur_prob=(1, 0), solarize_prob=(0, 0))
+    params = draw_photometric(60, policy, torch.Generator().manual_seed(0))
+    out = apply_photometric(IMAGES.repeat(10, 1, 1, 1), params)
+    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PICTURES * 10)]
+    # Up to six operations, after each of which PIL rounds to 8 bits.
+    assert difference(out, expected).mean() < 2
+    assert difference(out, expected).max() < 2.5
+
+
+def test_each_sample_has_its_own_order():
+    """Two grey pixels, .2 and .8; brightness 1.4, contrast .6 about the mean; the product clips at 1."""
+    pixels = torch.tensor([0.2, 0.8]).expand(2, 3, 1, 2)
+    params = no_jitter(
+        2,
+        jitter=torch.tensor([True, True]),
+        order=torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3]]),
+        factors=torch.tensor([1.4, 0.6, 1.0, 0.0]).repeat(2, 1),
+    )
+    out = apply_photometric(pixels, params)
+    # .28 and 1 (1.12), mean .64: .6 * .28 + .4 * .64 = .424 and .856.  .32 and .68: 1.4 times that.
+    expected = torch.tensor([[0.424, 0.856], [0.448, 0.952]])[:, None, None].expand(2, 3, 1, 2)
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
+
+
+def test_samples_do_not_depend_on_their_batch():
+    params = draw_photometric(6, PhotometricPolicy(), torch.Generator().manual_seed(3))
+    before = IMAGES.clone()
+    together = apply_photometric(IMAGES, params)
+    assert torch.equal(IMAGES, before)
+    for sample in range(6):
+        own = PhotometricParams(**{name: values[sample : sample + 1] for name, values in vars(params).items()})
+        torch.testing.assert_close(apply_photometric(IMAGES[sample : sample + 1], own)[0], together[sample])
+
+
+def test_only_drawn_samples_change():
+    grey = torch.tensor([True, False, True, False, False, False])
+    out = apply_photometric(IMAGES, no_jitter(grey=grey))
+    assert ((out != IMAGES).flatten(1).any(1) == grey).all()
+    assert torch.equal(apply_photometric(IMAGES, no_jitter()), IMAGES)
+
+
+def test_hue_agrees_with_kornia():
+    turns = torch.tensor([-0.5, -0.31, 0.0, 0.07, 0.25, 0.5])
+    images = IMAGES.clone()
+    images[:, :, 0] = 0.3  # grey pixels
+    images[:, :, 1] = 0
+    torch.testing.assert_close(
+        adjust_hue(images, turns), kornia.enhance.adjust_hue(images, turns * 2 * math.pi), atol=2e-6, rtol=0
+    )
+
+
+def test_third_of_a_turn_makes_red_green():
+    pixel = torch.tensor([0.9, 0.1, 0.3]).view(1, 3, 1, 1)
+    out = adjust_hue(pixel, torch.tensor([1 / 3])).flatten()
+    torch.testing.assert_close(out, torch.tensor([0.3, 0.9, 0.1]), atol=1e-6, rtol=0)
+
+
+@given(sigma=st.floats(0.05, 8))
+def test_blur_kernel_has_the_wanted_variance(sigma):
+    kernel = box_blur_kernel(torch.tensor([sigma, sigma / 2], dtype=torch.float64), sigma)
+    positions = torch.arange(kernel.shape[1]) - kernel.shape[1] // 2
+    assert kernel.shape[1] % 2 == 1
+    torch.testing.assert_close(kernel.sum(1), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(kernel, kernel.flip(1))
+    assert (kernel[0] * positions**2).sum().item() == pytest.approx(sigma**2, rel=1e-6)
+    assert (kernel[1] * positions**2).sum().item() == pytest.approx(sigma**2 / 4, rel=1e-6)
+
+
+class TestDraws:
+    number = 40_000
+
+    @pytest.fixture(scope='class')
+    def params(self):
+        return draw_photometric(self.number, PhotometricPolicy(), torch.Generator().manual_seed(0))
+
+    def rate(self, chosen, expected):
+        return stats.binomtest(int(chosen.sum()), len(chosen), expected).pvalue
+
+    def test_probabilities(self, params):
+        assert self.rate(params.jitter, 0.8) > 0.01
+        assert self.rate(params.grey, 0.2) > 0.01
+        assert self.rate(params.blur, 0.5 * 0.5 + 0.5 * 0.1) > 0.01
+        assert self.rate(params.solarize, 0.5 * 0.2) > 0.01
+
+    def test_solarisation_and_strong_blur_are_of_different_branches(self, params):
+        assert self.rate(params.blur[params.solarize], 0.1) > 0.01
+        # Of samples without solarisation, 1/1.8 are of the branch with p=.5.
+        assert self.rate(params.blur[~params.solarize], (0.5 + 0.8 * 0.1) / 1.8) > 0.01
+
+    def test_other_choices_are_independent(self, params):
+        for one, other in itertools.combinations([params.jitter, params.grey, params.blur], 2):
+            table = [[(a & b).sum().item() for b in (other, ~other)] for a in (one, ~one)]
+            assert stats.chi2_contingency(table).pvalue > 0.01
+
+    def test_ranges_are_uniform(self, params):
+        ranges = [(0.6, 0.8), (0.6, 0.8), (0.8, 0.4), (-0.1, 0.2)]
+        for number, (low, width) in enumerate(ranges):
+            assert stats.kstest(params.factors[:, number].numpy(), stats.uniform(low, width).cdf).pvalue > 0.01
+        assert stats.kstest(params.sigma.numpy(), stats.uniform(0.1, 1.9).cdf).pvalue > 0.01
+
+    def test_every_order_is_equally_likely(self, params):
+        counts = torch.unique(params.order, dim=0, return_counts=True)[1]
+        assert len(counts) == 24
+        assert stats.chisquare(counts.numpy()).pvalue > 0.01
+
+    def test_seed_decides(self):
+        first, same, other = (
+            draw_photometric(8, PhotometricPolicy(), torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+        )
+        assert all(torch.equal(a, b) for a, b in zip(vars(first).values(), vars(same).values(), strict=True))
+        assert not torch.equal(first.factors, other.factors)
+
+    def test_policy_is_used(self):
+        policy = PhotometricPolicy(
+            jitter_prob=0, brightness=0, hue=0.5, grey_prob=1, blur_prob=(1, 1), solarize_prob=(1, 1), blur_sigma=(3, 4)
+        )
+        params = draw_photometric(500, policy, torch.Generator().manual_seed(0))
+        assert not params.jitter.any()
+        assert params.grey.all()
+        assert params.blur.all()
+        assert params.solarize.all()
+        assert (params.factors[:, 0] == 1).all()
+        assert params.factors[:, 3].abs().max() > 0.45
+        assert params.sigma.min() >= 3
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        (dict(jitter_prob=1.1), 'probabilities'),
+        (dict(blur_prob=(0.5, -0.1)), 'probabilities'),
+        (dict(contrast=1.2), 'contrast'),
+        (dict(hue=0.6), 'hue'),
+        (dict(blur_sigma=(0, 2)), 'blur_sigma'),
+    ],
+)
+def test_impossible_policy_is_refused(option, message):
+    with pytest.raises(ValueError, match=message):
+        PhotometricPolicy(**option)
