@@ -47,10 +47,7 @@ class FLSLBackboneExportHook(Hook):
             return
         model = training_model(runner)
         target = checkpoint.with_name(f'{checkpoint.stem}_backbone.pth')
-        # In pixel values 0..255, as detectors' data preprocessors want them.
-        mean, std = (
-            [round(255 * x, 4) for x in getattr(model.data_preprocessor, k).flatten().tolist()] for k in ('mean', 'std')
-        )
+        mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
         contents = backbone_file(model.teacher.backbone, mean=mean, std=std)
         partial = target.with_suffix('.partial')
         torch.save(contents, partial)

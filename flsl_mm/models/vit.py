@@ -141,6 +141,14 @@ class FLSLViT(BaseModule):
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         self._freeze_stages()
 
+    def init_weights(self) -> None:
+        """Load what ``init_cfg`` names, every tensor verified (see :func:`flsl_mm.checkpoint.load_backbone`)."""
+        from flsl_mm.checkpoint import init_from_cfg
+
+        if not init_from_cfg(self, self.init_cfg):
+            super().init_weights()
+        self._is_init = True
+
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
             return

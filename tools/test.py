@@ -1,0 +1,47 @@
+"""Evaluate a checkpoint with MMEngine's Runner: a detector, or a backbone on DAVIS by label propagation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from flsl_mm import cli
+
+EPILOG = """examples:
+  python tools/test.py configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py work_dirs/mask-rcnn/epoch_12.pth
+  python tools/test.py configs/vos/flsl_vit-s16_davis2017.py work_dirs/flsl_vit-s16/epoch_300_backbone.pth
+  python tools/test.py configs/vos/flsl_vit-t16_scenes.py none
+"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file; it is Python code and is executed')
+    parser.add_argument('checkpoint', help="a detector's checkpoint; for DAVIS any file with a backbone; or none")
+    cli.add_run_options(parser)
+    parser.add_argument(
+        '--keep-going', action='store_true', help='DAVIS: evaluate the other videos when one is unusable, and list it'
+    )
+    return parser.parse_args(argv)
+
+
+def test(args: argparse.Namespace) -> None:
+    """Evaluate as the command line says."""
+    cfg = cli.read_config(args)
+    if args.checkpoint != 'none':
+        # A detector is loaded whole; a label propagator has a backbone only, whatever else the file holds.
+        if 'checkpoint' in cfg.model:
+            cfg.model.checkpoint = args.checkpoint
+        else:
+            cfg.load_from = args.checkpoint
+    if args.keep_going:
+        cfg.test_dataloader.dataset.keep_going = True
+    cli.build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    arguments = parse_args()
+    sys.exit(cli.run(test, arguments))
