@@ -1,0 +1,174 @@
+"""Reading checkpoints without running code that they carry, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import tarfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+
+from .stand_ins import STAND_INS, restore
+
+FORCE_SAFE, FORCE_UNSAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+
+OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
+"""Start, after the protocol, of what ``torch.save`` wrote before it wrote zip files."""
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, would run code, or does not fit the model; the message is one line."""
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
+    """Read a checkpoint written by ``torch.save`` or safetensors; nothing in it can run code.
+
+    ``torch.load(weights_only=True)`` reads it, with no names allowed beyond :mod:`flsl_mm.checkpoint.stand_ins`
+    whatever else the process has allowed.
+
+    Args:
+        path: A local file. Nothing is ever downloaded.
+        map_location: Device for the tensors, as in ``torch.load``.
+
+    Returns:
+        The dict in the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it is an address, a web page, a Git LFS pointer, damaged, or asks for a function or class
+            that is not on the list.
+    """
+    path = _local_file(path)
+    head = _check_start(path)
+    try:
+        # A safetensors file starts with the length of its JSON header in eight bytes.
+        if head[4:9] == b'\0\0\0\0{':
+            content = _read_safetensors(path, map_location)
+        else:
+            content = restore(_read_torch(path, map_location))
+    # The bytes are untrusted and drive an interpreter: any exception can come out of it.
+    except Exception as error:
+        raise CheckpointError(_explain(path, error)) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{path} holds a {type(content).__name__}, not a dict of tensors')
+    return content
+
+
+def _local_file(path: str | os.PathLike) -> Path:
+    if re.match(r'[A-Za-z][\w+.-]*://', str(path)):
+        raise CheckpointError(f'{path} is an address and nothing is downloaded: fetch the file, then give its path')
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    if path.is_dir():
+        raise IsADirectoryError(f'checkpoint {path} is a folder: give a file in it')
+    return path
+
+
+def _check_start(path: Path) -> bytes:
+    """Recognise what is saved under a checkpoint's name by mistake; return the first bytes."""
+    with path.open('rb') as file:
+        head = file.read(256)
+    if not head:
+        raise CheckpointError(f'{path} is empty')
+    if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
+        raise CheckpointError(f'{path} is a web page (HTML), not a checkpoint: the download met a login or error page')
+    if head.startswith(b'version https://git-lfs'):
+        raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it lies')
+    # Below torch 2.6 this oldest of formats runs code even with weights_only=True (CVE-2025-32434). It starts with a
+    # name of the file's choice, so only what torch takes for a zip file is not asked.
+    if not head.startswith(b'PK\x03\x04') and tarfile.is_tarfile(path):
+        raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it anew')
+    if head.startswith(b'\x80') and not head.startswith(OLD_FORMAT, 2):
+        raise CheckpointError(f'{path} is refused: a plain Python pickle can run any code; use torch.save for weights')
+    return head
+
+
+def _read_safetensors(path: Path, map_location: Any) -> dict:
+    from safetensors.torch import load_file
+
+    return load_file(path, device=str(map_location))
+
+
+def _read_torch(path: Path, map_location: Any) -> Any:
+    allowed_before = list(torch.serialization.get_safe_globals())
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(list(STAND_INS))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return torch.load(path, map_location=map_location, weights_only=True)
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(allowed_before)
+
+
+def _explain(path: Path, error: Exception) -> str:
+    name = re.search(r'GLOBAL (\S+)', str(error))
+    if name:
+        return (
+            f'{path} is refused: reading it would call or build {name.group(1)}, and a file that may name functions '
+            'can run any code; if you trust its source, save its tensors alone as a new file'
+        )
+    # torch wraps the cause in advice on how to load the file after all, which is not what a user should try.
+    cause = str(error).partition('WeightsUnpickler error: ')[2] or str(error)
+    cause = f'{type(error).__name__}: {cause.partition(chr(10))[0][:120]}'
+    return f'{path} is no readable checkpoint, perhaps truncated or damaged ({cause})'
+
+
+def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
+    """Save ``checkpoint`` under a temporary name beside ``path``, then rename: a reader never meets half a file.
+
+    Raises:
+        OSError: If the folder cannot be written or the disk is full; an earlier file at ``path`` stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_from_safe_local(filename: str, map_location: Any = None) -> dict:
+    """Read a file for MMEngine, without the config text that older files keep and that resuming would run as code."""
+    checkpoint = read_checkpoint(filename, 'cpu' if map_location is None else map_location)
+    meta = checkpoint.get('meta')
+    if isinstance(meta, dict) and meta.pop('config', None) is not None:
+        print_log(f'left out the config inside {filename}: MMEngine would run it as Python', logger='current')
+    return checkpoint
+
+
+@contextmanager
+def safe_mmengine_loading() -> Iterator[None]:
+    """Have MMEngine read checkpoints through :func:`read_checkpoint` inside this context: resume, load and publish.
+
+    Local files go through a loader registered with MMEngine. What it downloads for other models goes through
+    ``torch.load`` with ``weights_only=True``, which torch's own environment variable forces on every caller, the
+    maintained fork's fallback to unrestricted loading included. With upstream MMEngine and torch >= 2.6 this is also
+    what makes resuming work at all. Also a decorator.
+    """
+    before = {name: os.environ.pop(name, None) for name in (FORCE_SAFE, FORCE_UNSAFE)}
+    os.environ[FORCE_SAFE] = '1'
+    previous = CheckpointLoader._schemes['']
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_safe_local, force=True)
+    try:
+        yield
+    finally:
+        CheckpointLoader.register_scheme(prefixes='', loader=previous, force=True)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
