@@ -140,6 +140,7 @@ class FLSLViT(BaseModule):
         if learned:
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
         self._freeze_stages()
+        self._freeze_unread()
 
     def init_weights(self) -> None:
         """Load what ``init_cfg`` names, every tensor verified (see :func:`flsl_mm.checkpoint.load_backbone`)."""
@@ -158,6 +159,14 @@ class FLSLViT(BaseModule):
             frozen.append(self.norm)
         for module in frozen:
             module.eval()
+            module.requires_grad_(False)
+
+    def _freeze_unread(self) -> None:
+        # A trainable parameter that no output reads never gets a gradient, at which distributed training stops.
+        unread = [*self.blocks[max(self.out_indices) + 1 :]]
+        if not self.final_norm or len(self.blocks) - 1 not in self.out_indices:
+            unread.append(self.norm)
+        for module in unread:
             module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> FLSLViT:

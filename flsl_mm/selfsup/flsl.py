@@ -91,6 +91,7 @@ class FLSL(BaseSelfSupervisor):
             raise ValueError("FLSL needs backbone.out_type='tokens'")
         self.normalize = normalize
         self.backbone.final_norm = normalize == 'tokens'
+        self.backbone.norm.requires_grad_(True)  # the modes are normalised with it
         self.windows = tuple(windows)
         self.window_member = window_member
         self.self_scale = self_scale

@@ -1,0 +1,74 @@
+# Needs no download: procedural traffic seen from above, as a UAVDT tree under data/uavdt_scenes (or under the folder
+# that the environment variable UAVDT_SCENES_ROOT names), written and converted by
+#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt --num 18 --frames 12
+#   python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes --out data/uavdt_scenes/annotations
+# Starts from random weights; to start from a pretrained backbone add
+#   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
+_base_ = [
+    './_base_/models/mask-rcnn_flsl-vit-t16_fpn_narrow.py',
+    './_base_/models/uavdt_detector.py',
+    './_base_/datasets/uavdt_instance.py',
+    './_base_/runtime.py',
+]
+custom_imports = dict(
+    imports=[
+        'flsl_mm',
+        'flsl_mm.datasets.coco',
+        'flsl_mm.datasets.ignore_borders',
+        'flsl_mm.evaluation.uavdt_metric',
+        'flsl_mm.models.ignore_regions',
+    ],
+    allow_failed_imports=False,
+)
+data_root = '{{$UAVDT_SCENES_ROOT:data/uavdt_scenes}}'
+model = _base_.uavdt_detector
+model.test_cfg.rcnn.max_per_img = 100
+
+image_scale = (640, 338)
+train_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root=data_root,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            _base_.load_annotations,
+            dict(type='Resize', scale=image_scale, keep_ratio=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='FLSLExtendIgnoreRegions'),
+            dict(type='PackDetInputs'),
+        ],
+    ),
+)
+val_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root=data_root,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=image_scale, keep_ratio=True),
+            dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+        ],
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + '/annotations/instances_test.json')
+test_evaluator = val_evaluator
+
+# 9 sequences of 12 frames, 54 steps an epoch.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=10)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='FLSLAmpOptimWrapper',
+    dtype='float16',
+    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
+    constructor='FLSLLayerDecayConstructor',
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=10, milestones=[7, 9], gamma=0.1),
+]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
