@@ -1,0 +1,3 @@
+_base_ = 'flsl_vit-s16_davis2017.py'
+
+model = dict(backbone=dict(arch='base'))

@@ -1,0 +1,171 @@
+"""Label propagation: soft labels follow the most similar patches of earlier frames (pure functions).
+
+The arithmetic is that of the video evaluation of DINO (facebookresearch/dino@7c446df `eval_video_segmentation.py`),
+which FLSL uses unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+TILE_HW = (8, 16)
+"""Rows and columns of the query grid that are compared at once: enough work for a matrix product, few keys in vain.
+
+A constant and no option, so that the arithmetic of a patch follows from the size of the grid alone.
+"""
+
+
+def one_hot_labels(mask: Tensor, object_ids: Sequence[int]) -> Tensor:
+    """Turn a mask of object ids into one soft label per patch.
+
+    Args:
+        mask: Object ids (h, w), 0 is the background. Ids that ``object_ids`` does not list become background.
+        object_ids: The K ids of the foreground objects.
+
+    Returns:
+        Labels (h, w, 1 + K), float32; channel 0 is the background.
+    """
+    ids = torch.as_tensor(object_ids, dtype=mask.dtype, device=mask.device)
+    objects = (mask.unsqueeze(-1) == ids).float()
+    return torch.cat([1 - objects.sum(-1, keepdim=True), objects], dim=-1)
+
+
+def _in_reach(queries: range, length: int, radius: int | None) -> range:
+    """Give the key rows (or columns) of a grid of some length that the windows of query rows (or columns) touch."""
+    if radius is None:
+        return range(length)
+    return range(max(0, queries.start - radius), min(length, queries.stop + radius))
+
+
+def _outside_window(
+    query_hw: tuple[range, range], key_hw: tuple[range, range], radius: int, device: torch.device
+) -> Tensor:
+    """Tell which keys are outside the square window of a query: bool (n, m, b, c) for n x m queries, b x c keys."""
+    far_rows, far_columns = (
+        (torch.arange(q.start, q.stop, device=device)[:, None] - torch.arange(k.start, k.stop, device=device)).abs()
+        > radius
+        for q, k in zip(query_hw, key_hw, strict=True)
+    )
+    return far_rows[:, None, :, None] | far_columns[None, :, None, :]
+
+
+def _propagate_tile(
+    queries: Tensor, keys: Tensor, labels: Tensor, outside: Tensor | None, topk: int, temperature: float
+) -> Tensor:
+    """Propagate labels to a tile of queries.
+
+    Args:
+        queries: (n, m, C), unit length.
+        keys: (b, c, T, C), unit length: every key that some query's window touches.
+        labels: (b, c, T, K).
+        outside: Bool (n, m, b, c), True where a key is not in a query's window, or None.
+        topk: Number of keys a query takes.
+        temperature: Divides the cosine.
+    """
+    similarity = queries.flatten(0, 1) @ keys.flatten(0, 2).T
+    if outside is not None:
+        similarity.view(*outside.shape, -1).masked_fill_(outside.unsqueeze(-1), -torch.inf)
+    count = min(topk, similarity.shape[1])
+    # All keys as good as the last of the best are taken, as in the original: repeated frames give many equal keys, and
+    # which of them a sort puts first must not matter.
+    lowest = similarity.topk(count, dim=1).values[:, -1:]
+    weights = similarity.masked_fill_(similarity < lowest, -torch.inf).div_(temperature).softmax(dim=1)
+    return (weights @ labels.flatten(0, 2)).unflatten(0, queries.shape[:2])
+
+
+def propagate_labels(
+    queries: Tensor,
+    keys: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    radius: int | None = 12,
+    topk: int = 5,
+    temperature: float = 0.1,
+) -> Tensor:
+    """Give each patch of a frame the mean label of its most similar patches in the context frames.
+
+    The weight of a key is exp(cosine / temperature); only the best ``topk`` keys of a query over all context frames
+    have a weight (with those that equal the last of them). Queries are compared tile by tile with the keys that their
+    windows touch, so neither a tokens x context matrix nor a window mask over the whole frame ever exists.
+
+    Args:
+        queries: Unit-length features (h, w, C) of the frame.
+        keys: Unit-length features (h, w, C) of each context frame.
+        labels: Soft labels (h, w, K) of each context frame.
+        radius: A key is used if it is at most so many rows and columns from the query; None uses the whole frame.
+        topk: Number of keys, at least 1.
+        temperature: Divides the cosine, above 0.
+
+    Returns:
+        Soft labels (h, w, K) that sum to 1 where the labels do.
+    """
+    h, w = queries.shape[:2]
+    # Frames lie next to each other at every patch, so that one product compares with all of them.
+    stacked_keys, stacked_labels = torch.stack(tuple(keys), dim=2), torch.stack(tuple(labels), dim=2)
+    result = stacked_labels.new_empty(h, w, stacked_labels.shape[-1])
+    for top, left in product(range(0, h, TILE_HW[0]), range(0, w, TILE_HW[1])):
+        tile = range(top, min(h, top + TILE_HW[0])), range(left, min(w, left + TILE_HW[1]))
+        reach = _in_reach(tile[0], h, radius), _in_reach(tile[1], w, radius)
+        outside = None if radius is None else _outside_window(tile, reach, radius, queries.device)
+        at, near = (tuple(slice(r.start, r.stop) for r in ranges) for ranges in (tile, reach))
+        result[at] = _propagate_tile(queries[at], stacked_keys[near], stacked_labels[near], outside, topk, temperature)
+    return result
+
+
+def upsample_labels(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Enlarge label maps bilinearly (sample positions at pixel centres, as ``interpolate`` with align_corners=False).
+
+    `torch.nn.functional.interpolate` rounds differently with one thread and with several, which would let masks depend
+    on the number of processes. Products and sums of single elements do not.
+
+    Args:
+        labels: Maps (K, h, w).
+        size_hw: Wanted (H, W).
+
+    Returns:
+        Maps (K, H, W).
+    """
+    for dim, size in zip((-2, -1), size_hw, strict=True):
+        length = labels.shape[dim]
+        positions = (torch.arange(size, device=labels.device, dtype=labels.dtype) + 0.5) * (length / size) - 0.5
+        positions = positions.clamp(min=0)
+        lower = positions.floor().long().clamp(max=length - 1)
+        upper = (lower + 1).clamp(max=length - 1)
+        share = positions - lower
+        if dim == -2:
+            share = share.unsqueeze(-1)
+        labels = labels.index_select(dim, lower) * (1 - share) + labels.index_select(dim, upper) * share
+    return labels
+
+
+def stretch_labels(labels: Tensor) -> Tensor:
+    """Stretch each label map to the range 0..1 (min-max); a constant map keeps its value.
+
+    Args:
+        labels: Maps (K, H, W), not negative.
+    """
+    low, high = labels.amin(dim=(1, 2), keepdim=True), labels.amax(dim=(1, 2), keepdim=True)
+    span = high - low
+    return torch.where(span > 0, (labels - low) / span.clamp(min=torch.finfo(labels.dtype).tiny), labels)
+
+
+def labels_to_mask(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Turn the soft labels of the patches into a mask: enlarge, stretch each object, take the largest.
+
+    Args:
+        labels: Soft labels (h, w, K), channel 0 the background.
+        size_hw: Size (H, W) of the mask in pixels.
+
+    Returns:
+        Channel numbers (H, W), int64; the lowest of equal channels.
+    """
+    maps = stretch_labels(upsample_labels(labels.permute(2, 0, 1), size_hw))
+    best, mask = maps[0], torch.zeros(size_hw, dtype=torch.int64, device=labels.device)
+    # An argmax over the first dimension takes 20 times as long on the CPU, and does not promise which of two equals.
+    for channel in range(1, len(maps)):
+        mask = mask.masked_fill(maps[channel] > best, channel)
+        best = torch.maximum(best, maps[channel])
+    return mask

@@ -1,0 +1,169 @@
+"""Writes what a test of label propagation gives: masks, pictures and tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from PIL import Image
+
+from ..datasets.davis_palette import davis_palette, write_palette_mask
+from .davis_measures import mask_boundary
+from .davis_metric import COLUMNS, DAVISMetric, score_columns
+from .propagator import resize_nearest
+
+PICTURES = ('strip', 'gif', 'none')
+STRIP_FRAMES, STRIP_WIDTH = 6, 320
+GIF_WIDTH, GIF_FRAME_MS = 416, 80
+
+
+def paint_objects(frame: np.ndarray, ids: np.ndarray, opacity: float = 0.5) -> np.ndarray:
+    """Lay the colours of a mask's objects over a frame, with their contours in white.
+
+    Args:
+        frame: RGB (H, W, 3), uint8.
+        ids: Object ids (H0, W0), uint8.
+        opacity: Share of the colour, 0 to 1.
+
+    Returns:
+        RGB (H, W, 3), uint8.
+    """
+    ids = resize_nearest(ids, frame.shape[:2])
+    painted = frame.copy()
+    inside = ids > 0
+    painted[inside] = ((1 - opacity) * frame[inside] + opacity * davis_palette()[ids[inside]]).astype(np.uint8)
+    contour = np.logical_or.reduce([mask_boundary(ids == number) for number in np.unique(ids)])
+    painted[contour] = 255
+    return painted
+
+
+def _shrink(picture: np.ndarray, width: int) -> Image.Image:
+    height = round(picture.shape[0] * width / picture.shape[1])
+    return Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+
+
+def write_strip(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None:
+    """Write a few frames of a video, evenly spaced, with their masks side by side.
+
+    Args:
+        path: PNG file.
+        frames: RGB (T, H, W, 3), uint8.
+        predictions: Object ids (T, H0, W0), uint8.
+    """
+    chosen = np.unique(np.linspace(0, len(frames) - 1, STRIP_FRAMES).round().astype(int))
+    pictures = [_shrink(paint_objects(frames[i], predictions[i]), STRIP_WIDTH) for i in chosen]
+    strip = Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], axis=1))
+    _save(path, strip)
+
+
+def write_gif(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None:
+    """Write a whole video with its masks as an animation; arguments as in :func:`write_strip`."""
+    pairs = zip(frames, predictions, strict=True)
+    first, *others = (_shrink(paint_objects(*pair), min(GIF_WIDTH, frames.shape[2])) for pair in pairs)
+    _save(path, first, save_all=True, append_images=others, duration=GIF_FRAME_MS, loop=0)
+
+
+def _save(path: Path, image: Image.Image, **options) -> None:
+    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
+    image.save(temporary, **options)
+    os.replace(temporary, path)
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
+    with open(temporary, 'w', newline='', encoding='utf-8') as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+    os.replace(temporary, path)
+
+
+def write_tables(folder: Path, metric: DAVISMetric) -> None:
+    """Write ``global_results.csv``, ``per_object_results.csv`` (as VIDEO_ID, failed videos last) and ``protocol.json``.
+
+    Args:
+        folder: Existing folder.
+        metric: Metric after an evaluation, in the main process.
+    """
+    videos = {score.video for score in metric.scores}
+    overall = score_columns(metric.scores)
+    _write_csv(
+        folder / 'global_results.csv',
+        [*COLUMNS, 'videos', 'objects', 'failed_videos'],
+        [[*(f'{value:.6f}' for value in overall.values()), len(videos), len(metric.scores), len(metric.failures)]],
+    )
+    rows = [
+        [f'{score.video}_{score.object_id}', *(f'{value:.6f}' for value in score_columns([score]).values()), '']
+        for score in metric.scores
+    ]
+    rows += [[video, *[''] * len(COLUMNS), error] for video, error in metric.failures.items()]
+    _write_csv(folder / 'per_object_results.csv', ['object', *COLUMNS, 'error'], rows)
+    temporary = folder / f'.{os.getpid()}.protocol.json'
+    temporary.write_text(json.dumps(metric.protocol, indent=2) + '\n', encoding='utf-8')
+    os.replace(temporary, folder / 'protocol.json')
+
+
+@HOOKS.register_module()
+class DAVISOutputHook(Hook):
+    """Writes masks, pictures and tables of a test.
+
+    ``masks/VIDEO/00000.png`` are palette PNGs as the DAVIS evaluation reads them, ``pictures/VIDEO.png`` (or ``.gif``)
+    shows masks over frames, and the tables are those of :func:`write_tables`.
+
+    Args:
+        out_dir: Folder, None for ``davis`` in the work folder.
+        pictures: ``'strip'`` (six frames side by side), ``'gif'`` (all frames) or ``'none'``.
+
+    Raises:
+        ValueError: If ``pictures`` is unknown.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, out_dir: str | None = None, pictures: str = 'strip') -> None:
+        if pictures not in PICTURES:
+            raise ValueError(f'pictures must be one of {PICTURES}, got {pictures!r}')
+        self.out_dir = out_dir
+        self.pictures = pictures
+
+    def _folder(self, runner: Runner) -> Path:
+        return Path(self.out_dir or Path(runner.work_dir) / 'davis')
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
+    ) -> None:
+        """Write the masks and the picture of each video of the batch."""
+        for position, output in enumerate(outputs):
+            if 'error' not in output:
+                item = {key: values[position] for key, values in data_batch.items()}
+                self._write_video(self._folder(runner), item, output['predictions'])
+
+    def _write_video(self, folder: Path, item: dict, predictions: np.ndarray) -> None:
+        mask_folder = folder / 'masks' / item['video']
+        mask_folder.mkdir(parents=True, exist_ok=True)
+        for name, ids in zip(item['frame_names'], predictions, strict=True):
+            write_palette_mask(mask_folder / f'{name}.png', ids)
+        if self.pictures == 'none':
+            return
+        picture_folder = folder / 'pictures'
+        picture_folder.mkdir(exist_ok=True)
+        write, suffix = (write_strip, 'png') if self.pictures == 'strip' else (write_gif, 'gif')
+        write(picture_folder / f'{item["video"]}.{suffix}', item['frames'], predictions)
+
+    @master_only
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Write the tables and say where everything is."""
+        metric = next((m for m in runner.test_evaluator.metrics if isinstance(m, DAVISMetric)), None)
+        folder = self._folder(runner)
+        if metric is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_tables(folder, metric)
+        runner.logger.info(f'masks, pictures and tables: {folder}')
