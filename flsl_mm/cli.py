@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+from .checkpoint import safe_mmengine_loading
+
+LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteError|Broken pipe')
+"""What gloo and NCCL say when another process of the job is gone."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -46,37 +55,70 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     if args.launcher != 'none' and get_device() == 'cpu':
-        cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-        # MMEngine's default wrapper asks for device ids, which CPU modules do not have.
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', broadcast_buffers=False))
+        join_on_cpu(cfg)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg
 
 
+def join_on_cpu(cfg: Config) -> None:
+    """Have several processes without an accelerator talk through gloo."""
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    # MMEngine's default wrapper gets device ids, which CPU modules do not have.
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.setdefault('model_wrapper_cfg', wrapper)
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner that a config describes."""
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with gpu_selection_where_possible():
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+@contextmanager
+def gpu_selection_where_possible() -> Iterator[None]:
+    """Let MMEngine join several processes without a GPU, which it selects before joining, whatever the backend."""
+    select = torch.cuda.set_device
+    if get_device() == 'cpu':
+        torch.cuda.set_device = lambda device: None
+    try:
+        yield
+    finally:
+        torch.cuda.set_device = select
+
+
+def process_name() -> str:
+    """Name this process among several, for messages; empty for a single one."""
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1:
+        return ''
+    return f' in rank {os.environ.get("RANK")} of {os.environ["WORLD_SIZE"]} on {socket.gethostname()}'
+
+
+def explain(error: Exception) -> str:
+    """Give an error's message in one line."""
+    if isinstance(error, RuntimeError) and LOST_CONNECTION.search(str(error)):
+        return "another process of this job has ended: see its own message, or its exit code in the launcher's report"
+    # Registries put "class X in file:" before a message; a KeyError quotes it.
+    lines = [line for line in str(error).strip().strip('"\'').splitlines() if line.strip()]
+    message = lines[-1] if lines else type(error).__name__
+    expected = isinstance(error, (ValueError, OSError, ImportError, KeyError, FloatingPointError))
+    return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
 
 
 def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
-    """Run a program and turn its errors into one line on stderr.
+    """Run a program and turn its errors into one line on stderr; checkpoints that it reads cannot run code.
 
     Returns:
-        Exit code: 0, or 2 after an error, or 130 after Ctrl-C.
+        Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
     """
     try:
-        program(args)
+        with safe_mmengine_loading():
+            program(args)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
     except Exception as error:
         if args.traceback:
             traceback.print_exc()
-        # Registries put "class X in file:" before a message; a KeyError quotes it.
-        lines = [line for line in str(error).strip().strip('"').splitlines() if line.strip()]
-        message = lines[-1] if lines else type(error).__name__
-        expected = isinstance(error, (ValueError, OSError, ImportError, KeyError))
-        hint = '' if args.traceback or expected else f' ({type(error).__name__}; --traceback shows where)'
-        print(f'error: {message}{hint}', file=sys.stderr)
+        print(f'error{process_name()}: {explain(error)}', file=sys.stderr)
         return 2
     return 0

@@ -1,12 +1,14 @@
-"""Optimiser wrappers that clip each parameter's gradient by its own norm."""
+"""Optimiser wrappers that clip each parameter's gradient by its own norm and leave out steps on NaN."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
 from mmengine.device import get_device
+from mmengine.dist import all_reduce
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
@@ -31,25 +33,104 @@ def clip_each(gradients: Sequence[Tensor], max_norm: float) -> Tensor:
     return norms.mean()
 
 
-class _ClipEach:
-    """Replaces the global-norm clipping of MMEngine's wrappers; ``clip_grad=dict(max_norm=3.0)`` switches it on."""
+class _GuardedStep:
+    """What our wrappers do at a step: clip each gradient by its own norm, and leave out a step on NaN or infinity.
 
-    def _clip_grad(self) -> None:
-        params = [param for group in self.optimizer.param_groups for param in group['params']]
-        gradients = [param.grad for param in params if param.grad is not None]
-        if gradients:
-            mean_norm = clip_each(gradients, self.clip_grad_kwargs['max_norm'])
-            self.message_hub.update_scalar('train/grad_norm', float(mean_norm))
+    A step is left out where the loss of any process, or any gradient, is not finite: weights, optimiser state and
+    teacher stay as they are. All processes decide alike, from the gradients that they share.
+    ``clip_grad=dict(max_norm=3.0)`` switches clipping on.
+
+    Attributes:
+        skipped_steps: Number of steps left out so far.
+        skipped_in_a_row: Number of steps left out since the last one that was done.
+        damaged: Parameters whose gradients were not finite in the last step, empty if it was done.
+    """
+
+    skipped_steps = 0
+    skipped_in_a_row = 0
+    damaged: Sequence[nn.Parameter] = ()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """List the optimiser's parameters."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group['params']]
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Scale the loss for accumulated gradients; one that is not finite makes every gradient NaN.
+
+        The sum over processes and accumulated batches then carries the news to every process, without a value being
+        fetched from the device or a message of its own.
+        """
+        loss = super().scale_loss(loss)
+        return loss * torch.where(loss.isfinite(), 1.0, torch.nan)
+
+    def step(self, **kwargs) -> None:
+        """Clip and step, or leave the step out."""
+        finite = self._clip_grad()
+        if finite:
+            self.optimizer.step(**kwargs)
+        self._count(finite)
+
+    def _clip_grad(self) -> bool:
+        """Clip, log the mean norm and tell whether all gradients are finite (the one value that a step fetches)."""
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        if not gradients:
+            return True
+        max_norm = self.clip_grad_kwargs['max_norm'] if self.clip_grad_kwargs else math.inf
+        mean_norm = float(clip_each(gradients, max_norm))
+        if math.isfinite(mean_norm):
+            self.message_hub.update_scalar('train/grad_norm', mean_norm)
+        return math.isfinite(mean_norm)
+
+    def _count(self, done: bool) -> None:
+        self.skipped_steps += not done
+        self.skipped_in_a_row = 0 if done else self.skipped_in_a_row + 1
+        gradients = () if done else ((p, p.grad) for p in self.parameters() if p.grad is not None)
+        self.damaged = [parameter for parameter, gradient in gradients if not gradient.isfinite().all()]
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Prepare accumulation as MMEngine does, without its warning of gradients lost: checkpoints hold them."""
+        super().initialize_count_status(model, 0, max_counts)
+        self._inner_count = init_counts
+
+    def average_accumulated_gradients(self) -> None:
+        """Average gradients that wait for a later step over the processes, before one process saves its own.
+
+        DDP averages once more at the step, which changes nothing but rounding.
+        """
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                all_reduce(parameter.grad, op='mean')
+
+    def state_dict(self) -> dict:
+        """Give the optimiser's state, the counts of left-out steps and, between two steps, the gradients."""
+        state = dict(super().state_dict(), skipped=[self.skipped_steps, self.skipped_in_a_row])
+        gradients = [parameter.grad for parameter in self.parameters()]
+        if any(gradient is not None for gradient in gradients):
+            state['gradients'] = gradients
+        return state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Take over a state, also one of MMEngine's own wrappers."""
+        state_dict = dict(state_dict)
+        self.skipped_steps, self.skipped_in_a_row = state_dict.pop('skipped', (0, 0))
+        gradients = state_dict.pop('gradients', None)
+        super().load_state_dict(state_dict)
+        if gradients is not None:
+            for parameter, gradient in zip(self.parameters(), gradients, strict=True):
+                parameter.grad = None if gradient is None else gradient.to(parameter.device, copy=True)
 
 
 @OPTIM_WRAPPERS.register_module()
-class FLSLOptimWrapper(_ClipEach, OptimWrapper):
-    """MMEngine's ``OptimWrapper`` with clipping per parameter tensor; arguments are the same."""
+class FLSLOptimWrapper(_GuardedStep, OptimWrapper):
+    """MMEngine's ``OptimWrapper`` with clipping per parameter tensor that leaves out steps on non-finite numbers.
+
+    The arguments are the same.
+    """
 
 
 @OPTIM_WRAPPERS.register_module()
-class FLSLAmpOptimWrapper(_ClipEach, AmpOptimWrapper):
-    """MMEngine's ``AmpOptimWrapper`` with clipping per parameter tensor; runs in float32 where no accelerator is.
+class FLSLAmpOptimWrapper(_GuardedStep, AmpOptimWrapper):
+    """As :class:`FLSLOptimWrapper` for mixed precision; runs in float32 where no accelerator is.
 
     Args:
         dtype: ``'bfloat16'``, which needs no loss scaling, or ``'float16'``.
@@ -68,6 +149,20 @@ class FLSLAmpOptimWrapper(_ClipEach, AmpOptimWrapper):
             OptimWrapper.__init__(self, **kwargs)
             self._scale_update_param = None
             self.loss_scaler = torch.amp.GradScaler('cpu', enabled=False)
+
+    def step(self, **kwargs) -> None:
+        """Clip and step, or leave the step out; with float16, adapt the loss scale."""
+        if not self.loss_scaler.is_enabled():
+            super().step(**kwargs)
+            return
+        self.loss_scaler.unscale_(self.optimizer)
+        finite = self._clip_grad()
+        if finite:
+            self.loss_scaler.step(self.optimizer, **kwargs)
+        # A scaler overflows now and then to find the largest scale; at a scale of 1 it is not the scale's fault.
+        blameless = finite or self.loss_scaler.get_scale() > 1
+        self.loss_scaler.update(self._scale_update_param)
+        self._count(blameless)
 
     @contextmanager
     def optim_context(self, model: nn.Module):

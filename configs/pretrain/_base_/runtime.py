@@ -3,8 +3,12 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=3, save_last=True),
+    checkpoint=dict(type='FLSLCheckpointHook', interval=5, max_keep_ckpts=3, save_last=True),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    preemption=dict(type='FLSLPreemptionHook'),
+    non_finite=dict(type='FLSLNonFiniteHook', patience=5),
+    skipped_images=dict(type='FLSLSkippedImagesHook'),
+    history=dict(type='FLSLHistoryHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -1,5 +1,5 @@
 # AdamW, 300 epochs. lr 5e-4 is for a batch of 256, the teacher's momentum for a batch of 512; both follow the batch.
-train_cfg = dict(by_epoch=True, max_epochs=300)
+train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=300)
 optim_wrapper = dict(
     type='FLSLAmpOptimWrapper',
     constructor='FLSLOptimWrapperConstructor',

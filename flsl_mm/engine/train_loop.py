@@ -1,0 +1,61 @@
+"""Epoch loop that can start inside an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from mmengine.registry import LOOPS
+from mmengine.runner import EpochBasedTrainLoop
+
+
+@LOOPS.register_module()
+class FLSLEpochTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's epoch loop that continues a checkpoint written inside an epoch with that epoch's next batch.
+
+    With :class:`~flsl_mm.datasets.FLSLSampler`, which is told its position, the images before it are not read again;
+    with other samplers they are read and thrown away. Use as ``train_cfg=dict(type='FLSLEpochTrainLoop',
+    max_epochs=...)``; the arguments are those of ``EpochBasedTrainLoop``.
+
+    Raises:
+        ValueError: If there is no full batch, or if the epochs of the resumed run had another number of iterations.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if len(self.dataloader) == 0:
+            raise ValueError(
+                f'{len(self.dataloader.sampler)} images a process do not fill one batch of '
+                f'{self.dataloader.batch_size}: lower train_dataloader.batch_size or add images'
+            )
+
+    def run(self):
+        """Train, unless the data or the batch are not those of the run that is resumed."""
+        epoch_length = len(self.dataloader)
+        resumed = self.runner.message_hub.get_info('epoch_length')
+        if resumed not in (None, epoch_length):
+            raise ValueError(
+                f'the resumed run had {resumed} iterations in an epoch, this one has {epoch_length}: continue with the '
+                'same images, batch_size and processes, or start anew from its weights with load_from instead of resume'
+            )
+        self.runner.message_hub.update_info('epoch_length', epoch_length)
+        return super().run()
+
+    def run_epoch(self) -> None:
+        """Run what is left of an epoch."""
+        done = self._iter - self._epoch * len(self.dataloader)
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        if done < len(self.dataloader):
+            for index, batch in enumerate(self.batches_from(done), done):
+                self.run_iter(index, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def batches_from(self, done: int) -> Iterable[dict]:
+        """Give this epoch's batches without the first ``done`` ones."""
+        sampler = self.dataloader.sampler
+        if not hasattr(sampler, 'set_position'):
+            return islice(self.dataloader, done, None)
+        sampler.set_position(done * self.dataloader.batch_size)
+        return self.dataloader

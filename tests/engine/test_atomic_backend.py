@@ -1,0 +1,61 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.fileio import get_file_backend
+
+from flsl_mm.engine.atomic_backend import FLSLAtomicBackend
+
+BACKEND = dict(backend='FLSLAtomicBackend')
+
+
+def test_writes_and_makes_folders(tmp_path):
+    backend = get_file_backend(backend_args=BACKEND)
+    path = tmp_path / 'new' / 'file.pth'
+    backend.put(b'one', path)
+    backend.put(b'two', str(path))
+    assert path.read_bytes() == b'two'
+    backend.put_text('drei\u2026', path)
+    assert path.read_text('utf-8') == 'drei\u2026'
+    assert os.listdir(path.parent) == ['file.pth']
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
+def test_full_disk_keeps_the_earlier_file(tmp_path):
+    path = tmp_path / 'file.pth'
+    path.write_bytes(b'good')
+    # Every write to this device fails as on a full disk.
+    (tmp_path / 'file.pth.partial').symlink_to('/dev/full')
+    with pytest.raises(OSError, match=r'cannot write .*file\.pth \(No space left on device\); earlier .* make room'):
+        FLSLAtomicBackend().put(b'new', path)
+    assert path.read_bytes() == b'good'
+    assert os.listdir(tmp_path) == ['file.pth']
+
+
+@pytest.mark.parametrize('function', ['fsync', 'replace'])
+def test_nothing_is_left_after_a_failure(function, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EIO, 'Input/output error')
+
+    path = tmp_path / 'file.pth'
+    path.write_bytes(b'good')
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match='Input/output error') as caught:
+        FLSLAtomicBackend().put(b'new', path)
+    assert caught.value.errno == errno.EIO
+    assert path.read_bytes() == b'good'
+    assert os.listdir(tmp_path) == ['file.pth']
+
+
+def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    path, calls = tmp_path / 'file.pth', []
+    monkeypatch.setattr(os, 'fsync', lambda descriptor: calls.append(('fsync', path.exists())))
+    FLSLAtomicBackend().put(b'new', path)
+    # The file before it is renamed, the folder afterwards.
+    assert calls == [('fsync', False), ('fsync', True)]
+    assert isinstance(path, Path)

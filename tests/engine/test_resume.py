@@ -1,0 +1,83 @@
+"""The newest readable checkpoint is found whatever the pointer file says."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from flsl_mm.engine.resume import find_resumable, iterations_done, newest_first
+
+CONTENT = dict(meta=dict(iter=1), state_dict={}, message_hub={}, optimizer={})
+LENGTH = 100
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Give a folder with checkpoints after 100, 200, 250 and 260 iterations, files beside them, and the pointer."""
+    for name in ('epoch_1.pth', 'epoch_2.pth', 'iter_250.pth', 'preempted_iter_260.pth'):
+        torch.save(CONTENT, tmp_path / name)
+    for name in ('epoch_2_backbone.pth', 'best_auc_epoch_9.pth', 'iter_900.pth.partial'):
+        torch.save(CONTENT, tmp_path / name)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    return tmp_path
+
+
+def find(folder):
+    lines = []
+    found = find_resumable(folder, LENGTH, lines.append)
+    return found and found.name, lines
+
+
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        ('epoch_3.pth', 300),
+        ('iter_7.pth', 7),
+        ('preempted_iter_8.pth', 8),
+        ('epoch_3_backbone.pth', None),
+        ('best_loss_epoch_3.pth', None),
+        ('iter_7.pth.partial', None),
+    ],
+)
+def test_iterations_from_names(name, expected, tmp_path):
+    assert iterations_done(tmp_path / name, LENGTH) == expected
+
+
+def test_order_is_that_of_training_not_of_files(folder):
+    os.utime(folder / 'epoch_1.pth')
+    names = [path.name for path in newest_first(folder, LENGTH)]
+    assert names == ['preempted_iter_260.pth', 'iter_250.pth', 'epoch_2.pth', 'epoch_1.pth']
+
+
+@pytest.mark.parametrize('pointer', [None, '', '/nowhere/epoch_9.pth'])
+def test_pointer_that_is_missing_empty_or_stale(pointer, folder):
+    (folder / 'last_checkpoint').unlink()
+    if pointer is not None:
+        (folder / 'last_checkpoint').write_text(pointer)
+    assert find(folder) == ('preempted_iter_260.pth', [])
+
+
+def test_damaged_and_foreign_files_are_passed_over_with_a_line(folder):
+    newest = folder / 'preempted_iter_260.pth'
+    newest.write_bytes(newest.read_bytes()[:-100])
+    torch.save({'state_dict': {}}, folder / 'iter_250.pth')
+    name, lines = find(folder)
+    assert name == 'epoch_2.pth'
+    assert len(lines) == 2
+    assert 'preempted_iter_260.pth' in lines[0]
+    assert 'iter_250.pth has no meta, message_hub, optimizer' in lines[1]
+
+
+def test_file_of_another_name_that_the_pointer_names(tmp_path):
+    torch.save(CONTENT, tmp_path / 'mine.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'mine.pth'))
+    assert find(tmp_path) == ('mine.pth', [])
+
+
+def test_no_checkpoint_is_not_the_same_as_no_readable_one(tmp_path):
+    assert find(tmp_path) == (None, [])
+    (tmp_path / 'epoch_1.pth').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'none of the 1 checkpoints .* can be read: move them away'):
+        find(tmp_path)

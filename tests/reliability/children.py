@@ -1,0 +1,187 @@
+"""Toy runs in child processes that can be killed, forked from a server that has everything imported already."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import mmengine.runner.runner
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from flsl_mm import cli
+from flsl_mm.engine import atomic_backend
+from tests.reliability import toy_run  # noqa: F401  imported here so that the server has it
+
+CONTEXT = multiprocessing.get_context('forkserver')
+CONTEXT.set_forkserver_preload([__name__])
+OUTPUT = 'output.txt'
+"""What a child wrote to stdout and stderr, in its work folder."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a child does to itself.
+
+    Args:
+        iteration: During which iteration, counted from 0.
+        place: ``'batch'``: when its batch is there; ``'forward'``: in the student's head; ``'teacher'``: after the
+            optimiser's step, before the teacher's update; ``'write'``: when half of the next checkpoint is written;
+            ``'rename'``: when all of it is, under its temporary name; ``'pointer'``: when it has its name and
+            ``last_checkpoint`` still names the one before.
+        signum: The signal.
+        group: Whether all processes of the child get it, loader workers too.
+    """
+
+    iteration: int
+    place: str = 'batch'
+    signum: int = signal.SIGKILL
+    group: bool = False
+
+    def strike(self) -> None:
+        """Send the signal, to a group from a process outside of it."""
+        if self.group:
+            command = ['kill', f'-{self.signum}', '--', f'-{os.getpgrp()}']
+            subprocess.run(command, start_new_session=True, check=True)
+        else:
+            os.kill(os.getpid(), self.signum)
+
+
+class FaultHook(Hook):
+    """Prepares a fault when its iteration begins."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        if runner.iter != self.fault.iteration:
+            return
+        strike = self.fault.strike
+        if self.fault.place == 'batch':
+            strike()
+        elif self.fault.place == 'forward':
+            runner.model.head.register_forward_pre_hook(lambda module, args: strike())
+        elif self.fault.place == 'teacher':
+            runner.model.teacher.update = lambda *args, **kwargs: strike()
+        elif self.fault.place == 'write':
+            atomic_backend.os = OSWith(fsync=lambda file: (os.ftruncate(file, os.fstat(file).st_size // 2), strike()))
+        elif self.fault.place == 'rename':
+            atomic_backend.os = OSWith(replace=lambda source, target: strike())
+        elif self.fault.place == 'pointer':
+            atomic_backend.flush_folder = lambda folder: strike()
+
+
+class OSWith:
+    """The module ``os`` with some functions replaced."""
+
+    def __init__(self, **functions: Callable) -> None:
+        vars(self).update(functions)
+
+    def __getattr__(self, name: str):
+        return getattr(os, name)
+
+
+def child_main(
+    cfg: Config, fault: Fault | None, prepare: Callable[[Runner], None] | None, environment: dict[str, str]
+) -> None:
+    """Train as tools/train.py does, with output to a file, in a process group of its own."""
+    os.setsid()
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    mmengine.runner.runner.collect_env = dict  # it asks compilers for their versions, which takes a second
+    os.makedirs(cfg.work_dir, exist_ok=True)
+    output = os.open(Path(cfg.work_dir) / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+
+    def program(args: argparse.Namespace) -> None:
+        runner = cli.build_runner(cfg)
+        if fault is not None:
+            runner.register_hook(FaultHook(fault), priority='LOWEST')
+        if prepare is not None:
+            prepare(runner)
+        runner.train()
+
+    sys.exit(cli.run(program, argparse.Namespace(traceback=False)))
+
+
+def start(
+    cfg: Config,
+    fault: Fault | None = None,
+    prepare: Callable[[Runner], None] | None = None,
+    environment: dict[str, str] | None = None,
+) -> BaseProcess:
+    """Start a run; ``prepare`` gets its Runner before training."""
+    process = CONTEXT.Process(target=child_main, args=(cfg, fault, prepare, environment or {}))
+    process.start()
+    return process
+
+
+def train_on_two(cfg: Config, faults: dict[int, Fault] | None = None) -> list[int]:
+    """Run two processes of one job, as a launcher does; ``faults`` by rank. Returns their exit codes."""
+    cfg = copy.deepcopy(cfg)
+    cfg.launcher = 'pytorch'
+    cli.join_on_cpu(cfg)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    processes = []
+    for rank in range(2):
+        environment = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
+        environment['MASTER_PORT'] = str(port)
+        processes.append(start(cfg, (faults or {}).get(rank), environment=environment))
+    return [finish(process) for process in processes]
+
+
+def finish(process: BaseProcess, timeout: float = 60) -> int:
+    """Wait for a run; returns its exit code, negative for a signal, after the last process of its group is gone."""
+    process.join(timeout)
+    assert process.exitcode is not None, 'the run hangs'
+    if process.exitcode == -signal.SIGKILL and group_exists(process.pid):
+        # Loader workers notice after up to 5 seconds that they are orphans.
+        os.killpg(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while group_exists(process.pid):
+        assert time.monotonic() < deadline, 'the run left processes behind'
+        time.sleep(0.01)
+    return process.exitcode
+
+
+def group_exists(group: int) -> bool:
+    """Tell whether a process group has processes."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def train(cfg: Config, fault: Fault | None = None, prepare: Callable[[Runner], None] | None = None) -> int:
+    """Start a run and wait for it; returns its exit code."""
+    return finish(start(cfg, fault, prepare))
+
+
+def logged(work_dir: Path) -> dict[int, list[dict]]:
+    """Read the JSON logs of all runs in a folder: iteration -> what each run logged, without times."""
+    found = {}
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            if line.endswith('}'):  # a kill may leave half a line
+                entry = json.loads(line)
+                values = {key: value for key, value in entry.items() if key not in ('time', 'data_time', 'memory')}
+                found.setdefault(entry['iter'], []).append(values)
+    return found

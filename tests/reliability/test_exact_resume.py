@@ -1,0 +1,160 @@
+"""A run that is killed and resumed, again and again, ends bit for bit where an undisturbed one ends."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from flsl_mm.checkpoint import read_checkpoint
+from flsl_mm.engine.preemption_hook import EXIT_CODE
+from tests.reliability.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
+from tests.reliability.toy_run import ITERATIONS, same, toy_config, write_pictures
+
+PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer')
+VARIANTS = {
+    'plain': {},
+    'workers': dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True),
+    # Epochs of 6 iterations and checkpoints after 4, 8, ...: both between two steps of 5 accumulated batches.
+    'accumulating': dict(optim_wrapper__accumulative_counts=5),
+}
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp('pictures'))
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory, pictures):
+    """Give the folder of a run that nothing stopped, by variant; loader workers make no difference to the numbers."""
+    folders = {}
+
+    def run(variant: str) -> Path:
+        variant = 'plain' if variant == 'workers' else variant
+        if variant not in folders:
+            folders[variant] = tmp_path_factory.mktemp(variant)
+            assert train(toy_config(pictures, folders[variant], **VARIANTS[variant])) == 0
+        return folders[variant]
+
+    return run
+
+
+def assert_same_end(folder: Path, reference: Path) -> None:
+    """Compare weights, teacher, centre, optimiser, schedules and logged values of two finished runs."""
+    name = f'iter_{ITERATIONS}.pth'
+    ours, theirs = read_checkpoint(folder / name), read_checkpoint(reference / name)
+    assert {'center', 'teacher.head.mlp.0.weight'} <= set(theirs['state_dict'])
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert same(ours[part], theirs[part]), part
+    for key, history in theirs['message_hub']['log_scalars'].items():
+        if not key.endswith('time'):
+            assert [list(x) for x in ours['message_hub']['log_scalars'][key].data] == [list(x) for x in history.data]
+    assert not list(folder.glob('*.partial'))
+    kept = {path.stem for path in folder.glob('iter_*.pth') if 'backbone' not in path.stem}
+    assert {path.stem for path in folder.glob('*_backbone.pth')} == {f'{stem}_backbone' for stem in kept}
+    for stem in kept:
+        backbone = read_checkpoint(folder / f'{stem}_backbone.pth')['state_dict']
+        state = read_checkpoint(folder / f'{stem}.pth')['state_dict']
+        assert all(torch.equal(state[f'teacher.backbone.{key}'], value) for key, value in backbone.items())
+    expected = logged(reference)
+    assert sorted(expected) == list(range(1, ITERATIONS + 1))
+    for iteration, entries in logged(folder).items():
+        assert all(entry == expected[iteration][0] for entry in entries), iteration
+
+
+@pytest.mark.parametrize(
+    ('variant', 'seed', 'kills'),
+    [('plain', 0, 6), ('plain', 1, 6), ('plain', 2, 6), ('workers', 3, 4), ('accumulating', 4, 6)],
+)
+def test_killed_and_resumed(variant, seed, kills, tmp_path, pictures, undisturbed):
+    rng = random.Random(seed)
+    cfg = toy_config(pictures, tmp_path, **VARIANTS[variant])
+    places = rng.sample(PLACES, len(PLACES))
+    newest = 0
+    for place in places[:kills]:
+        # Up to one iteration past the next checkpoint, so that the run gets on, and sometimes it does not.
+        fault = Fault(min(newest + rng.randrange(6), ITERATIONS - 2), place)
+        assert train(cfg, fault) == -signal.SIGKILL
+        newest = max([int(path.stem[5:]) for path in tmp_path.glob('iter_*[0-9].pth')], default=0)
+    assert train(cfg) == 0
+    assert_same_end(tmp_path, undisturbed(variant))
+
+
+def test_killed_at_random_moments(tmp_path, pictures, undisturbed):
+    rng = random.Random(5)
+    cfg = toy_config(pictures, tmp_path)
+    kills = 0
+    while kills < 6:
+        before = len((tmp_path / OUTPUT).read_text()) if kills else 0
+        run = start(cfg)
+        while run.is_alive() and 'steps per epoch' not in output_after(tmp_path, before):
+            time.sleep(0.005)
+        run.join(rng.uniform(0, 0.4))
+        run.kill()
+        code = finish(run)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        kills += 1
+    assert kills >= 3
+    assert train(cfg) == 0
+    assert_same_end(tmp_path, undisturbed('plain'))
+
+
+def output_after(folder: Path, position: int) -> str:
+    """Read what a run has written beyond a position."""
+    path = folder / OUTPUT
+    return path.read_text()[position:] if path.is_file() else ''
+
+
+@pytest.mark.parametrize('variant', list(VARIANTS))
+@pytest.mark.parametrize('iteration', [2, 11])
+def test_preempted_and_resumed(variant, iteration, tmp_path, pictures, undisturbed):
+    cfg = toy_config(pictures, tmp_path, **VARIANTS[variant])
+    # The whole group, as clusters do: loader workers must not die before the checkpoint is written.
+    assert train(cfg, Fault(iteration, signum=signal.SIGTERM, group=True)) == EXIT_CODE == 75
+    checkpoint = tmp_path / f'preempted_iter_{iteration + 1}.pth'
+    assert read_checkpoint(checkpoint)['meta']['iter'] == iteration + 1
+    assert (tmp_path / f'preempted_iter_{iteration + 1}_backbone.pth').is_file()
+    line = (tmp_path / OUTPUT).read_text().splitlines()[-1]
+    assert f'stopped after iteration {iteration + 1} with the checkpoint {checkpoint}' in line
+    assert train(cfg) == 0
+    assert f'resumed epoch: {iteration // 6}, iter: {iteration + 1}' in (tmp_path / OUTPUT).read_text()
+    assert not checkpoint.is_file()
+    assert_same_end(tmp_path, undisturbed(variant))
+
+
+@pytest.fixture(scope='module')
+def undisturbed_pair(tmp_path_factory, pictures) -> Path:
+    """Give the folder of a run of two processes that nothing stopped."""
+    folder = tmp_path_factory.mktemp('pair')
+    assert train_on_two(pair_config(pictures, folder)) == [0, 0]
+    return folder
+
+
+def pair_config(pictures: Path, folder: Path):
+    return toy_config(pictures, folder, train_dataloader__batch_size=2, **VARIANTS['accumulating'])
+
+
+def test_two_processes_killed_and_resumed(tmp_path, pictures, undisturbed_pair):
+    cfg = pair_config(pictures, tmp_path)
+    codes = train_on_two(cfg, {1: Fault(9)})
+    assert codes == [2, -signal.SIGKILL]
+    assert 'error in rank 0 of 2' in (tmp_path / OUTPUT).read_text()
+    assert 'another process of this job has ended' in (tmp_path / OUTPUT).read_text()
+    assert train_on_two(cfg) == [0, 0]
+    assert_same_end(tmp_path, undisturbed_pair)
+
+
+def test_two_processes_agree_on_the_iteration_when_one_is_preempted(tmp_path, pictures, undisturbed_pair):
+    cfg = pair_config(pictures, tmp_path)
+    assert train_on_two(cfg, {1: Fault(6, signum=signal.SIGTERM)}) == [EXIT_CODE, EXIT_CODE]
+    # Five batches make a step, and only rank 0 writes.
+    assert (tmp_path / 'preempted_iter_10.pth').is_file()
+    assert train_on_two(cfg) == [0, 0]
+    assert_same_end(tmp_path, undisturbed_pair)

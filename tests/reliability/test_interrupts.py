@@ -1,0 +1,53 @@
+"""Ctrl-C leaves no process behind; a full disk leaves the last good checkpoint and one line."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+from mmengine.runner import Runner
+
+from flsl_mm.checkpoint import read_checkpoint
+from tests.reliability.children import OUTPUT, Fault, train
+from tests.reliability.toy_run import toy_config, write_pictures
+
+LOADER = dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp('pictures'))
+
+
+@pytest.mark.parametrize('group', [False, True], ids=['the process', 'the terminal'])
+def test_ctrl_c_leaves_no_process_behind(group, tmp_path, pictures):
+    # train() waits until the last process of the group is gone.
+    assert train(toy_config(pictures, tmp_path, **LOADER), Fault(5, signum=signal.SIGINT, group=group)) == 130
+    output = (tmp_path / OUTPUT).read_text()
+    assert output.splitlines()[-1] == 'interrupted'
+    assert 'Traceback' not in output
+
+
+def test_workers_end_with_the_run(tmp_path, pictures):
+    assert train(toy_config(pictures, tmp_path, **LOADER)) == 0
+
+
+def limit_file_size(runner: Runner) -> None:
+    """Let the kernel refuse writes beyond 200 kB; a toy checkpoint has 235, everything else less."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+
+
+def test_failed_write_leaves_the_last_good_checkpoint(tmp_path, pictures):
+    keep_one = dict(default_hooks__checkpoint__max_keep_ckpts=1)
+    assert train(toy_config(pictures, tmp_path, **keep_one), Fault(9)) == -signal.SIGKILL
+    assert train(toy_config(pictures, tmp_path, **keep_one), prepare=limit_file_size) == 2
+    output = (tmp_path / OUTPUT).read_text()
+    message = f'cannot write {tmp_path / "iter_12.pth"} (File too large); earlier checkpoints are untouched'
+    assert message in output.splitlines()[-1]
+    assert 'Traceback' not in output
+    assert sorted(path.name for path in tmp_path.glob('*.p*t*')) == ['iter_8.pth', 'iter_8_backbone.pth']
+    assert read_checkpoint(tmp_path / 'iter_8.pth')['meta']['iter'] == 8
+    assert train(toy_config(pictures, tmp_path, **keep_one)) == 0
+    assert sorted(path.name for path in tmp_path.glob('iter*[0-9].pth')) == ['iter_18.pth']

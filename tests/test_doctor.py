@@ -1,0 +1,180 @@
+"""Every known bad pair of packages is found, with the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flsl_mm import doctor
+from flsl_mm.doctor import Facts, diagnose, family, report
+
+ROOT = Path(__file__).parents[1]
+COMMON = dict(
+    torch='2.14.1',
+    torchvision='0.29.1',
+    timm='1.0.31',
+    kornia='0.9.0',
+    numpy='2.2.6',
+    pillow='13.0.0',
+    pycocotools='2.0.11',
+    setuptools='84.2.1',
+)
+FORKS = COMMON | {
+    'onedl-mmengine': '0.10.12',
+    'onedl-mmcv': '2.3.6',
+    'onedl-mmdetection': '3.5.1',
+    'onedl-mmpretrain': '1.3.6',
+}
+# The newest set on which upstream resumes by itself.
+UPSTREAM = COMMON | {
+    'torch': '2.5.1',
+    'torchvision': '0.20.1',
+    'setuptools': '80.10.2',
+    'mmengine': '0.10.7',
+    'mmcv-lite': '2.1.0',
+    'mmdet': '3.3.0',
+    'mmpretrain': '1.2.0',
+}
+
+
+def without(versions: dict, *names: str) -> dict:
+    return {name: version for name, version in versions.items() if name not in names}
+
+
+@pytest.mark.parametrize(('versions', 'name'), [(FORKS, 'forks'), (UPSTREAM, 'upstream')])
+def test_good_sets(versions, name):
+    facts = Facts(versions=versions)
+    assert diagnose(facts) == []
+    assert family(facts) == name
+
+
+PROBLEMS = {
+    'upstream mmengine, torch that loads weights only': (
+        Facts(versions=UPSTREAM | dict(torch='2.6.0+cu124', torchvision='0.21.0+cu124')),
+        'upstream mmengine 0.10.7 cannot resume its own checkpoints on torch 2.6.0',
+        'pip uninstall -y mmengine',
+    ),
+    'CPU-only torch, torchvision from the registry': (
+        Facts(versions=FORKS | dict(torch='2.14.1+cpu')),
+        'torchvision::nms is missing',
+        'pip install --force-reinstall torch==2.14.1 torchvision==0.29.1',
+    ),
+    'the same, seen from the failing import': (
+        Facts(versions=FORKS, failures=dict(torchvision='RuntimeError: operator torchvision::nms does not exist')),
+        'torchvision::nms is missing',
+        'pip install --force-reinstall torch==2.14.1 torchvision==0.29.1',
+    ),
+    'torchvision of another torch': (
+        Facts(versions=FORKS | dict(torchvision='0.28.0')),
+        'torchvision 0.28.0 was not made for torch 2.14.1',
+        'pip install "torchvision==0.29.*"',
+    ),
+    'both families': (
+        Facts(versions=FORKS | {'mmengine': '0.10.7', 'torch': '2.5.1', 'torchvision': '0.20.1', 'setuptools': '80.0'}),
+        'both installed (onedl-mmengine, mmengine, onedl-mmcv, onedl-mmdetection, onedl-mmpretrain)',
+        'pip uninstall -y onedl-mmengine mmengine',
+    ),
+    'a fork beside upstream packages': (
+        Facts(versions=without(UPSTREAM, 'mmdet') | {'onedl-mmdetection': '3.5.1'}),
+        'both installed (mmengine, mmcv-lite, onedl-mmdetection, mmpretrain)',
+        'pip uninstall -y mmengine mmcv-lite onedl-mmdetection mmpretrain',
+    ),
+    'mmcv too new for mmdet': (
+        Facts(versions=without(UPSTREAM, 'mmcv-lite') | dict(mmcv='2.2.0')),
+        'mmdet 3.3.0 refuses mmcv 2.2.0',
+        'pip install "mmcv-lite<2.2"',
+    ),
+    'no pkg_resources': (
+        Facts(versions=UPSTREAM | dict(setuptools='82.0.0')),
+        'needs pkg_resources, which setuptools 82.0.0 does not have',
+        'pip install "setuptools<81"',
+    ),
+    'no setuptools': (
+        Facts(versions=without(UPSTREAM, 'setuptools')),
+        'needs pkg_resources, which setuptools does not have',
+        'pip install "setuptools<81"',
+    ),
+    'ops compiled for another torch': (
+        Facts(versions=FORKS, ops='ImportError: undefined symbol: _ZN3c10'),
+        'compiled ops of mmcv do not fit the installed torch (ImportError: undefined symbol',
+        'MMCV_WITH_OPS=1 pip install --no-build-isolation',
+    ),
+    'packages missing': (
+        Facts(versions=without(FORKS, 'kornia', 'onedl-mmpretrain')),
+        'not installed: kornia, mmpretrain',
+        "pip install -e '.[mm]'",
+    ),
+    'old torch': (
+        Facts(versions=FORKS | dict(torch='2.3.1', torchvision='0.18.1')),
+        'torch 2.3.1 is older than 2.4',
+        'torch==2.14.1',
+    ),
+    'old Python': (Facts(python=(3, 9, 1), versions=FORKS), 'Python is older than 3.10', 'python3.11 -m venv'),
+    'broken package': (
+        Facts(versions=FORKS, failures=dict(timm='SyntaxError: invalid syntax')),
+        'import timm fails: SyntaxError',
+        "pip install -e '.[mm]'",
+    ),
+}
+
+NOTES = {
+    'mmcv without compiled ops': (Facts(versions=FORKS, ops='missing'), 'stand-in', 'MMCV_WITH_OPS=1 pip install'),
+    'no configs in the wheel': (Facts(versions=FORKS, mim_configs=False), "_base_ = 'mmdet::...' fails", 'git clone'),
+    'no mmdet': (Facts(versions=without(FORKS, 'onedl-mmdetection')), 'mmdet is not installed', 'pip install'),
+}
+
+
+@pytest.mark.parametrize('name', [*PROBLEMS, *NOTES])
+def test_what_is_wrong_is_named_with_its_command(name, monkeypatch, capsys):
+    facts, text, command = (PROBLEMS | NOTES)[name]
+    (finding,) = diagnose(facts)
+    assert text in finding.text
+    assert command in finding.command
+    assert finding.harmless == (name in NOTES)
+    monkeypatch.setattr(doctor, 'gather', lambda: facts)
+    assert doctor.main() == (name in PROBLEMS)
+    output = capsys.readouterr().out
+    assert text in output
+    assert f'to mend it: {finding.command}' in output
+
+
+def test_families_that_are_mixed_and_absent():
+    assert family(Facts(versions=FORKS | UPSTREAM)) == 'mixed'
+    assert family(Facts()) == 'none'
+    assert 'both families' in report(Facts(versions=FORKS | UPSTREAM), [])
+
+
+def test_this_environment_is_described(capsys):
+    code = doctor.main()
+    output = capsys.readouterr().out
+    assert code == ('\nproblem: ' in output)
+    assert 'OpenMMLab' in output
+    assert 'accelerator' in output
+
+
+def test_it_runs_where_no_package_is_installed():
+    # -S hides the installed packages.
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    command = [sys.executable, '-S', '-m', 'flsl_mm.doctor']
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == ''
+    assert 'problem: not installed: torch, torchvision' in done.stdout
+
+
+def test_stand_in_does_not_count_as_compiled_ops(monkeypatch):
+    class Spec:
+        origin = 'flsl_mm.compat'
+
+    monkeypatch.setattr(doctor, 'import_error', lambda module: None)
+    monkeypatch.setattr(doctor.importlib.util, 'find_spec', lambda name: Spec)
+    assert doctor.look_for_ops() == 'missing'
+    Spec.origin = '/site-packages/mmcv/_ext.so'
+    assert doctor.look_for_ops() == 'compiled'
+    errors = {'mmcv': None, 'mmcv._ext': 'ImportError: undefined symbol'}
+    monkeypatch.setattr(doctor, 'import_error', errors.get)
+    assert doctor.look_for_ops() == 'ImportError: undefined symbol'
