@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..checkpoint import backbone_file
+from ..checkpoint import backbone_file, write_checkpoint
 from .schedule_hooks import training_model
 
 
@@ -49,9 +48,7 @@ class FLSLBackboneExportHook(Hook):
         target = checkpoint.with_name(f'{checkpoint.stem}_backbone.pth')
         mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
         contents = backbone_file(model.teacher.backbone, mean=mean, std=std)
-        partial = target.with_suffix('.partial')
-        torch.save(contents, partial)
-        partial.replace(target)
+        write_checkpoint(contents, target)
         self.exported[checkpoint] = target
         runner.message_hub.update_info('last_backbone', str(target))
         for kept, exported in list(self.exported.items()):

@@ -146,9 +146,17 @@ class FLSLViT(BaseModule):
         """Load what ``init_cfg`` names, every tensor verified (see :func:`flsl_mm.checkpoint.load_backbone`)."""
         from flsl_mm.checkpoint import init_from_cfg
 
-        if not init_from_cfg(self, self.init_cfg):
+        if self._is_init or not init_from_cfg(self, self.init_cfg):
             super().init_weights()
         self._is_init = True
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        """Note heads and position modes, which leave no trace in tensors, in the metadata beside them."""
+        from flsl_mm.checkpoint import describe
+
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if hasattr(destination, '_metadata'):
+            destination._metadata[prefix[:-1]]['flsl_mm'] = describe(self)
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
