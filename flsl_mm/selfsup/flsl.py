@@ -231,6 +231,8 @@ class FLSL(BaseSelfSupervisor):
             return
         logits = teacher_logits.float().flatten(0, 1)
         mean, _ = mean_over_processes(logits.sum(0), len(logits))
+        # A step on NaN is left out (see FLSLOptimWrapper); it must not stay in the running mean either.
+        mean = torch.where(mean.isfinite().all(), mean, self.center)
         self.center.lerp_(mean, 1 - self.center_momentum)
 
     def previous_attention(self, inputs: dict[str, list[Tensor]], indices: list[Tensor]) -> Tensor | None:

@@ -106,6 +106,13 @@ def test_centering_subtracts_then_follows_the_teacher():
     assert 'center' in model.state_dict()
 
 
+def test_center_ignores_logits_that_are_not_finite():
+    model = toy_model(center_momentum=0.9)
+    model.update_center(torch.ones(1, 2, 10))
+    model.update_center(torch.full((1, 2, 10), torch.nan))
+    torch.testing.assert_close(model.center, torch.full((10,), 0.1))
+
+
 def test_previous_stage_attention_is_mixed_in():
     earlier = BACKBONE | dict(arch=dict(embed_dim=8, depth=1, num_heads=1), out_indices=(0,))
     model = toy_model(previous_stage=earlier, views=dict(clean_views=True), stage_mix=0.0, previous_stage_scale=0.7)
