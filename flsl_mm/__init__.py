@@ -5,11 +5,18 @@ The pretraining model needs mmpretrain and is registered by ``import flsl_mm.sel
 (:mod:`flsl_mm.compat`).
 """
 
-from . import compat
+import sys
 
-compat.install()
+from .version import __version__
 
-from . import datasets, engine, models  # noqa: E402
-from .version import __version__  # noqa: E402
+__all__ = ['__version__']
 
-__all__ = ['__version__', 'compat', 'datasets', 'engine', 'models']
+# `python -m flsl_mm.doctor` says what is wrong with an installation, so it has to start where imports fail.
+if 'flsl_mm.doctor' not in sys.orig_argv:
+    from . import compat
+
+    compat.install()
+
+    from . import datasets, engine, models
+
+    __all__ += ['compat', 'datasets', 'engine', 'models']
