@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mmengine.dist import master_only
@@ -12,19 +13,27 @@ from mmengine.runner import Runner
 from ..checkpoint import backbone_file, write_checkpoint
 from .schedule_hooks import training_model
 
+SUFFIX = '_backbone.pth'
+OWN_NAMES = re.compile(r'(preempted_)?(epoch|iter)_\d+' + re.escape(SUFFIX))
+
 
 @HOOKS.register_module()
 class FLSLBackboneExportHook(Hook):
     """Writes ``<checkpoint>_backbone.pth``: the teacher's backbone under plain keys, with metadata.
 
-    It follows MMEngine's ``CheckpointHook`` (hence the lowest priority), and removes the backbone file of a checkpoint
-    that ``max_keep_ckpts`` removed.
+    It follows the checkpoint hook (hence the lowest priority), and removes the backbone files of checkpoints that are
+    gone, those of a run that this one continues included.
     """
 
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        self.exported: dict[Path, Path] = {}
+        self.exported: Path | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Make up for a run that ended between its last checkpoint and the export."""
+        if runner.iter > 0:
+            self.export(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -39,19 +48,15 @@ class FLSLBackboneExportHook(Hook):
     @master_only
     def export(self, runner: Runner) -> None:
         """Write the backbone file of the newest checkpoint unless it is there already."""
-        if 'last_ckpt' not in runner.message_hub.runtime_info:
-            return
-        checkpoint = Path(runner.message_hub.get_info('last_ckpt'))
-        if checkpoint in self.exported or not checkpoint.is_file():
+        checkpoint = Path(runner.message_hub.runtime_info.get('last_ckpt') or '')
+        if checkpoint == self.exported or not checkpoint.is_file():
             return
         model = training_model(runner)
-        target = checkpoint.with_name(f'{checkpoint.stem}_backbone.pth')
         mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
-        contents = backbone_file(model.teacher.backbone, mean=mean, std=std)
-        write_checkpoint(contents, target)
-        self.exported[checkpoint] = target
+        target = checkpoint.with_name(checkpoint.stem + SUFFIX)
+        write_checkpoint(backbone_file(model.teacher.backbone, mean=mean, std=std), target)
+        self.exported = checkpoint
         runner.message_hub.update_info('last_backbone', str(target))
-        for kept, exported in list(self.exported.items()):
-            if not kept.is_file():
-                exported.unlink(missing_ok=True)
-                del self.exported[kept]
+        for file in checkpoint.parent.glob('*' + SUFFIX):
+            if OWN_NAMES.fullmatch(file.name) and not file.with_name(file.name.replace(SUFFIX, '.pth')).is_file():
+                file.unlink()
