@@ -52,7 +52,7 @@ val_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
 # 40 pictures, 20 steps an epoch.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=20)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=25)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -64,6 +64,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=20, milestones=[15, 18], gamma=0.1),
+    dict(type='MultiStepLR', by_epoch=True, begin=0, end=25, milestones=[19, 23], gamma=0.1),
 ]
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=20))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=25))

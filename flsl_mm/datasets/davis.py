@@ -33,7 +33,7 @@ class DAVISDataset(Dataset):
         mask_folder: Folder of the masks below ``data_root``.
         short_side: Shorter side of the frames in pixels, at least 64; the other is rounded down to a multiple of 64.
         videos: Names of the videos to use, None for all that the list names.
-        keep_going: Whether videos with problems become items with an ``error`` instead of an exception.
+        keep_going: Whether the evaluation goes on without videos that have a problem, instead of ending.
 
     Raises:
         FileNotFoundError: If the tree or the list of videos is not there.
@@ -57,6 +57,7 @@ class DAVISDataset(Dataset):
         if short_side < 64:
             raise ValueError(f'short_side must be at least 64 pixels, got {short_side}')
         self.data_root, self.year, self.short_side = Path(data_root), year, short_side
+        self.keep_going = keep_going
         self.mask_root = self._find_masks(mask_folder) / resolution
         self.frame_root = self.data_root / 'JPEGImages' / resolution
         self.names = self._select(split, videos)
@@ -98,8 +99,8 @@ class DAVISDataset(Dataset):
 
     @property
     def metainfo(self) -> dict:
-        """What MMEngine hands to evaluators: the data set's name and the names of its videos."""
-        return dict(dataset_type=f'DAVIS-{self.year}', videos=tuple(self.names))
+        """What MMEngine hands to evaluators: names of data set and videos, and whether to go on after an error."""
+        return dict(dataset_type=f'DAVIS-{self.year}', videos=tuple(self.names), keep_going=self.keep_going)
 
     def __len__(self) -> int:
         """Return the number of videos."""

@@ -74,19 +74,18 @@ class DAVISMetric(BaseMetric):
     """Region similarity J and contour accuracy F of the DAVIS semi-supervised evaluation; one result a video.
 
     Global scores are means over all objects of all videos. After an evaluation, the main process has ``scores`` (a list
-    of :class:`ObjectScore`), ``failures`` (video to error) and ``protocol``.
+    of :class:`ObjectScore`), ``failures`` (video to error) and ``protocol``. A video with an error ends the evaluation,
+    or is listed and left out if the data set's ``keep_going`` is set.
 
     Args:
-        keep_going: Whether videos with an error are listed and left out, instead of ending the evaluation.
         collect_device: As in MMEngine.
         prefix: As in MMEngine.
     """
 
     default_prefix = 'DAVIS'
 
-    def __init__(self, keep_going: bool = False, collect_device: str = 'cpu', prefix: str | None = None) -> None:
+    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.keep_going = keep_going
         self.scores: list[ObjectScore] = []
         self.failures: dict[str, str] = {}
         self.protocol: dict = {}
@@ -99,12 +98,12 @@ class DAVISMetric(BaseMetric):
             data_samples: Results of :class:`~flsl_mm.vos.propagator.LabelPropagator`.
 
         Raises:
-            ValueError: At a video with an error, without ``keep_going``.
+            ValueError: At a video with an error, without the data set's ``keep_going``.
         """
         for position, sample in enumerate(data_samples):
             result = dict(index=sample['index'], video=sample['video'])
             if 'error' in sample:
-                if not self.keep_going:
+                if not (self.dataset_meta or {}).get('keep_going'):
                     raise ValueError(f'video {sample["video"]}: {sample["error"]}')
                 self.results.append(dict(result, error=sample['error']))
                 continue
@@ -139,4 +138,4 @@ class DAVISMetric(BaseMetric):
         print_log(f'DAVIS scores in percent, means over objects\n{format_scores(rows)}', logger='current')
         print_log(f'Protocol: {protocol}', logger='current')
         for video, error in self.failures.items():
-            print_log(f'failed: {video}: {error}', logger='current', level=logging.ERROR)
+            print_log(f'failed: {video}: {error}', logger='current', level=logging.WARNING)

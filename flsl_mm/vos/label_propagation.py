@@ -12,10 +12,11 @@ from itertools import product
 import torch
 from torch import Tensor
 
-TILE_HW = (8, 16)
-"""Rows and columns of the query grid that are compared at once: enough work for a matrix product, few keys in vain.
+TILE_HW = (10, 26)
+"""Rows and columns of queries that are compared at once: larger tiles take more keys in vain, smaller ones more calls.
 
-A constant and no option, so that the arithmetic of a patch follows from the size of the grid alone.
+A constant and no option, so that the arithmetic of a patch follows from the size of the grid alone. It divides the
+30x52 patches of an 832x480 frame.
 """
 
 
@@ -53,27 +54,24 @@ def _outside_window(
     return far_rows[:, None, :, None] | far_columns[None, :, None, :]
 
 
-def _propagate_tile(
-    queries: Tensor, keys: Tensor, labels: Tensor, outside: Tensor | None, topk: int, temperature: float
-) -> Tensor:
+def _propagate_tile(queries: Tensor, keys: Tensor, labels: Tensor, outside: Tensor | None, topk: int) -> Tensor:
     """Propagate labels to a tile of queries.
 
     Args:
-        queries: (n, m, C), unit length.
+        queries: (n, m, C), unit length over temperature.
         keys: (b, c, T, C), unit length: every key that some query's window touches.
         labels: (b, c, T, K).
         outside: Bool (n, m, b, c), True where a key is not in a query's window, or None.
         topk: Number of keys a query takes.
-        temperature: Divides the cosine.
     """
-    similarity = queries.flatten(0, 1) @ keys.flatten(0, 2).T
+    logits = queries.flatten(0, 1) @ keys.flatten(0, 2).T
     if outside is not None:
-        similarity.view(*outside.shape, -1).masked_fill_(outside.unsqueeze(-1), -torch.inf)
-    count = min(topk, similarity.shape[1])
+        logits.view(*outside.shape, -1).masked_fill_(outside.unsqueeze(-1), -torch.inf)
+    count = min(topk, logits.shape[1])
     # All keys as good as the last of the best are taken, as in the original: repeated frames give many equal keys, and
     # which of them a sort puts first must not matter.
-    lowest = similarity.topk(count, dim=1).values[:, -1:]
-    weights = similarity.masked_fill_(similarity < lowest, -torch.inf).div_(temperature).softmax(dim=1)
+    lowest = logits.topk(count, dim=1).values[:, -1:]
+    weights = logits.masked_fill_(logits < lowest, -torch.inf).softmax(dim=1)
     return (weights @ labels.flatten(0, 2)).unflatten(0, queries.shape[:2])
 
 
@@ -105,13 +103,14 @@ def propagate_labels(
     h, w = queries.shape[:2]
     # Frames lie next to each other at every patch, so that one product compares with all of them.
     stacked_keys, stacked_labels = torch.stack(tuple(keys), dim=2), torch.stack(tuple(labels), dim=2)
+    queries = queries / temperature
     result = stacked_labels.new_empty(h, w, stacked_labels.shape[-1])
     for top, left in product(range(0, h, TILE_HW[0]), range(0, w, TILE_HW[1])):
         tile = range(top, min(h, top + TILE_HW[0])), range(left, min(w, left + TILE_HW[1]))
         reach = _in_reach(tile[0], h, radius), _in_reach(tile[1], w, radius)
         outside = None if radius is None else _outside_window(tile, reach, radius, queries.device)
         at, near = (tuple(slice(r.start, r.stop) for r in ranges) for ranges in (tile, reach))
-        result[at] = _propagate_tile(queries[at], stacked_keys[near], stacked_labels[near], outside, topk, temperature)
+        result[at] = _propagate_tile(queries[at], stacked_keys[near], stacked_labels[near], outside, topk)
     return result
 
 

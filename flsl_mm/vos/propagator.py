@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from PIL import Image
@@ -99,7 +100,9 @@ class LabelPropagator(BaseModel):
                 f'got {previous_frames}, {topk}, {temperature} and {radius}'
             )
         self.backbone = MODELS.build(backbone)
-        if checkpoint is not None:
+        if checkpoint is None:
+            print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
+        else:
             load_weights(self.backbone, checkpoint)
         self.previous_frames = previous_frames
         self.radius = radius

@@ -32,7 +32,7 @@ def masks_of(tree: Path, name: str = 'one') -> Path:
 def test_items(tree):
     dataset = DAVISDataset(tree, short_side=64)
     assert len(dataset) == 2
-    assert dataset.metainfo == dict(dataset_type='DAVIS-2017', videos=('one', 'two'))
+    assert dataset.metainfo == dict(dataset_type='DAVIS-2017', videos=('one', 'two'), keep_going=False)
     item = dataset[1]
     assert (item['video'], item['index'], item['count']) == ('two', 1, 2)
     assert item['frame_names'].tolist() == ['00000', '00001', '00002', '00003', '00004']

@@ -85,15 +85,16 @@ def test_everything_comes_back(tree, workers):
 
 
 def test_counts(tree):
+    write_sequence(tree, 'M0204', [(1, i, 1, 2, 3, 4, 1, 1, 1) for i in range(3)], frames=1)
     _, counts = convert(read_sequences(tree, find_sequences(tree), 1, 0))
-    assert (counts.frames, counts.regions) == (6, 2)
-    assert counts.boxes.tolist() == [1, 2, 1]
-    assert counts.frames_with.tolist() == [1, 2, 1]
+    assert (counts.frames, counts.regions) == (7, 2)
+    assert counts.boxes.tolist() == [4, 2, 1]
+    assert counts.frames_with.tolist() == [2, 2, 1]
     text = format_counts(dict(train=counts, test=counts), CLASSES['three'])
     assert [line.split() for line in text.splitlines()[:3]] == [
         ['split', 'class', 'frames', 'boxes', 'ignore', 'regions'],
-        ['train', 'all', '6', '4', '2'],
-        ['car', '1', '1'],
+        ['train', 'all', '7', '7', '2'],
+        ['car', '2', '4'],
     ]
     assert 'left out' not in text
     counts.outside += (1, 3)

@@ -62,6 +62,15 @@ def test_a_detection_takes_the_object_it_overlaps_most():
     ]
 
 
+def test_of_two_objects_that_it_overlaps_alike_it_takes_the_last_as_coco_does():
+    truth, between = [(0, 0, 20, 10), (4, 0, 20, 10)], (2, 0, 20, 10)
+    assert statuses([between, truth[0]], objects(*truth), thresholds=(0.7,)) == [[[TP, TP]]]
+    assert statuses([between, truth[1]], objects(*truth), thresholds=(0.7,)) == [[[TP, FP]]]
+    for second in truth:
+        pictures = {1: truth}, {1: [(between, 0.9), (second, 0.5)]}
+        np.testing.assert_allclose(our_ap(*pictures), coco_ap(*pictures), atol=1e-12)
+
+
 def test_in_a_region_an_unmatched_detection_costs_nothing_and_a_match_counts():
     assert statuses([B, A], objects(A), in_regions=[True, False]) == [[[NC, TP]]]
     assert statuses([B, A], objects(A), in_regions=[False, False]) == [[[FP, TP]]]

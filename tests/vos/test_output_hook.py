@@ -43,7 +43,8 @@ def test_strip_and_gif(tmp_path):
 
 
 def evaluated_metric() -> DAVISMetric:
-    metric = DAVISMetric(keep_going=True)
+    metric = DAVISMetric()
+    metric.dataset_meta = dict(keep_going=True)
     masks = moving_squares(4, (1, 2))
     sample = dict(video='a', index=0, predictions=np.where(masks == 2, 0, masks), protocol=dict(topk=5))
     metric.process(dict(masks=[masks]), [sample])

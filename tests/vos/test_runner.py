@@ -100,7 +100,7 @@ def test_keep_going(tmp_path, damage, line):
         run(toy_config(tree, tmp_path / 'stops'))
     assert '\n' not in str(raised.value).strip()
     cfg = toy_config(tree, tmp_path / 'goes_on')
-    cfg.test_dataloader.dataset.keep_going = cfg.test_evaluator.keep_going = True
+    cfg.test_dataloader.dataset.keep_going = True
     metrics = run(cfg)
     assert (metrics['DAVIS/videos'], metrics['DAVIS/failed_videos']) == (1, 1)
     rows = (tmp_path / 'goes_on' / 'davis' / 'per_object_results.csv').read_text().splitlines()
