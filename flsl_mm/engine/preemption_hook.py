@@ -48,7 +48,7 @@ class FLSLPreemptionHook(Hook):
             self.previous_handler = signal.signal(signal.SIGTERM, self._request)
         if CAN_WAIT:
             loader = runner.train_dataloader
-            loader.worker_init_fn = partial(obey_parent_only, loader.worker_init_fn)
+            loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
 
     def _request(self, signum: int, frame) -> None:
         self.requested = True
@@ -113,22 +113,23 @@ def save_now(runner: Runner) -> Path:
     return path
 
 
-def obey_parent_only(then: Callable[[int], None] | None, worker_id: int) -> None:
+def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:
     """Let nobody but the training process end a loader worker with SIGTERM; to be used as ``worker_init_fn``.
 
     The worker must have started with SIGTERM blocked, in all of its threads.
 
     Args:
+        trainer: Process id of the training process.
         then: The ``worker_init_fn`` to call afterwards.
         worker_id: Number of the worker.
     """
-    threading.Thread(target=_exit_on_order, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_on_order, args=(trainer,), daemon=True).start()
     if then is not None:
         then(worker_id)
 
 
-def _exit_on_order(parent: int) -> None:
+def _exit_on_order(trainer: int) -> None:
     # A Python signal handler is not told who sent the signal, hence a thread that waits for it.
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != trainer:
         pass
     os._exit(0)

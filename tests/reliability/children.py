@@ -150,15 +150,17 @@ def train_on_two(cfg: Config, faults: dict[int, Fault] | None = None) -> list[in
 def finish(process: BaseProcess, timeout: float = 60) -> int:
     """Wait for a run; returns its exit code, negative for a signal, after the last process of its group is gone."""
     process.join(timeout)
-    assert process.exitcode is not None, 'the run hangs'
-    if process.exitcode == -signal.SIGKILL and group_exists(process.pid):
-        # Loader workers notice after up to 5 seconds that they are orphans.
-        os.killpg(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while group_exists(process.pid):
-        assert time.monotonic() < deadline, 'the run left processes behind'
+    code = process.exitcode
+    deadline = time.monotonic() + (0 if code in (None, -signal.SIGKILL) else 10)
+    while group_exists(process.pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return process.exitcode
+    left = group_exists(process.pid)
+    if left:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert code is not None, 'the run hangs'
+    # After a SIGKILL, loader workers notice within 5 seconds that they are orphans; no need to wait for that.
+    assert not left or code == -signal.SIGKILL, 'the run left processes behind'
+    return code
 
 
 def group_exists(group: int) -> bool:

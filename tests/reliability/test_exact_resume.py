@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.preemption_hook import EXIT_CODE
@@ -16,6 +18,8 @@ from tests.reliability.children import OUTPUT, Fault, finish, logged, start, tra
 from tests.reliability.toy_run import ITERATIONS, same, toy_config, write_pictures
 
 PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer')
+# 19 kills at chosen places and 4 at any moment; FLSL_KILL_CHAINS=20 makes it 127 and 40.
+CHAINS = int(os.environ.get('FLSL_KILL_CHAINS', 2))
 VARIANTS = {
     'plain': {},
     'workers': dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True),
@@ -69,7 +73,7 @@ def assert_same_end(folder: Path, reference: Path) -> None:
 
 @pytest.mark.parametrize(
     ('variant', 'seed', 'kills'),
-    [('plain', 0, 6), ('plain', 1, 6), ('plain', 2, 6), ('workers', 3, 4), ('accumulating', 4, 6)],
+    [*(('plain', seed, 6) for seed in range(CHAINS)), ('workers', 102, 2), ('accumulating', 104, 5)],
 )
 def test_killed_and_resumed(variant, seed, kills, tmp_path, pictures, undisturbed):
     rng = random.Random(seed)
@@ -87,29 +91,32 @@ def test_killed_and_resumed(variant, seed, kills, tmp_path, pictures, undisturbe
 
 def test_killed_at_random_moments(tmp_path, pictures, undisturbed):
     rng = random.Random(5)
-    cfg = toy_config(pictures, tmp_path)
     kills = 0
-    while kills < 6:
-        before = len((tmp_path / OUTPUT).read_text()) if kills else 0
-        run = start(cfg)
-        while run.is_alive() and 'steps per epoch' not in output_after(tmp_path, before):
-            time.sleep(0.005)
-        run.join(rng.uniform(0, 0.4))
-        run.kill()
-        code = finish(run)
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL
-        kills += 1
-    assert kills >= 3
-    assert train(cfg) == 0
-    assert_same_end(tmp_path, undisturbed('plain'))
+    while kills < 2 * CHAINS:
+        cfg = toy_config(pictures, tmp_path / str(kills))
+        code = -signal.SIGKILL
+        while code != 0:
+            code = kill_after(cfg, rng.uniform(0, 0.5))
+            assert code in (0, -signal.SIGKILL)
+            kills += code != 0
+        assert_same_end(Path(cfg.work_dir), undisturbed('plain'))
 
 
-def output_after(folder: Path, position: int) -> str:
-    """Read what a run has written beyond a position."""
-    path = folder / OUTPUT
-    return path.read_text()[position:] if path.is_file() else ''
+def kill_after(cfg: Config, seconds: float) -> int:
+    """Start a run and kill it ``seconds`` after its training began; returns its exit code, 0 if it was faster."""
+    before = len(output_of(cfg))
+    run = start(cfg)
+    while run.is_alive() and 'steps per epoch' not in output_of(cfg)[before:]:
+        time.sleep(0.005)
+    run.join(seconds)
+    run.kill()
+    return finish(run)
+
+
+def output_of(cfg: Config) -> str:
+    """Read what the runs in a work folder have written so far."""
+    path = Path(cfg.work_dir) / OUTPUT
+    return path.read_text() if path.is_file() else ''
 
 
 @pytest.mark.parametrize('variant', list(VARIANTS))
@@ -137,7 +144,7 @@ def undisturbed_pair(tmp_path_factory, pictures) -> Path:
     return folder
 
 
-def pair_config(pictures: Path, folder: Path):
+def pair_config(pictures: Path, folder: Path) -> Config:
     return toy_config(pictures, folder, train_dataloader__batch_size=2, **VARIANTS['accumulating'])
 
 

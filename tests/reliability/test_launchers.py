@@ -24,16 +24,17 @@ pytestmark = [
 ]
 
 
-def launch(config: Path, processes: int, **variables: str) -> subprocess.Popen:
-    """Start tools/dist_train.sh as a user does."""
+def start(*command: str, **variables: str) -> subprocess.Popen:
+    """Start a program with additional environment variables."""
     environment = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', **variables)
     return subprocess.Popen(
-        ['bash', str(ROOT / 'tools' / 'dist_train.sh'), str(config), str(processes)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
     )
+
+
+def launch(config: Path, processes: int, **variables: str) -> subprocess.Popen:
+    """Start tools/dist_train.sh as a user does."""
+    return start('bash', 'tools/dist_train.sh', str(config), str(processes), **variables)
 
 
 def free_port() -> str:
@@ -85,3 +86,15 @@ def test_two_nodes_and_a_rank_that_dies(tmp_path):
     assert [node.returncode for node in nodes] == [0, 0], outputs
     assert 'resumed epoch: 1, iter: 8' in outputs[0]
     assert read_checkpoint(tmp_path / 'work' / 'iter_18.pth')['meta']['iter'] == 18
+
+
+def test_tasks_that_slurm_starts(tmp_path):
+    config = write_config(tmp_path, train_cfg__max_epochs=1)
+    # What srun tells the tasks of two nodes; the address would come from Slurm's scontrol.
+    job = dict(SLURM_NTASKS='2', SLURM_NODELIST='a,b', SLURM_LOCALID='0', MASTER_ADDR='127.0.0.1')
+    job['MASTER_PORT'] = free_port()
+    command = (sys.executable, 'tools/train.py', str(config), '--launcher', 'slurm', '--work-dir', f'{tmp_path}/work')
+    tasks = [start(*command, SLURM_PROCID=str(task), **job) for task in range(2)]
+    outputs = [task.communicate(timeout=180)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], outputs
+    assert 'effective batch 4 (2 x 2 processes)' in outputs[0]

@@ -1,0 +1,89 @@
+"""The loop starts inside an epoch, and refuses what it cannot continue; log histories stay short."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from mmengine.hooks import Hook
+
+from tests.engine.toy_run import ToyPictures, toy_runner
+
+LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)
+
+
+class Record(Hook):
+    """Notes the pictures of each batch, and the hooks' view of where the run is."""
+
+    def __init__(self) -> None:
+        self.batches = []
+        self.epochs = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.batches.append((runner.epoch, batch_idx, runner.iter, data_batch['img_path']))
+
+    def after_train_epoch(self, runner):
+        self.epochs.append((runner.epoch, runner.iter))
+
+
+def run(work_dir, start: int = 0, sampler: str = 'FLSLSampler') -> Record:
+    """Train 2 epochs of 4 iterations from iteration ``start`` on."""
+    record = Record()
+    loader = dict(dataset=ToyPictures(), sampler=dict(type=sampler, seed=1), batch_size=2, num_workers=0)
+    work_dir.mkdir()
+    name = uuid.uuid4().hex
+    runner = toy_runner(work_dir, [record], train_dataloader=loader, train_cfg=LOOP, experiment_name=name)
+    runner.train_loop._epoch, runner.train_loop._iter = divmod(start, 4)[0], start
+    runner.train()
+    return record
+
+
+@pytest.mark.parametrize('start', [1, 3, 4, 6])
+def test_starts_inside_an_epoch(start, tmp_path):
+    whole = run(tmp_path / 'whole')
+    assert [(epoch, index, iteration) for epoch, index, iteration, _ in whole.batches] == [
+        (i // 4, i % 4, i) for i in range(8)
+    ]
+    rest = run(tmp_path / 'rest', start)
+    assert rest.batches == whole.batches[start:]
+    assert rest.epochs == whole.epochs[start // 4 :]
+
+
+def test_samplers_without_a_position(tmp_path):
+    whole = run(tmp_path / 'whole', sampler='DefaultSampler')
+    rest = run(tmp_path / 'rest', 2, sampler='DefaultSampler')
+    assert rest.batches == whole.batches[2:]
+
+
+def test_checkpoint_of_the_last_iteration_of_an_epoch(tmp_path):
+    # Written before the epoch's end: epoch 0 and iteration 4 of 4. The epoch's last hooks have yet to run.
+    record = Record()
+    runner = toy_runner(tmp_path, [record], train_cfg=LOOP)
+    runner.train_loop._iter = 4
+    runner.train()
+    assert [iteration for _, _, iteration, _ in record.batches] == [4, 5, 6, 7]
+    assert record.epochs == [(0, 4), (1, 8)]
+
+
+def test_other_data_than_the_resumed_run(tmp_path):
+    runner = toy_runner(tmp_path, [], train_cfg=LOOP)
+    runner.message_hub.update_info('epoch_length', 5)
+    with pytest.raises(ValueError, match=r'resumed run had 5 iterations in an epoch, this one has 4: .* load_from'):
+        runner.train()
+
+
+def test_fewer_pictures_than_a_batch(tmp_path):
+    loader = dict(dataset=ToyPictures(), sampler=dict(type='FLSLSampler'), batch_size=9, num_workers=0, drop_last=True)
+    runner = toy_runner(tmp_path, [], train_cfg=LOOP, train_dataloader=loader)
+    with pytest.raises(ValueError, match='8 images a process do not fill one batch of 9: lower'):
+        runner.train()
+
+
+@pytest.mark.parametrize(('window', 'expected'), [(3, 5), (7, 7)])
+def test_histories_keep_the_latest_values(window, expected, tmp_path):
+    hook = dict(type='FLSLHistoryHook', max_length=5)
+    runner = toy_runner(tmp_path, [hook], train_cfg=LOOP, log_processor=dict(window_size=window))
+    runner.train()
+    for name in ('train/loss', 'train/lr', 'train/time'):
+        values, counts = runner.message_hub.get_scalar(name).data
+        assert len(values) == len(counts) == expected
