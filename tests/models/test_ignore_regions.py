@@ -5,9 +5,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from flsl_mm.models.ignore_regions import FLSLIgnoreRegionAssigner, covered_share
+
+
+@pytest.fixture(autouse=True)
+def _mmdet_scope():
+    init_default_scope('mmdet')  # as mmdet's configs do; other tests may have left another one
 
 
 def shares(boxes, regions, dtype=torch.float64):
