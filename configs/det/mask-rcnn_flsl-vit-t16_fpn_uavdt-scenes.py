@@ -1,6 +1,6 @@
 # Needs no download: procedural traffic seen from above, as a UAVDT tree under data/uavdt_scenes (or under the folder
 # that the environment variable UAVDT_SCENES_ROOT names), written and converted by
-#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt --num 18 --frames 12
+#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt --num 50 --frames 3
 #   python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes --out data/uavdt_scenes/annotations
 # Starts from random weights; to start from a pretrained backbone add
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
@@ -24,7 +24,7 @@ data_root = '{{$UAVDT_SCENES_ROOT:data/uavdt_scenes}}'
 model = _base_.uavdt_detector
 model.test_cfg.rcnn.max_per_img = 100
 
-image_scale = (640, 338)
+image_scale = (512, 270)
 train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
@@ -56,8 +56,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + '/annotations/instances_test.json')
 test_evaluator = val_evaluator
 
-# 9 sequences of 12 frames, 54 steps an epoch.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=10, val_interval=10)
+# 30 sequences of 3 frames, 45 steps an epoch.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=20)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -69,6 +69,6 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=10, milestones=[7, 9], gamma=0.1),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
 ]
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))
+default_hooks = dict(logger=dict(interval=15), checkpoint=dict(interval=20))

@@ -67,12 +67,16 @@ def _propagate_tile(queries: Tensor, keys: Tensor, labels: Tensor, outside: Tens
     logits = queries.flatten(0, 1) @ keys.flatten(0, 2).T
     if outside is not None:
         logits.view(*outside.shape, -1).masked_fill_(outside.unsqueeze(-1), -torch.inf)
-    count = min(topk, logits.shape[1])
-    # All keys as good as the last of the best are taken, as in the original: repeated frames give many equal keys, and
-    # which of them a sort puts first must not matter.
-    lowest = logits.topk(count, dim=1).values[:, -1:]
-    weights = logits.masked_fill_(logits < lowest, -torch.inf).softmax(dim=1)
-    return (weights @ labels.flatten(0, 2)).unflatten(0, queries.shape[:2])
+    best, index = logits.topk(min(topk + 1, logits.shape[1]), dim=1)
+    lowest = best[:, :topk][:, -1:]
+    labels = labels.flatten(0, 2)
+    if (best[:, topk:] == lowest).any():
+        # Repeated frames give equal keys. As in the original, all keys as good as the last of the best are taken: which
+        # of them a sort puts first must not matter.
+        result = logits.masked_fill_(logits < lowest, -torch.inf).softmax(dim=1) @ labels
+    else:
+        result = (best[:, :topk].softmax(dim=1).unsqueeze(1) @ labels[index[:, :topk]]).squeeze(1)
+    return result.unflatten(0, queries.shape[:2])
 
 
 def propagate_labels(
@@ -114,11 +118,18 @@ def propagate_labels(
     return result
 
 
+def _bilinear_weights(length: int, size: int, like: Tensor) -> Tensor:
+    """Give the share (size, length) of each of ``length`` samples in each of ``size`` pixels of a bilinear resize."""
+    positions = (torch.arange(size, dtype=like.dtype, device=like.device) + 0.5) * (length / size) - 0.5
+    samples = torch.arange(length, dtype=like.dtype, device=like.device)
+    return (1 - (positions.clamp(0, length - 1)[:, None] - samples).abs()).clamp(min=0)
+
+
 def upsample_labels(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Enlarge label maps bilinearly (sample positions at pixel centres, as ``interpolate`` with align_corners=False).
+    """Resize label maps bilinearly (pixels sampled at their centres: ``interpolate`` with ``align_corners=False``).
 
     `torch.nn.functional.interpolate` rounds differently with one thread and with several, which would let masks depend
-    on the number of processes. Products and sums of single elements do not.
+    on the number of processes.
 
     Args:
         labels: Maps (K, h, w).
@@ -127,17 +138,10 @@ def upsample_labels(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
     Returns:
         Maps (K, H, W).
     """
-    for dim, size in zip((-2, -1), size_hw, strict=True):
-        length = labels.shape[dim]
-        positions = (torch.arange(size, device=labels.device, dtype=labels.dtype) + 0.5) * (length / size) - 0.5
-        positions = positions.clamp(min=0)
-        lower = positions.floor().long().clamp(max=length - 1)
-        upper = (lower + 1).clamp(max=length - 1)
-        share = positions - lower
-        if dim == -2:
-            share = share.unsqueeze(-1)
-        labels = labels.index_select(dim, lower) * (1 - share) + labels.index_select(dim, upper) * share
-    return labels
+    rows, columns = (
+        _bilinear_weights(length, size, labels) for length, size in zip(labels.shape[-2:], size_hw, strict=True)
+    )
+    return rows @ (labels @ columns.T)
 
 
 def stretch_labels(labels: Tensor) -> Tensor:
@@ -146,24 +150,25 @@ def stretch_labels(labels: Tensor) -> Tensor:
     Args:
         labels: Maps (K, H, W), not negative.
     """
-    low, high = labels.amin(dim=(1, 2), keepdim=True), labels.amax(dim=(1, 2), keepdim=True)
-    span = high - low
-    return torch.where(span > 0, (labels - low) / span.clamp(min=torch.finfo(labels.dtype).tiny), labels)
+    low, high = labels.flatten(1).aminmax(dim=1)
+    constant = low == high
+    low, span = low.masked_fill(constant, 0), (high - low).masked_fill(constant, 1)
+    return (labels - low[:, None, None]) / span[:, None, None]
 
 
 def labels_to_mask(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Turn the soft labels of the patches into a mask: enlarge, stretch each object, take the largest.
 
     Args:
-        labels: Soft labels (h, w, K), channel 0 the background.
+        labels: Soft labels (h, w, K), channel 0 the background, K at most 256.
         size_hw: Size (H, W) of the mask in pixels.
 
     Returns:
-        Channel numbers (H, W), int64; the lowest of equal channels.
+        Channel numbers (H, W), uint8; the lowest of equal channels.
     """
     maps = stretch_labels(upsample_labels(labels.permute(2, 0, 1), size_hw))
-    best, mask = maps[0], torch.zeros(size_hw, dtype=torch.int64, device=labels.device)
-    # An argmax over the first dimension takes 20 times as long on the CPU, and does not promise which of two equals.
+    best, mask = maps[0], torch.zeros(size_hw, dtype=torch.uint8, device=labels.device)
+    # An argmax over the first dimension takes ten times as long on the CPU.
     for channel in range(1, len(maps)):
         mask = mask.masked_fill(maps[channel] > best, channel)
         best = torch.maximum(best, maps[channel])

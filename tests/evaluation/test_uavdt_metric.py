@@ -148,7 +148,8 @@ def test_the_wrong_class_is_wrong_except_for_the_benchmark(ann_file):
 
 
 def test_rows_of_attributes_look_at_their_sequences_only(ann_file):
-    samples = add(perfect(ann_file), 4, (10, 10, 60, 30, 0.99, 2))  # by night, in the frame without a bus
+    # By night, in the frame without anything: a bus, and a car, of which the night has none to find.
+    samples = add(perfect(ann_file), 4, (10, 10, 60, 30, 0.99, 2), (10, 10, 20, 20, 0.99, 0))
     numbers = evaluate(ann_file, samples)
     for name in ('night', 'high_altitude', 'side_view', 'bird_view'):
         assert numbers[f'{name}_AP70'] == pytest.approx(0.5)

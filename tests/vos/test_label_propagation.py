@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -80,6 +82,14 @@ def test_two_keys_by_hand():
     torch.testing.assert_close(found[0, 0], torch.stack([share, 1 - share]))
     best_only = lp.propagate_labels(query, keys, labels, radius=0, topk=1, temperature=0.1)
     torch.testing.assert_close(best_only[0, 0], torch.tensor([1.0, 0.0]))
+
+
+def test_equal_keys_beside_better_ones():
+    """Two frames repeat the second best key: with topk 2 both count besides the best, weights e, 1, 1."""
+    query, second = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
+    labels = [torch.full((1, 1, 1), value) for value in (1.0, 0.0, 0.5)]
+    found = lp.propagate_labels(query, [query, second, second], labels, radius=0, topk=2, temperature=1.0)
+    assert found.item() == pytest.approx((math.e + 0.5) / (math.e + 2))
 
 
 def test_fewer_keys_than_topk():
