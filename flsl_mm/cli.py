@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch import distributed
 
 from .checkpoint import safe_mmengine_loading
 
@@ -104,21 +106,44 @@ def explain(error: Exception) -> str:
     return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
 
 
+def leave_job(failed: bool) -> None:
+    """Leave the group of processes; its threads may abort an interpreter that ends while they run.
+
+    Args:
+        failed: Whether this process ended with an error, so that the others may be gone or waiting for it.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    # NCCL's goodbye waits for what is under way, which a failed process should not.
+    if failed and distributed.get_backend() == 'nccl':
+        return
+    # The group ends with its last user: the model's wrapper, which lives in reference cycles of the Runner.
+    gc.collect()
+    distributed.destroy_process_group()
+
+
 def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
     """Run a program and turn its errors into one line on stderr; checkpoints that it reads cannot run code.
 
     Returns:
         Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
     """
+    failed = True
     try:
         with safe_mmengine_loading():
             program(args)
+        failed = False
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except SystemExit as stop:
+        # Held here, because its traceback would keep the Runner.
+        return stop.code
     except Exception as error:
         if args.traceback:
             traceback.print_exc()
         print(f'error{process_name()}: {explain(error)}', file=sys.stderr)
         return 2
+    finally:
+        leave_job(failed)
     return 0

@@ -45,8 +45,15 @@ class FLSLCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Prepare as MMEngine's hook does, and remove what a killed run was about to write."""
         super().before_train(runner)
+        folder = self.folder(runner)
+        source = runner._load_from if runner._resume else None
+        if source is not None:
+            # The checkpoint itself only knows where it was written; the run's folder may have been copied since.
+            resumed = Path(source).resolve()
+            here = resumed.parent == folder.resolve()
+            runner.message_hub.update_info('last_ckpt', str(folder / resumed.name) if here else None)
         if is_main_process():
-            for partial in self.folder(runner).glob(f'*.pth{PARTIAL}'):
+            for partial in folder.glob(f'*.pth{PARTIAL}'):
                 partial.unlink(missing_ok=True)
 
     def folder(self, runner: Runner) -> Path:
@@ -70,10 +77,11 @@ class FLSLCheckpointHook(CheckpointHook):
             # Only one process writes, so all of them go on with the mean that it keeps.
             runner.optim_wrapper.average_accumulated_gradients()
         super()._save_checkpoint_with_step(runner, step, meta)
-        obsolete = list(runner.message_hub.get_info('preempted', []))
+        folder = self.folder(runner)
+        obsolete = [folder / name for name in runner.message_hub.get_info('preempted', [])]
         runner.message_hub.update_info('preempted', [])
         if outdated is not None:
-            obsolete.append(str(self.folder(runner) / self.filename_tmpl.format(outdated)))
+            obsolete.append(folder / self.filename_tmpl.format(outdated))
         if is_main_process():
             for path in obsolete:
-                Path(path).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)

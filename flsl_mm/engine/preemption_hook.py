@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .checkpoint_hook import ATOMIC
+from .checkpoint_hook import ATOMIC, FLSLCheckpointHook
 
 EXIT_CODE = 75
 """``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
@@ -99,13 +99,15 @@ class FLSLPreemptionHook(Hook):
 
 def save_now(runner: Runner) -> Path:
     """Write a checkpoint after the current iteration; returns when it is there, on all processes."""
+    folders = [hook.folder(runner) for hook in runner.hooks if isinstance(hook, FLSLCheckpointHook)]
+    folder = folders[0] if folders else Path(runner.work_dir)
     iteration = runner.iter + 1
-    path = Path(runner.work_dir) / f'preempted_iter_{iteration}.pth'
+    path = folder / f'preempted_iter_{iteration}.pth'
     runner.message_hub.update_info('last_ckpt', str(path))
     earlier = runner.message_hub.get_info('preempted', [])
-    runner.message_hub.update_info('preempted', [*earlier, str(path)])
+    runner.message_hub.update_info('preempted', [*earlier, path.name])
     meta = dict(epoch=runner.epoch, iter=iteration)
-    runner.save_checkpoint(runner.work_dir, path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
+    runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
     if is_main_process():
         (Path(runner.work_dir) / 'last_checkpoint').write_text(str(path))
     # A process that left earlier would make the launcher end the one that writes.
