@@ -33,6 +33,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16) where there is an accelerator')
     parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the transformer blocks (torch.compile); changes rounding',
+    )
+    parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch, from auto_scale_lr'
     )
     return parser.parse_args(argv)
@@ -52,6 +57,8 @@ def train(args: argparse.Namespace) -> None:
     cfg = cli.read_config(args)
     if args.amp and 'Amp' not in cfg.optim_wrapper.get('type', 'OptimWrapper'):
         cfg.optim_wrapper.type = 'FLSLAmpOptimWrapper'
+    if args.compile:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='FLSLCompileHook')]
     scale_lr(cfg, args.auto_scale_lr)
     if args.resume:
         cfg.resume = True

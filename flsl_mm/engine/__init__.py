@@ -2,6 +2,7 @@
 
 from .atomic_backend import FLSLAtomicBackend
 from .checkpoint_hook import FLSLCheckpointHook
+from .compile_hook import FLSLCompileHook
 from .detection_check import FLSLDetectionCheckHook
 from .export_hook import FLSLBackboneExportHook
 from .history_hook import FLSLHistoryHook
@@ -23,6 +24,7 @@ __all__ = [
     'FLSLAtomicBackend',
     'FLSLBackboneExportHook',
     'FLSLCheckpointHook',
+    'FLSLCompileHook',
     'FLSLDetectionCheckHook',
     'FLSLEpochTrainLoop',
     'FLSLFreezeLastLayerHook',

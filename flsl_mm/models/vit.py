@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .block import DropPathBlock
 from .pos_embed import resize_pos_embed, sincos_pos_embed
 
 ARCHS = {
@@ -124,6 +125,7 @@ class FLSLViT(BaseModule):
             class_token=False,
             pos_embed='none',
             drop_path_rate=drop_path_rate,
+            block_fn=DropPathBlock,
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
         )
         self.patch_embed = vit.patch_embed
@@ -198,7 +200,8 @@ class FLSLViT(BaseModule):
             images = F.pad(images, pad)
         grid_hw = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
         positions = resize_pos_embed(self.pos_embed, self.grid_hw, grid_hw, self.pos_resize)
-        return self.patch_embed(images) + positions, grid_hw
+        # The convolution puts channels before positions, an order that every later sum would keep and every norm undo.
+        return (self.patch_embed(images) + positions).contiguous(), grid_hw
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of the blocks in ``out_indices``.

@@ -3,7 +3,7 @@ train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=300)
 optim_wrapper = dict(
     type='FLSLAmpOptimWrapper',
     constructor='FLSLOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.04),
+    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.04, fused=True),
     clip_grad=dict(max_norm=3.0),  # each parameter tensor by its own norm
 )
 auto_scale_lr = dict(enable=True, base_batch_size=256)

@@ -1,0 +1,62 @@
+"""timm's transformer block, which spends no time on samples that stochastic depth drops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from timm.models.vision_transformer import Block
+from torch import Tensor
+
+
+class DropPathBlock(Block):
+    """timm's ``Block`` whose attention and MLP see only the samples that their drop path keeps.
+
+    timm computes a branch for every sample and multiplies the dropped ones by zero. The result is the same, each sample
+    independently dropped and the others divided by the probability to be kept, for less work. Draws come from torch's
+    default CPU generator, so that nothing waits for the device.
+    """
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Apply the block to tokens (B, N, C)."""
+        tokens = add_branch(tokens, self.attention_branch, self.drop_rate(self.drop_path1))
+        return add_branch(tokens, self.mlp_branch, self.drop_rate(self.drop_path2))
+
+    def attention_branch(self, tokens: Tensor) -> Tensor:
+        """Normalised attention of tokens (B, N, C), to be added to them."""
+        return self.ls1(self.attn(self.norm1(tokens)))
+
+    def mlp_branch(self, tokens: Tensor) -> Tensor:
+        """Normalised MLP of tokens (B, N, C), to be added to them."""
+        return self.ls2(self.mlp(self.norm2(tokens)))
+
+    def drop_rate(self, drop_path: torch.nn.Module) -> float:
+        """Give the present probability of a sample to be dropped."""
+        return getattr(drop_path, 'drop_prob', 0.0) if self.training else 0.0
+
+
+def add_branch(tokens: Tensor, branch: Callable[[Tensor], Tensor], drop_rate: float) -> Tensor:
+    """Add a residual branch to a random subset of the samples (stochastic depth, arXiv 1603.09382).
+
+    Args:
+        tokens: Tokens (B, N, C).
+        branch: Residual branch, of samples independent of each other.
+        drop_rate: Probability of each sample to go without the branch, 0 to 1 (excluded).
+
+    Returns:
+        Tokens (B, N, C).
+    """
+    if drop_rate == 0:
+        return tokens + branch(tokens)
+    weights = (torch.rand(len(tokens)) >= drop_rate).float() / (1 - drop_rate)
+    kept = weights.nonzero().flatten()
+    if len(kept) == len(tokens):
+        return tokens + branch(tokens) / (1 - drop_rate)
+    # Distributed training stops at parameters without a gradient, so one sample goes through with weight 0.
+    kept = kept if len(kept) else torch.zeros(1, dtype=torch.long)
+    if tokens.device.type == 'cuda':
+        kept = kept.pin_memory()
+    scale = float(weights[kept[0]])
+    kept = kept.to(tokens.device, non_blocking=True)
+    added = branch(tokens.index_select(0, kept))
+    return tokens.index_add(0, kept, added.to(tokens.dtype), alpha=scale)
