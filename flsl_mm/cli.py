@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import re
@@ -24,6 +25,9 @@ from .checkpoint import safe_mmengine_loading
 
 LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteError|Broken pipe')
 """What gloo and NCCL say when another process of the job is gone."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a system says of a full disk, a used-up quota, and a file beyond the limit."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +103,9 @@ def explain(error: Exception) -> str:
     """Give an error's message in one line."""
     if isinstance(error, RuntimeError) and LOST_CONNECTION.search(str(error)):
         return "another process of this job has ended: see its own message, or its exit code in the launcher's report"
+    if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror == os.strerror(error.errno):
+        where = f' at {error.filename}' if error.filename else ''
+        return f'the disk is full{where}: make room, then start again (a training run with --resume)'
     # Registries put "class X in file:" before a message; a KeyError quotes it.
     lines = [line for line in str(error).strip().strip('"\'').splitlines() if line.strip()]
     message = lines[-1] if lines else type(error).__name__

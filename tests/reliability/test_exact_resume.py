@@ -19,7 +19,7 @@ from tests.reliability.children import OUTPUT, Fault, finish, logged, start, tra
 from tests.reliability.toy_run import ITERATIONS, same, toy_config, write_pictures
 
 PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer')
-# 19 kills at chosen places and some 5 at any moment; FLSL_KILL_CHAINS=20 makes it 126 and some 40.
+# Runs of up to six kills at chosen places, and twice as many kills at any moment.
 CHAINS = int(os.environ.get('FLSL_KILL_CHAINS', 2))
 VARIANTS = {
     'plain': {},
