@@ -101,13 +101,19 @@ def resample_weights(start: Tensor, length: Tensor, size: int, extent: int) -> T
     Returns:
         ``(B, size, extent)``; each row sums to 1 and is 0 outside of the segment.
     """
-    start, length = start[:, None, None], length[:, None, None]
+    start, length = start[:, None], length[:, None]
     scale = length / size
-    wanted = start + (torch.arange(size, device=start.device)[:, None] + 0.5) * scale
-    given = torch.arange(extent, device=start.device) + 0.5
-    weights = bicubic((given - wanted).abs() / scale.clamp(min=1))
-    weights = weights * ((given > start) & (given < start + length))
-    return weights / weights.sum(-1, keepdim=True)
+    stretch = scale.clamp(min=1)
+    wanted = start + (torch.arange(size, device=start.device) + 0.5) * scale
+    # The filter reaches over few pixels of the line: weights are computed for those alone, and the others are 0.
+    taps = min(int(4 * max(extent / size, 1)) + 1, extent)
+    first = torch.ceil(wanted - 2 * stretch - 0.5).clamp(0, extent - taps)
+    pixels = first[..., None] + torch.arange(taps, device=start.device)
+    given = pixels + 0.5
+    weights = bicubic((given - wanted[..., None]).abs() / stretch[..., None])
+    weights *= (given > start[..., None]) & (given < (start + length)[..., None])
+    weights /= weights.sum(-1, keepdim=True)
+    return weights.new_zeros(len(start), size, extent).scatter_(-1, pixels.long(), weights)
 
 
 def bicubic(distance: Tensor, a: float = -0.5) -> Tensor:
@@ -188,15 +194,25 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
     def _views(self, images: Tensor) -> dict[str, list[Tensor]]:
         seed = int(torch.randint(2**62, (1,)))
         generator = torch.Generator().manual_seed(seed)
-        clean = [images]
-        for crops in self.crops:
-            boxes = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
-            clean.append(crop_resize(images, to_device(boxes, images.device), crops.size))
-        jittered = [apply_photometric(view, draw_photometric(len(view), self.photometric, generator)) for view in clean]
-        views = {'views': [self._normalize(view) for view in jittered]}
+        clean = self.crop(images, generator)
+        views = {'views': self.jitter(clean, generator)}
         if self.clean_views:
             views['clean_views'] = [self._normalize(view) for view in clean]
         return views
 
+    def crop(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Give the teacher view, which is the images ``(B, 3, S, S)`` of values 0 to 1, and crops of it."""
+        views = [images]
+        for crops in self.crops:
+            boxes = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
+            views.append(crop_resize(images, to_device(boxes, images.device), crops.size))
+        return views
+
+    def jitter(self, views: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+        """Give each view ``(B, 3, S, S)``, values 0 to 1, with photometric jitter of its own, normalised."""
+        drawn = [draw_photometric(len(view), self.photometric, generator) for view in views]
+        jittered = (apply_photometric(view, params) for view, params in zip(views, drawn, strict=True))
+        return [self._normalize(view) for view in jittered]
+
     def _normalize(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
+        return (images - self.mean).div_(self.std)

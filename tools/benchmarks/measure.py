@@ -24,7 +24,8 @@ import torch
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ('torch', 'torchvision', 'timm', 'kornia', 'onedl-mmengine', 'mmengine', 'onedl-mmcv', 'mmcv', 'mmcv-lite')
+FAMILIES = ('onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection', 'mmengine', 'mmcv', 'mmcv-lite', 'mmdet')
+PACKAGES = ('torch', 'torchvision', 'timm', 'kornia', *FAMILIES)
 
 
 def add_options(parser: argparse.ArgumentParser, repeats: int) -> None:
