@@ -24,6 +24,7 @@ import measure
 import timm
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -53,6 +54,7 @@ def build_step(args: argparse.Namespace) -> tuple[FLSL, Any, dict]:
     """Build model, optimiser wrapper and a batch of noise as the loader gives it."""
     if not args.config.is_file():
         raise ValueError(f'no config {args.config}')
+    MMLogger.get_instance('benchmark', log_level='WARNING')  # init_weights reports each weight
     cfg = Config.fromfile(args.config)
     cfg.optim_wrapper.type = 'FLSLOptimWrapper' if args.dtype == 'float32' else 'FLSLAmpOptimWrapper'
     torch.manual_seed(0)
