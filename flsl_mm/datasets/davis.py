@@ -38,7 +38,7 @@ class DAVISDataset(Dataset):
     Raises:
         FileNotFoundError: If the tree or the list of videos is not there.
         ValueError: If an argument is out of range, the list is empty, or (without ``keep_going``) a video has no first
-            mask, a gap in its frame numbers, or files of different sizes.
+            mask, a gap in its frame numbers, files of different sizes, or a file or folder that cannot be read.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class DAVISDataset(Dataset):
     def _find(self, name: str) -> Video | str:
         try:
             return find_video(name, self.frame_root / name, self.mask_root / name)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             return str(error)
 
     @property

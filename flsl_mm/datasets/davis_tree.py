@@ -12,6 +12,9 @@ from PIL import Image
 SIZE_STEP = 64
 """The longer side of a resized frame is a multiple of this many pixels (rounded down)."""
 
+ID_MODES = ('P', 'L')
+"""Pillow's names of palette and grey images, whose values are object ids."""
+
 
 @dataclass(frozen=True)
 class Video:
@@ -76,7 +79,8 @@ def _header_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except OSError as error:
+    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    except Exception as error:
         raise ValueError(f'{path} is unreadable: {error}') from error
 
 
@@ -146,23 +150,30 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
     """Read the object ids of a mask.
 
     Args:
-        path: PNG file: a palette or grey image of ids (DAVIS-2017), or of 0 and 255 (DAVIS-2016).
+        path: PNG file: a palette or grey image of ids (DAVIS-2017), or an image of 0 and 255 (DAVIS-2016), which may
+            be a colour image.
         single_object: Whether everything that is not 0 is object 1.
 
     Returns:
         Object ids (H, W), uint8, 0 the background.
 
     Raises:
-        ValueError: If the file is damaged, or has the value 255 where it should have ids.
+        ValueError: If the file is damaged, or has colours or the value 255 where it should have ids.
     """
     try:
         with Image.open(path) as image:
-            ids = np.asarray(image if image.mode in ('P', 'L') else image.convert('L'))
+            mode = image.mode
+            ids = np.asarray(image if mode in ID_MODES else image.convert('L'))
     # Pillow reports damaged files by errors of many kinds.
     except Exception as error:
         raise ValueError(f'mask {path} is unreadable: {error}') from error
     if single_object:
         return (ids != 0).astype(np.uint8)
+    if mode not in ID_MODES:
+        raise ValueError(
+            f'mask {path} has mode {mode}, which holds no object ids: masks of several objects must be palette or grey '
+            'images (mode P or L); set year=2016 for masks of one object'
+        )
     if (ids == 255).any():
         raise ValueError(
             f'mask {path} has the value 255, which is no object id: set year=2016 for masks of 0 and 255, '

@@ -20,7 +20,8 @@ _IGNORE_COLOR = (255, 40, 40)
 
 # With fewer frames an object that leaves the picture in the middle of the clip may never be out of it.
 MIN_DAVIS_FRAMES = 5
-_ROLES: tuple[tuple[Role, ...], ...] = (('returns', 'enters'), ('returns',), ('enters',), ())
+# Whatever enters is not the last of the objects: DAVIS scores no object beyond the largest id of the first frame.
+_ROLES: tuple[tuple[Role, ...], ...] = (('enters', 'returns'), ('returns',), ('enters',), ())
 
 
 def uavdt_conditions(number: int) -> Conditions:
@@ -91,7 +92,8 @@ def write_davis(folder: Path, request: TreeRequest) -> Written:
 
     `JPEGImages/480p/scene-000/00000.jpg`, `Annotations/480p/scene-000/00000.png` (palette, object ids) and
     `ImageSets/2017/train.txt` and `val.txt`. The first video of each split has an object that leaves and returns and
-    one that is not in the first frame.
+    one that is not in the first frame, whose id is below the largest one there. In the second one object leaves and
+    returns, in the third one comes later, in the fourth all stay, and so on.
     """
     lists = folder / 'ImageSets' / '2017'
     lists.mkdir(parents=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -17,7 +19,8 @@ def compile_blocks(model: nn.Module, **options: Any) -> int:
     """Compile each transformer block of a model in place, student's, teacher's or a detector's.
 
     A block is compiled once for all blocks of one shape, which takes seconds; the rest of the model, whose shapes and
-    control flow change, stays as it is. Names of parameters and checkpoints do not change.
+    control flow change, stays as it is. Names of parameters and checkpoints do not change, and a deep copy of the model
+    computes with its own weights.
 
     Args:
         model: Model with ``blocks`` in it, timm's or ours.
@@ -33,10 +36,15 @@ def compile_blocks(model: nn.Module, **options: Any) -> int:
     blocks = [block for blocks in lists for block in blocks]
     if not blocks:
         raise ValueError(f'{type(model).__name__} has no transformer blocks to compile')
+    compiled: dict[Callable, Callable] = {}
     for block in blocks:
         # Which samples a block drops is drawn outside of its branches.
         for branch in ('attention_branch', 'mlp_branch') if isinstance(block, DropPathBlock) else ('forward',):
-            setattr(block, branch, torch.compile(getattr(block, branch), **options))
+            function = getattr(type(block), branch)
+            if function not in compiled:
+                compiled[function] = torch.compile(function, **options)
+            # A method, not a function compiled with its block: a deep copy of the block (an EMA model) gets its own.
+            setattr(block, branch, MethodType(compiled[function], block))
     return len(blocks)
 
 

@@ -62,7 +62,8 @@ class LabelPropagator(BaseModel):
     Args:
         backbone: Config of any registered backbone that returns feature maps (B, C, h, w), or a sequence of which the
             last is used. The feature map must divide the frame evenly.
-        checkpoint: File whose weights go into the backbone, see :func:`load_weights`; None leaves it as built.
+        checkpoint: File whose weights go into the backbone, see :func:`load_weights`; None leaves it as built, or as
+            its ``init_cfg`` makes it if there is one.
         previous_frames: Number of frames kept besides the first.
         radius: Half width of the square window in patches, None for the whole frame.
         topk: Number of keys that give a patch its label.
@@ -100,10 +101,13 @@ class LabelPropagator(BaseModel):
                 f'got {previous_frames}, {topk}, {temperature} and {radius}'
             )
         self.backbone = MODELS.build(backbone)
-        if checkpoint is None:
-            print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
-        else:
+        if checkpoint is not None:
             load_weights(self.backbone, checkpoint)
+        elif getattr(self.backbone, 'init_cfg', None):
+            print_log("no checkpoint: the backbone's init_cfg gives its weights", logger='current')
+            self.backbone.init_weights()
+        else:
+            print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
         self.previous_frames = previous_frames
         self.radius = radius
         self.topk = topk

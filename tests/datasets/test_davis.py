@@ -122,6 +122,14 @@ def break_header(tree: Path) -> None:
     (frames_of(tree) / '00001.jpg').write_bytes(b'no picture')
 
 
+def break_header_size(tree: Path) -> None:
+    """A header that claims 65535x65535 pixels, which Pillow refuses as a decompression bomb."""
+    path = frames_of(tree) / '00001.jpg'
+    content = path.read_bytes()
+    height = content.index(b'\xff\xc0') + 5
+    path.write_bytes(content[:height] + b'\xff' * 4 + content[height + 4 :])
+
+
 def break_folder(tree: Path) -> None:
     shutil.rmtree(frames_of(tree))
 
@@ -138,6 +146,7 @@ def break_folder(tree: Path) -> None:
         (break_last_frame, r'video one: mask 00003 has no frame \(3 frames, 4 masks\)'),
         (break_name, 'video one: .*last.jpg is not named by a frame number'),
         (break_header, 'video one: .*00001.jpg is unreadable: '),
+        (break_header_size, 'video one: .*00001.jpg is unreadable: Image size .* exceeds limit'),
         (break_folder, 'video one: 0 frames in .*: the evaluation needs at least 3'),
     ],
 )
@@ -151,6 +160,23 @@ def test_problems_of_a_video(tree, damage, line):
     assert len(dataset) == 2
     assert f'video one: {dataset[0]["error"]}' == str(raised.value)
     assert dataset[0]['count'] == 2
+    assert dataset[1]['frames'].shape == (5, 64, 128, 3)
+
+
+def test_a_folder_without_permission(tree, monkeypatch):
+    """It is a problem of its video alone."""
+    original = Path.iterdir
+
+    def iterdir(path):
+        if path == frames_of(tree):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return original(path)
+
+    monkeypatch.setattr(Path, 'iterdir', iterdir)
+    with pytest.raises(ValueError, match=r'^video one: .*Permission denied: .*one') as raised:
+        DAVISDataset(tree, short_side=64)
+    dataset = DAVISDataset(tree, short_side=64, keep_going=True)
+    assert f'video one: {dataset[0]["error"]}' == str(raised.value)
     assert dataset[1]['frames'].shape == (5, 64, 128, 3)
 
 
@@ -186,6 +212,23 @@ def test_colour_masks_of_2016(tmp_path):
     mask[1:3, 2:4] = 255
     Image.fromarray(mask).save(tmp_path / 'mask.png')
     np.testing.assert_array_equal(read_mask(tmp_path / 'mask.png', single_object=True), mask[..., 0] > 0)
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', '1'])
+def test_colour_masks_of_several_objects(tree, mode):
+    """Their luminance would be taken for ids."""
+    path = masks_of(tree, 'two') / '00001.png'
+    Image.open(path).convert(mode).save(path)
+    error = DAVISDataset(tree, short_side=64)[1]['error']
+    assert error.startswith(f'mask {path} has mode {mode}, which holds no object ids: ')
+    assert 'palette or grey images (mode P or L)' in error
+
+
+@pytest.mark.parametrize('single_object', [False, True])
+def test_grey_masks(tmp_path, single_object):
+    mask = np.array([[0, 1, 2]], np.uint8)
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    assert read_mask(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]
 
 
 def test_unsupervised_masks(tree):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from flsl_mm.engine import FLSLCompileHook
 from flsl_mm.engine.compile_hook import compile_blocks
+from flsl_mm.models import FLSLViT
 from tests.engine.toy_run import toy_runner
 from tests.selfsup.toy import toy_model
 
@@ -52,6 +55,32 @@ def test_blocks_of_one_shape_share_their_code(tmp_path):
     runner = toy_runner(tmp_path, [FLSLCompileHook(backend=backend)], model=toy_model(backbone=dict(arch=arch)))
     runner.train()
     assert 2 * 2 < len(graphs) <= 2 * 6
+
+
+ARCH = dict(embed_dim=16, depth=2, num_heads=2)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: FLSLViT(arch=ARCH, patch_size=8, img_size=16, out_type='tokens'),
+        lambda: VisionTransformer(img_size=16, patch_size=8, num_classes=0, **ARCH),
+    ],
+    ids=['ours', 'timm'],
+)
+def test_copies_compute_with_their_own_weights(make):
+    """Deep copies, as MMEngine's EMAHook makes them; names in checkpoints are the model's."""
+    torch.manual_seed(0)
+    plain, compiled = make().eval(), make().eval()
+    compile_blocks(compiled, backend='aot_eager')
+    image = torch.randn(1, 3, 16, 16)
+    compiled(image)
+    copied = copy.deepcopy(compiled)
+    copied.load_state_dict(plain.state_dict())
+    assert list(copied.state_dict()) == list(plain.state_dict())
+    torch.testing.assert_close(copied(image), plain(image))
+    plain.load_state_dict(compiled.state_dict())
+    torch.testing.assert_close(compiled(image), plain(image))
 
 
 def test_model_without_blocks():

@@ -12,6 +12,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 
+from flsl_mm.vos.davis_metric import DAVISMetric
+
 from .tiny_davis import moving_squares, write_tree
 from .toy_run import CONFIGS, run, toy_config
 
@@ -124,16 +126,43 @@ def test_shipped_configs(path):
         assert (dataset.year, dataset.short_side) == (int(path.stem[-4:]), 480)
 
 
-def test_scenes_write_themselves(tmp_path):
-    """The generated tree has several objects, one of which leaves and one of which comes later; both are evaluated."""
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory) -> dict:
+    """Settings of generated videos, of which the seed gives the evaluated one no more objects than it must have."""
     cfg = Config.fromfile(CONFIGS / 'flsl_vit-t16_scenes.py')
-    settings = dict(cfg.test_dataloader.dataset, data_root=str(tmp_path / 'scenes'), num=2, frames=6)
-    dataset = DATASETS.build(settings)
-    before = (tmp_path / 'scenes' / 'scenes.json').stat().st_mtime_ns
-    item = DATASETS.build(settings)[0]
-    assert (tmp_path / 'scenes' / 'scenes.json').stat().st_mtime_ns == before
+    data_root = str(tmp_path_factory.mktemp('scenes') / 'tree')
+    return dict(cfg.test_dataloader.dataset, data_root=data_root, num=2, frames=10, seed=2)
+
+
+def test_scenes_write_themselves(scenes):
+    """Once; an object vanishes and returns, and an id that the first frame lacks lies below its largest one."""
+    DATASETS.build(scenes)
+    written_at = (Path(scenes['data_root']) / 'scenes.json').stat().st_mtime_ns
+    dataset = DATASETS.build(scenes)
+    assert (Path(scenes['data_root']) / 'scenes.json').stat().st_mtime_ns == written_at
     assert len(dataset) == 1
-    assert item['frames'].shape == (6, 240, 384, 3)
+    item = dataset[0]
+    assert item['frames'].shape == (10, 240, 384, 3)
     ids = [set(np.unique(mask)) - {0} for mask in item['masks']]
-    assert len(ids[0]) >= 1
-    assert set.union(*ids) - ids[0]
+    assert len(ids[0]) >= 2
+    assert (ids[0] & ids[-1]) - ids[5]
+    late = set(range(1, max(ids[0]))) - ids[0]
+    assert late & ids[-1]
+
+
+def test_scenes_are_evaluated(scenes, tmp_path):
+    """Perfect masks score 1 for each object, the late one too; the Runner scores the same objects."""
+    item = DATASETS.build(scenes)[0]
+    metric = DAVISMetric()
+    sample = dict(video=item['video'], index=0, predictions=item['masks'].copy(), protocol={})
+    metric.process(dict(masks=[item['masks']]), [sample])
+    assert metric.evaluate(size=1)['DAVIS/J&F-Mean'] == 1
+    objects = [score.object_id for score in metric.scores]
+    assert objects == list(range(1, item['masks'].max() + 1))
+    assert all(score.region.mean == score.contour.mean == 1 for score in metric.scores)
+    cfg = toy_config(scenes['data_root'], tmp_path)
+    metrics = run(cfg)
+    assert metrics['DAVIS/videos'] == 1
+    assert 0 < metrics['DAVIS/J&F-Mean'] < 1
+    rows = (tmp_path / 'davis' / 'per_object_results.csv').read_text().splitlines()
+    assert [row.split(',')[0] for row in rows[1:]] == [f'{item["video"]}_{number}' for number in objects]
