@@ -11,7 +11,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -126,7 +126,9 @@ def leave_job(failed: bool) -> None:
         return
     # The group ends with its last user: the model's wrapper, which lives in reference cycles of the Runner.
     gc.collect()
-    distributed.destroy_process_group()
+    # The others' end is not this process's error, and must not hide its own.
+    with suppress(RuntimeError):
+        distributed.destroy_process_group()
 
 
 def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:

@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from flsl_mm.checkpoint import CheckpointError, backbone_file, find_backbone, load_backbone, read_checkpoint
+from flsl_mm.checkpoint import (
+    CheckpointError,
+    backbone_file,
+    check_whole,
+    find_backbone,
+    load_backbone,
+    read_checkpoint,
+)
 from flsl_mm.models import FLSLViT
 from flsl_mm.models.pos_embed import resize_pos_embed
 from tests.checkpoint_cases import ARCH, equal_states, layouts, official, prefixed, timm_vit, tiny, training
@@ -186,3 +193,14 @@ def test_teacher_prefix_is_not_mistaken_for_the_students():
     assert torch.equal(find_backbone(state, 'student').tensors['norm.bias'], tiny(1).norm.bias)
     assert find_backbone(state, 'student').ignored == {'teacher.*': 29}
     assert find_backbone(state).ignored == {'backbone.*': 29}
+
+
+def test_a_file_to_evaluate_must_hold_the_whole_model(tmp_path):
+    model, path = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), tmp_path / 'a.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
+    check_whole(model, path)
+    check_whole(nn.ModuleDict({'module': model}), path)  # as wrapped for several processes
+    for name, tensor in (('0.weight', torch.zeros(3, 3)), ('1.running_mean', None)):
+        torch.save(dict(state_dict=model.state_dict() | {name: tensor}), path)
+        with pytest.raises(CheckpointError, match=f'1 of 7 tensors are missing or of another shape, {name} for one'):
+            check_whole(model, path)

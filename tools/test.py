@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from flsl_mm import cli
+from flsl_mm.checkpoint import check_whole
 
 EPILOG = """examples:
   python tools/test.py configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py work_dirs/mask-rcnn/epoch_12.pth
@@ -38,8 +39,13 @@ def test(args: argparse.Namespace) -> None:
         else:
             cfg.load_from = args.checkpoint
     if args.keep_going:
+        if cfg.model.type != 'LabelPropagator':
+            raise ValueError('--keep-going is for DAVIS configs (configs/vos): a detector has no videos to leave out')
         cfg.test_dataloader.dataset.keep_going = True
-    cli.build_runner(cfg).test()
+    runner = cli.build_runner(cfg)
+    if cfg.get('load_from'):
+        check_whole(runner.model, cfg.load_from)
+    runner.test()
 
 
 if __name__ == '__main__':

@@ -31,7 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='PATH',
         help='continue a run: from the newest checkpoint in the work folder (auto, the default) or from PATH',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16) where there is an accelerator')
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision where there is an accelerator: bfloat16, detectors float16'
+    )
     parser.add_argument(
         '--compile',
         action='store_true',
@@ -57,6 +59,9 @@ def train(args: argparse.Namespace) -> None:
     cfg = cli.read_config(args)
     if args.amp and 'Amp' not in cfg.optim_wrapper.get('type', 'OptimWrapper'):
         cfg.optim_wrapper.type = 'FLSLAmpOptimWrapper'
+        if cfg.get('default_scope') == 'mmdet':
+            # bfloat16 rounds box corners by pixels, and the compiled RoIAlign does not take it.
+            cfg.optim_wrapper.setdefault('dtype', 'float16')
     if args.compile:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='FLSLCompileHook')]
     scale_lr(cfg, args.auto_scale_lr)

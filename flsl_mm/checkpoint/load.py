@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmengine.logging import print_log
+from torch import nn
 
 from flsl_mm.models.pos_embed import resize_pos_embed
 from flsl_mm.version import __version__
@@ -114,6 +115,29 @@ def _check_tensors(backbone: FLSLViT, found: Backbone) -> None:
     if misshapen or found.tensors['pos_embed'].shape[2] != backbone.embed_dim:
         misshapen = misshapen or [f'pos_embed {tuple(found.tensors["pos_embed"].shape)}']
         raise CheckpointError(f'{len(misshapen)} of {len(wanted)} backbone tensors are misshapen: {some(misshapen)}')
+
+
+def check_whole(model: nn.Module, path: str | os.PathLike) -> None:
+    """Make sure that a file holds every tensor of a model, as a checkpoint of its own training does.
+
+    MMEngine leaves what a file lacks at its random initialisation, with a warning, and evaluates that.
+
+    Args:
+        model: Model, also wrapped for several processes.
+        path: Checkpoint of a Runner.
+
+    Raises:
+        CheckpointError: If a tensor is missing or has another shape, or as :func:`read_checkpoint`.
+    """
+    content = read_checkpoint(path)
+    given = {name.removeprefix('module.'): tensor for name, tensor in content.get('state_dict', content).items()}
+    wanted = {name.removeprefix('module.'): tensor for name, tensor in model.state_dict().items()}
+    missing = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
+    if missing:
+        raise CheckpointError(
+            f"{path} is no checkpoint of this config's training: {len(missing)} of {len(wanted)} tensors are missing "
+            f'or of another shape, {missing[0]} for one (backbones go into model.backbone.init_cfg, for training)'
+        )
 
 
 def init_from_cfg(backbone: FLSLViT, init_cfg: Mapping | Sequence[Mapping] | None) -> bool:

@@ -114,6 +114,8 @@ class _GuardedStep:
         state_dict = dict(state_dict)
         self.skipped_steps, self.skipped_in_a_row = state_dict.pop('skipped', (0, 0))
         gradients = state_dict.pop('gradients', None)
+        if not state_dict.get('loss_scaler', True):
+            del state_dict['loss_scaler']  # of a run without an accelerator, which a float16 scaler would refuse
         super().load_state_dict(state_dict)
         if gradients is not None:
             for parameter, gradient in zip(self.parameters(), gradients, strict=True):

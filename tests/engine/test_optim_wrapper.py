@@ -66,3 +66,15 @@ def test_constructor_makes_two_groups():
     assert isinstance(wrapper, OPTIM_WRAPPERS.get('FLSLOptimWrapper'))
     with pytest.raises(ValueError, match='no paramwise_cfg'):
         constructor(dict(optimizer={}), paramwise_cfg=dict(bias_decay_mult=0))
+
+
+def test_float16_goes_on_where_a_run_without_an_accelerator_stopped():
+    layer = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    state = FLSLAmpOptimWrapper(dtype='float16', optimizer=optimizer).state_dict()
+    assert state['loss_scaler'] == {}
+    scaled = FLSLAmpOptimWrapper(dtype='float16', optimizer=optimizer)
+    scaled.loss_scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
+    scaled.load_state_dict(state)
+    assert scaled.loss_scaler.get_scale() == 8
+    FLSLAmpOptimWrapper(dtype='float16', optimizer=optimizer).load_state_dict(scaled.state_dict())
