@@ -52,7 +52,7 @@ val_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
 # 40 pictures, 20 steps an epoch.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=25)
+train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=25, val_interval=25)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -51,7 +51,7 @@ val_evaluator = dict(type='CocoMetric', ann_file=data_root + '/annotations/insta
 test_evaluator = val_evaluator
 
 # 800 pictures, 200 steps an epoch.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=6, val_interval=6)
+train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=6, val_interval=6)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -57,7 +57,7 @@ val_evaluator = dict(ann_file=data_root + '/annotations/instances_test.json')
 test_evaluator = val_evaluator
 
 # 30 sequences of 3 frames, 45 steps an epoch.
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=20)
+train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=20, val_interval=20)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,12 +45,44 @@ def read_coco(path: str) -> COCO:
     return coco
 
 
+def check_categories(path: str, found: Sequence[str], classes: Sequence[str]) -> None:
+    """Compare the categories of an annotation file with the classes of a data set.
+
+    ``CocoDataset`` numbers its labels in the order of the file, and names them in the order of the classes.
+
+    Args:
+        path: The file, for the message.
+        found: Names of its categories, in its order.
+        classes: Names of the classes; they may be a part of the categories.
+
+    Raises:
+        ValueError: If a class is missing, is there twice, or the order differs.
+    """
+    missing = [name for name in classes if name not in found]
+    if missing:
+        raise ValueError(
+            f'{path} has {len(found)} categories ({_shorten(found)}), the dataset expects {len(classes)}, '
+            f'among them {_shorten(missing)}: set metainfo=dict(classes=(...)) of the dataset, and num_classes of the '
+            'heads'
+        )
+    listed = [name for name in found if name in classes]
+    for where, names in ((path, listed), ('metainfo of the dataset', classes)):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(f'{where} has {_shorten(twice)} more than once: give each category its own name')
+    if listed != list(classes):
+        raise ValueError(
+            f'{path} has its categories in the order {_shorten(listed, len(listed))}, the dataset its classes in '
+            f'another: labels follow the file, so set metainfo=dict(classes=({_shorten(listed, len(listed))}))'
+        )
+
+
 @DATASETS.register_module()
 class FLSLCocoDataset(CocoDataset):
     """mmdet's ``CocoDataset`` that says what is wrong with its annotations, and can take some frames of every clip.
 
-    ``CocoDataset`` ignores class names that the annotation file does not have and trains on what is left; here that is
-    an error.
+    ``CocoDataset`` ignores class names that the annotation file does not have and trains on what is left, and gives
+    labels the wrong names where the order of the classes is not that of the file; here both are errors.
 
     Args:
         *args: As of ``CocoDataset``.
@@ -60,10 +91,8 @@ class FLSLCocoDataset(CocoDataset):
 
     Raises:
         FileNotFoundError: If the annotation file is missing.
-        ValueError: If it is not COCO's JSON or lacks one of the classes.
+        ValueError: If it is not COCO's JSON, or does not fit the classes, see :func:`check_categories`.
     """
-
-    COCOAPI = staticmethod(read_coco)
 
     def __init__(self, *args, frames: tuple[int | None, int | None] | None = None, **kwargs) -> None:
         self.frames = frames
@@ -74,23 +103,17 @@ class FLSLCocoDataset(CocoDataset):
         if not Path(self.ann_file).is_file():
             raise FileNotFoundError(f'no annotation file {self.ann_file!r}: set data_root and ann_file of the dataset')
         data_list = super().load_data_list()
-        self._check_categories()
         if self.frames is None:
             return data_list
         kept = select_frames([item['img_path'] for item in data_list], *self.frames)
         return [data_list[index] for index in kept]
 
-    def _check_categories(self) -> None:
-        classes = self.metainfo['classes']
-        if len(self.cat_ids) == len(classes):
-            return
-        found = [category['name'] for category in json.loads(Path(self.ann_file).read_text())['categories']]
-        missing = [name for name in classes if name not in found]
-        raise ValueError(
-            f'{self.ann_file} has {len(found)} categories ({_shorten(found)}), the dataset expects {len(classes)}, '
-            f'among them {_shorten(missing)}: set metainfo=dict(classes=(...)) of the dataset, and num_classes of the '
-            'heads'
-        )
+    def COCOAPI(self, path: str) -> COCO:  # the name is mmdet's
+        """Read the annotation file and check its categories."""
+        coco = read_coco(path)
+        found = [category['name'] for category in coco.dataset['categories']]
+        check_categories(self.ann_file, found, self.metainfo['classes'])
+        return coco
 
 
 def _shorten(names: Sequence[str], most: int = 5) -> str:

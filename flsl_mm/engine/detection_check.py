@@ -64,20 +64,25 @@ def check_strides(model: nn.Module) -> None:
         return
     measured = measure_strides(model)
     for name, strides, reads_all in expected:
-        actual = measured if reads_all else measured[: len(strides)]
-        if strides != actual:
+        if 'semantic_' in name:  # of HTC and SCNet: it reads one map, fused at the stride of any of the levels
+            fits = set(strides) <= set(measured)
+        else:
+            fits = strides == (measured if reads_all else measured[: len(strides)])
+        if not fits:
             raise ValueError(
                 f'{name} assumes feature maps of strides {list(strides)}, the necks deliver {list(measured)}: adapt '
                 'its strides, or the patch_size of FLSLViTPyramid and the levels of the neck after it'
             )
 
 
-def check_num_classes(model: nn.Module, classes: Sequence[str]) -> None:
+def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: Sequence[str] | None = None) -> None:
     """Compare the number of class names with ``num_classes`` of each box and mask head.
 
     Args:
         model: An mmdet detector.
         classes: Class names of the data set, from its ``metainfo``.
+        thing_classes: Those of countable objects in a panoptic data set, which its box and mask heads tell apart; None
+            stands for all.
 
     Raises:
         ValueError: If a head was built for another number.
@@ -86,12 +91,15 @@ def check_num_classes(model: nn.Module, classes: Sequence[str]) -> None:
         num_classes = getattr(module, 'num_classes', None)
         # The region proposal head tells objects from background whatever the classes; so do class-agnostic mask heads.
         ignores_classes = 'rpn_head' in name.split('.') or getattr(module, 'class_agnostic', False)
-        if 'head' not in name or not isinstance(num_classes, int) or ignores_classes:
+        is_semantic = 'semantic_' in name  # a branch with classes of its own
+        if 'head' not in name or not isinstance(num_classes, int) or ignores_classes or is_semantic:
             continue
-        if num_classes != len(classes):
+        tells_all = thing_classes is None or hasattr(module, 'num_things_classes')
+        expected = list(classes if tells_all else thing_classes)
+        if num_classes != len(expected):
             raise ValueError(
-                f'{name} has num_classes={num_classes}, the data set lists {len(classes)} categories '
-                f'({", ".join(list(classes)[:5])}{", ..." if len(classes) > 5 else ""}): make them agree'
+                f'{name} has num_classes={num_classes}, the data set lists {len(expected)} categories '
+                f'({", ".join(expected[:5])}{", ..." if len(expected) > 5 else ""}): make them agree'
             )
 
 
@@ -120,6 +128,6 @@ class FLSLDetectionCheckHook(Hook):
     def _check(self, model: nn.Module, dataloader) -> None:
         model = model.module if is_model_wrapper(model) else model
         check_strides(model)
-        classes = dataloader.dataset.metainfo.get('classes')
-        if classes is not None:
-            check_num_classes(model, classes)
+        metainfo = dataloader.dataset.metainfo
+        if metainfo.get('classes') is not None:
+            check_num_classes(model, metainfo['classes'], metainfo.get('thing_classes'))

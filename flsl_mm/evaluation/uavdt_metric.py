@@ -78,9 +78,9 @@ class UAVDTMetric(BaseMetric):
                 pixels of the original picture, ``scores`` (N,) and ``labels`` (N,).
 
         Raises:
-            ValueError: If a frame, or a class of the data set, is not in the annotation file.
+            ValueError: If a frame is not in the annotation file, or the classes of the data set are not the file's.
         """
-        truth_index = self._truth_index()
+        self._check_classes()
         for sample in data_samples:
             frame = self.truth.frames.get(sample['img_id'])
             if frame is None:
@@ -91,20 +91,17 @@ class UAVDTMetric(BaseMetric):
             )
             in_regions = covered_share(boxes, _corners(frame.regions)) > self.max_covered
             boxes = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
-            classes = truth_index[labels.long().numpy()]
-            result = self._match_frame(frame, boxes.numpy(), scores.numpy(), classes, in_regions.numpy())
+            found = (values.numpy() for values in (boxes, scores, labels, in_regions))
+            result = self._match_frame(frame, *found)
             self.results.append(dict(img_id=sample['img_id'], **result))
 
-    def _truth_index(self) -> np.ndarray:
-        """Return the index in the annotation file of each class of the data set."""
-        names = self.dataset_meta['classes']
-        unknown = [name for name in names if name not in self.truth.classes]
-        if unknown:
+    def _check_classes(self) -> None:
+        names = tuple(self.dataset_meta['classes'])
+        if names != self.truth.classes:
             raise ValueError(
-                f'{self.ann_file} has the classes {", ".join(self.truth.classes)}, the data set also '
-                f'{", ".join(unknown)}: convert with the same --classes, or change metainfo of the data set'
+                f'{self.ann_file} has the classes {", ".join(self.truth.classes)}, the data set {", ".join(names)}: '
+                'give it all of them in this order (metainfo), or convert with the same --classes'
             )
-        return np.array([self.truth.classes.index(name) for name in names])
 
     def _match_frame(
         self, frame: FrameTruth, boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, in_regions: np.ndarray

@@ -42,18 +42,27 @@ def _overlap(spans: Tensor, edges: Tensor) -> Tensor:
 class FLSLIgnoreRegionAssigner:
     """Keeps boxes that lie mostly in ignore regions out of training: they become neither positive nor negative.
 
-    Wraps any of mmdet's assigners that look at overlaps. ``MaxIoUAssigner`` has ``ignore_iof_thr`` for the same end,
-    but makes every box of a picture without annotated objects negative, those in ignore regions as well, and asks each
-    region by itself where a box lies across two. An annotated object in a region still trains the second stage through
-    its own box, which mmdet's sampler adds to the proposals.
+    Wraps mmdet's ``MaxIoUAssigner``; others look at more than boxes and overlaps. Its ``ignore_iof_thr`` is for the
+    same end, but makes every box of a picture without annotated objects negative, those in ignore regions as well, and
+    asks each region by itself where a box lies across two. An annotated object in a region still trains the second
+    stage through its own box, which mmdet's sampler adds to the proposals.
 
     Args:
-        assigner: Config of the assigner that decides about all other boxes.
+        assigner: Config of the ``MaxIoUAssigner`` that decides about all other boxes.
         max_covered: Greatest share of a box in ignore regions, 0 to 1, with which it takes part.
+
+    Raises:
+        ValueError: If the assigner is no ``MaxIoUAssigner``.
     """
 
     def __init__(self, assigner: dict, max_covered: float = 0.5) -> None:
         self.assigner = TASK_UTILS.build(assigner)
+        # By name: this package works without mmdet.
+        if 'MaxIoUAssigner' not in [kind.__name__ for kind in type(self.assigner).__mro__]:
+            raise ValueError(
+                f'FLSLIgnoreRegionAssigner cannot wrap {type(self.assigner).__name__}: its assigner has to be a '
+                'MaxIoUAssigner'
+            )
         self.max_covered = max_covered
 
     def assign(

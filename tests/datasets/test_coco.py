@@ -68,5 +68,28 @@ def test_classes_that_the_file_lacks_are_named(tmp_path, classes, expected):
 
 
 def test_a_part_of_the_files_classes_is_enough(tmp_path):
-    write_annotations(tmp_path, categories=('cat', 'dog'))
+    write_annotations(tmp_path, categories=('cat', 'dog', 'cow'))
     assert dataset(tmp_path, classes=('dog',)).get_data_info(0)['instances'] == []
+    assert dataset(tmp_path, classes=('cat', 'cow')).get_data_info(0)['instances'][0]['bbox_label'] == 0
+
+
+def test_classes_in_another_order_than_the_files_are_refused(tmp_path):
+    write_annotations(tmp_path, categories=('cat', 'dog', 'cow'))
+    expected = r"annotations\.json has its categories in the order 'cat', 'cow', .*set metainfo=.*\('cat', 'cow'\)"
+    with pytest.raises(ValueError, match=expected):
+        dataset(tmp_path, classes=('cow', 'cat'))
+
+
+@pytest.mark.parametrize(
+    ('categories', 'classes', 'expected'),
+    [
+        (('cat', 'cat'), ('cat',), r"annotations\.json has 'cat' more than once"),
+        (('cat', 'cat'), ('cat', 'cat'), r"annotations\.json has 'cat' more than once"),
+        (('cat', 'cat'), ('cat', 'dog'), "among them 'dog'"),
+        (('cat', 'dog'), ('cat', 'cat'), "metainfo of the dataset has 'cat' more than once"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused(tmp_path, categories, classes, expected):
+    write_annotations(tmp_path, categories=categories)
+    with pytest.raises(ValueError, match=expected):
+        dataset(tmp_path, classes=classes)

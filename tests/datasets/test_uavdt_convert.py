@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.registry import init_default_scope
 from pycocotools import mask as coco_mask
 
 from flsl_mm.datasets.uavdt_convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences, rectangle
@@ -114,6 +115,7 @@ def test_pycocotools_and_mmdet_take_it(tree):
     pytest.importorskip('mmdet')
     from flsl_mm.datasets.coco import FLSLCocoDataset
 
+    init_default_scope('mmdet')  # as mmdet's configs do; other tests may have left another one
     content, _ = convert(read_sequences(tree, find_sequences(tree), 1, 0))
     (tree / 'train.json').write_text(json.dumps(content))
     metainfo = dict(classes=('car', 'truck', 'bus'))
@@ -124,9 +126,9 @@ def test_pycocotools_and_mmdet_take_it(tree):
         metainfo=metainfo,
         filter_cfg=dict(filter_empty_gt=False),
         pipeline=[
-            dict(type='mmdet.LoadImageFromFile'),
-            dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
-            dict(type='mmdet.PackDetInputs'),
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
+            dict(type='PackDetInputs'),
         ],
     )
     assert len(dataset) == 6

@@ -9,6 +9,8 @@ from flsl_mm.engine.detection_check import check_num_classes, check_strides
 
 from .detectors import DETECTORS, NUM_CLASSES, build
 
+pytestmark = pytest.mark.smoke
+
 
 def picture(height=90, width=100):
     """Make a picture with two objects."""

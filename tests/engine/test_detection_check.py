@@ -57,6 +57,12 @@ def test_wrong_strides_are_named(head):
         check_strides(Detector(bbox_head=head))
 
 
+def test_a_semantic_branch_reads_the_map_of_any_level():
+    check_strides(Detector(semantic_roi_extractor=Head(featmap_strides=[8])))
+    with pytest.raises(ValueError, match=r'semantic_roi_extractor assumes .* strides \[16\]'):
+        check_strides(Detector(semantic_roi_extractor=Head(featmap_strides=[16])))
+
+
 def test_heads_without_strides_need_no_measuring():
     check_strides(nn.Linear(1, 1))
 
@@ -67,6 +73,20 @@ def test_number_of_classes_is_compared_in_every_head_that_tells_them_apart():
     check_num_classes(model, ['cat', 'dog'])
     with pytest.raises(ValueError, match=r'bbox_head has num_classes=2, the data set lists 1 categories \(cat\)'):
         check_num_classes(model, ['cat'])
+
+
+def test_semantic_branches_have_classes_of_their_own():
+    check_num_classes(Detector(bbox_head=Head(num_classes=1), semantic_head=Head(num_classes=183)), ['cat'])
+
+
+def test_in_panoptic_data_box_heads_tell_things_apart_and_panoptic_heads_everything():
+    model = Detector(bbox_head=Head(num_classes=1), fusion_head=Head(num_classes=3, num_things_classes=1))
+    classes = ['cat', 'sky', 'road']
+    check_num_classes(model, classes, ['cat'])
+    with pytest.raises(ValueError, match=r'bbox_head has num_classes=1, the data set lists 2 categories \(cat, dog\)'):
+        check_num_classes(model, ['dog', *classes], ['cat', 'dog'])
+    with pytest.raises(ValueError, match='fusion_head has num_classes=3, the data set lists 4 categories'):
+        check_num_classes(model, [*classes, 'sea'], ['cat'])
 
 
 def runner_with(model, train=('cat',), val=('cat',), test=('cat',)):
@@ -86,6 +106,12 @@ def test_hook_checks_each_stage_against_its_data(stage, part):
     getattr(hook, stage)(runner_with(model))
     with pytest.raises(ValueError, match='num_classes=1, the data set lists 2'):
         getattr(hook, stage)(runner_with(model, **{part: ('cat', 'dog')}))
+
+
+def test_hook_tells_things_of_a_panoptic_data_set():
+    runner = runner_with(Detector(bbox_head=Head(num_classes=1)), test=('cat', 'sky'))
+    runner.test_dataloader.dataset.metainfo['thing_classes'] = ('cat',)
+    FLSLDetectionCheckHook().before_test(runner)
 
 
 def test_hook_checks_strides_and_skips_data_without_class_names():

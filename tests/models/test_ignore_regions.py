@@ -109,6 +109,24 @@ def test_without_regions_nothing_changes():
         assert assign([IN_REGION, ON_OBJECT], [OBJECT], regions).gt_inds.tolist() == [0, 1]
 
 
+def test_subclasses_are_wrapped_and_other_assigners_refused():
+    pytest.importorskip('mmdet')
+    from mmdet.models.task_modules import MaxIoUAssigner
+    from mmengine.registry import TASK_UTILS
+
+    class Sub(MaxIoUAssigner):
+        pass
+
+    with pytest.raises(ValueError, match='cannot wrap ATSSAssigner: its assigner has to be a MaxIoUAssigner'):
+        FLSLIgnoreRegionAssigner(dict(type='mmdet.ATSSAssigner', topk=9))
+    TASK_UTILS.register_module(module=Sub, name='FLSLTestSub')
+    try:
+        wrapped = FLSLIgnoreRegionAssigner(dict(type='FLSLTestSub', pos_iou_thr=0.5, neg_iou_thr=0.5))
+    finally:
+        TASK_UTILS.module_dict.pop('FLSLTestSub')
+    assert isinstance(wrapped.assigner, Sub)
+
+
 def test_all_boxes_in_regions_and_no_boxes():
     assert assign([IN_REGION, ACROSS], [OBJECT], REGIONS).gt_inds.tolist() == [-1, -1]
     assert assign([], [OBJECT], REGIONS).gt_inds.tolist() == []

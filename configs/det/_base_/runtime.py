@@ -3,9 +3,11 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    checkpoint=dict(type='FLSLCheckpointHook', interval=1, max_keep_ckpts=2),
+    preemption=dict(type='FLSLPreemptionHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
+    non_finite=dict(type='FLSLNonFiniteHook'),
 )
 # One clear line before the run where strides or the number of classes do not fit.
 custom_hooks = [dict(type='FLSLDetectionCheckHook')]

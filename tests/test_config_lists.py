@@ -1,0 +1,26 @@
+"""Every config is in the model list and the README of its folder, and model-index.yml names the lists."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+LISTS = sorted(ROOT.glob('configs/*/metafile.yml'))
+
+
+@pytest.mark.parametrize('path', LISTS, ids=lambda path: path.parent.name)
+def test_every_config_is_listed(path):
+    content = yaml.safe_load(path.read_text())
+    configs = {str(config.relative_to(ROOT)) for config in path.parent.glob('*.py')}
+    assert {model['Config'] for model in content['Models']} == configs
+    assert all(model['Name'] == Path(model['Config']).stem for model in content['Models'])
+    collections = {collection['Name'] for collection in content['Collections']}
+    assert {model['In Collection'] for model in content['Models']} == collections
+    readme = (path.parent / 'README.md').read_text()
+    assert [config for config in configs if Path(config).name not in readme] == []
+
+
+def test_model_index_names_the_lists():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    assert sorted(index['Import']) == [str(path.relative_to(ROOT)) for path in LISTS]
