@@ -86,7 +86,18 @@ PROBLEMS = {
     'mmcv too new for mmdet': (
         Facts(versions=without(UPSTREAM, 'mmcv-lite') | dict(mmcv='2.2.0')),
         'mmdet 3.3.0 refuses mmcv 2.2.0',
-        'pip install "mmcv-lite<2.2"',
+        'pip uninstall -y mmcv mmcv-lite && pip install "mmcv-lite<2.2"',
+    ),
+    'mmcv and mmcv-lite': (
+        Facts(versions=UPSTREAM | dict(mmcv='2.1.0')),
+        'mmcv and mmcv-lite are both installed',
+        'pip uninstall -y mmcv mmcv-lite && pip install "mmcv-lite<2.2"',
+    ),
+    'both families, and whatever else may follow from that': (
+        Facts(versions=FORKS | {'mmengine': '0.10.7', 'mmcv': '2.2.0', 'mmdet': '3.3.0'}, ops='missing'),
+        'both installed (onedl-mmengine, mmengine, onedl-mmcv, mmcv, onedl-mmdetection, mmdet, onedl-mmpretrain)',
+        'pip uninstall -y onedl-mmengine mmengine onedl-mmcv mmcv onedl-mmdetection mmdet onedl-mmpretrain && '
+        "pip install -e '.[mm]'",
     ),
     'no pkg_resources': (
         Facts(versions=UPSTREAM | dict(setuptools='82.0.0')),
@@ -140,6 +151,47 @@ def test_what_is_wrong_is_named_with_its_command(name, monkeypatch, capsys):
     output = capsys.readouterr().out
     assert text in output
     assert f'to mend it: {finding.command}' in output
+
+
+UPSTREAM_FACTS = {
+    'mmpretrain missing': (Facts(versions=without(UPSTREAM, 'mmpretrain')), "pip install -e '.[upstream]'"),
+    'mmdet missing': (Facts(versions=without(UPSTREAM, 'mmdet')), "pip install -e '.[upstream]'"),
+    # The extra would install mmcv-lite over it.
+    'mmdet missing beside mmcv': (
+        Facts(versions=without(UPSTREAM, 'mmcv-lite', 'mmdet') | dict(mmcv='2.1.0')),
+        'pip install -e . mmengine mmdet mmpretrain ',
+    ),
+    'no compiled ops': (Facts(versions=UPSTREAM, ops='missing'), '--no-binary :all: mmcv==2.1.0'),
+    'broken ops': (Facts(versions=UPSTREAM, ops='ImportError: undefined symbol'), '--no-binary :all: mmcv==2.1.0'),
+    'broken package': (Facts(versions=UPSTREAM, failures=dict(timm='SyntaxError')), "pip install -e '.[upstream]'"),
+    'old Python': (Facts(python=(3, 9, 1), versions=UPSTREAM), "pip install -e '.[upstream]'"),
+}
+
+
+@pytest.mark.parametrize('name', UPSTREAM_FACTS)
+def test_upstream_stays_upstream(name):
+    facts, command = UPSTREAM_FACTS[name]
+    (finding,) = diagnose(facts)
+    assert command in finding.command
+
+
+UPSTREAM_NAMES = {owner for group in doctor.UPSTREAM.values() for owner in group}
+
+
+@pytest.mark.parametrize(
+    'facts',
+    [
+        facts
+        for facts, *_ in [*(PROBLEMS | NOTES | UPSTREAM_FACTS).values(), (Facts(versions=FORKS | UPSTREAM),)]
+        if UPSTREAM_NAMES & set(facts.versions)
+    ],
+)
+def test_no_fork_is_installed_over_upstream(facts):
+    for finding in diagnose(facts):
+        steps = finding.command.split(' && ')
+        removed = steps.pop(0).split() if steps[0].startswith('pip uninstall -y ') else []
+        if 'onedl' in ' '.join(steps) or '.[mm]' in ' '.join(steps):
+            assert UPSTREAM_NAMES & set(facts.versions) <= set(removed), finding.command
 
 
 def test_families_that_are_mixed_and_absent():

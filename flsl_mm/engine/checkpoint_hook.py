@@ -44,14 +44,10 @@ class FLSLCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Prepare as MMEngine's hook does, and remove what a killed run was about to write."""
-        super().before_train(runner)
         folder = self.folder(runner)
-        source = runner._load_from if runner._resume else None
-        if source is not None:
-            # The checkpoint itself only knows where it was written; the run's folder may have been copied since.
-            resumed = Path(source).resolve()
-            here = resumed.parent == folder.resolve()
-            runner.message_hub.update_info('last_ckpt', str(folder / resumed.name) if here else None)
+        if runner._resume and runner._load_from is not None:
+            find_own_files(runner, Path(runner._load_from), folder)
+        super().before_train(runner)
         if is_main_process():
             for partial in folder.glob(f'*.pth{PARTIAL}'):
                 partial.unlink(missing_ok=True)
@@ -85,3 +81,31 @@ class FLSLCheckpointHook(CheckpointHook):
         if is_main_process():
             for path in obsolete:
                 path.unlink(missing_ok=True)
+
+
+def checkpoint_folder(runner: Runner) -> Path:
+    """Give the folder of a run's checkpoints: that of its :class:`FLSLCheckpointHook`, or else the work folder."""
+    folders = [hook.folder(runner) for hook in runner.hooks if isinstance(hook, FLSLCheckpointHook)]
+    return folders[0] if folders else Path(runner.work_dir)
+
+
+def find_own_files(runner: Runner, resumed: Path, folder: Path) -> None:
+    """Have a resumed run keep and remove files of its own folder alone, which may be a copy of the first run's.
+
+    A checkpoint only knows where it was written. If it lies in ``folder``, the files that it names do too; if not,
+    the run starts with no files.
+
+    Args:
+        runner: The Runner that has resumed.
+        resumed: The checkpoint that it resumed from.
+        folder: The folder of its checkpoints.
+    """
+    hub = runner.message_hub
+    here = resumed.resolve().parent == folder.resolve()
+    hub.update_info('last_ckpt', str(folder / resumed.name) if here else None)
+    # 'best_ckpt', or with several metrics 'best_ckpt_<metric>'.
+    for name in [name for name in hub.runtime_info if name.startswith('best_ckpt')]:
+        best = hub.get_info(name)
+        hub.update_info(name, str(folder / Path(best).name) if here and best else None)
+    if not here:
+        hub.update_info('keep_ckpt_ids', [])

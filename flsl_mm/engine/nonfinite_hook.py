@@ -15,7 +15,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from .checkpoint_hook import ATOMIC
+from .checkpoint_hook import ATOMIC, checkpoint_folder
 from .resume import newest_first, readable
 from .schedule_hooks import training_model
 
@@ -84,7 +84,7 @@ class FLSLNonFiniteHook(Hook):
         inputs = batch.get('inputs', ())
         inputs = statistics(*([inputs] if isinstance(inputs, Tensor) else inputs))
         weights = damaged_tensors(model)
-        good = last_good_checkpoint(Path(runner.work_dir), len(runner.train_dataloader))
+        good = last_good_checkpoint(checkpoint_folder(runner), len(runner.train_dataloader))
         damaged = {id(parameter) for parameter in wrapper.damaged}
         history = runner.message_hub.log_scalars
         report = dict(

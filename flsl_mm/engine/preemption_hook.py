@@ -15,7 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .checkpoint_hook import ATOMIC, FLSLCheckpointHook
+from .checkpoint_hook import ATOMIC, checkpoint_folder
+from .resume import iterations_done
 
 EXIT_CODE = 75
 """``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
@@ -28,10 +29,11 @@ class FLSLPreemptionHook(Hook):
     """Answers SIGTERM, with which clusters take machines back: checkpoint after this iteration, then exit code 75.
 
     The processes of a job agree on the iteration, whichever of them got the signal; where several accumulate
-    gradients, it is that of the next optimiser step. The checkpoint,
-    ``preempted_iter_<N>.pth``, continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and the next
-    regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces it. Loader workers live on until the
-    training process ends them, since a cluster may signal every process of a job.
+    gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
+    ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
+    which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
+    nothing left to do ends as always. Loader workers live on until the training process ends them, since a cluster may
+    signal every process of a job.
     """
 
     # After the learning-rate schedules and the logger, before the backbone's export.
@@ -39,7 +41,7 @@ class FLSLPreemptionHook(Hook):
 
     def __init__(self) -> None:
         self.requested = False
-        self.checkpoint: Path | None = None
+        self.saved = False
         self.previous_handler = None
 
     def before_train(self, runner: Runner) -> None:
@@ -61,8 +63,9 @@ class FLSLPreemptionHook(Hook):
         all_reduce(flag, op='max')
         # One process's checkpoint holds no accumulated gradients of others: these wait for the step under way.
         complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
-        if flag and complete and self.checkpoint is None:
-            self.checkpoint = save_now(runner)
+        if flag and complete and not self.saved:
+            save_now(runner)
+            self.saved = True
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Leave, once the checkpoint is written."""
@@ -81,11 +84,14 @@ class FLSLPreemptionHook(Hook):
         self._leave(runner)
 
     def _leave(self, runner: Runner) -> None:
-        if self.checkpoint is None:
+        if not self.saved:
             return
+        # A process that left earlier would make the launcher end the one that writes checkpoint and backbone.
+        barrier()
+        checkpoint = runner.message_hub.get_info('last_ckpt')
         runner.logger.warning(
-            f'SIGTERM: stopped after iteration {runner.iter} with the checkpoint {self.checkpoint}; --resume continues '
-            f'from there (exit code {EXIT_CODE})'
+            f'SIGTERM: stopped after iteration {runner.iter} with the checkpoint {checkpoint}; --resume continues from '
+            f'there (exit code {EXIT_CODE})'
         )
         raise SystemExit(EXIT_CODE)
 
@@ -97,11 +103,13 @@ class FLSLPreemptionHook(Hook):
             signal.signal(signal.SIGTERM, self.previous_handler)
 
 
-def save_now(runner: Runner) -> Path:
-    """Write a checkpoint after the current iteration; returns when it is there, on all processes."""
-    folders = [hook.folder(runner) for hook in runner.hooks if isinstance(hook, FLSLCheckpointHook)]
-    folder = folders[0] if folders else Path(runner.work_dir)
+def save_now(runner: Runner) -> None:
+    """Write a checkpoint after the current iteration, unless the regular one of this iteration is there."""
+    folder = checkpoint_folder(runner)
     iteration = runner.iter + 1
+    newest = runner.message_hub.get_info('last_ckpt')
+    if newest and iterations_done(Path(newest), len(runner.train_dataloader)) == iteration:
+        return
     path = folder / f'preempted_iter_{iteration}.pth'
     runner.message_hub.update_info('last_ckpt', str(path))
     earlier = runner.message_hub.get_info('preempted', [])
@@ -110,9 +118,6 @@ def save_now(runner: Runner) -> Path:
     runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
     if is_main_process():
         (Path(runner.work_dir) / 'last_checkpoint').write_text(str(path))
-    # A process that left earlier would make the launcher end the one that writes.
-    barrier()
-    return path
 
 
 def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:

@@ -18,7 +18,8 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
     max_epochs=...)``; the arguments are those of ``EpochBasedTrainLoop``.
 
     Raises:
-        ValueError: If there is no full batch, or if the epochs of the resumed run had another number of iterations.
+        ValueError: If there is no full batch, or if the resumed run had another number of images or its epochs another
+            number of iterations.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -31,14 +32,18 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
 
     def run(self):
         """Train, unless the data or the batch are not those of the run that is resumed."""
-        epoch_length = len(self.dataloader)
-        resumed = self.runner.message_hub.get_info('epoch_length')
-        if resumed not in (None, epoch_length):
-            raise ValueError(
-                f'the resumed run had {resumed} iterations in an epoch, this one has {epoch_length}: continue with the '
-                'same images, batch_size and processes, or start anew from its weights with load_from instead of resume'
-            )
-        self.runner.message_hub.update_info('epoch_length', epoch_length)
+        hub = self.runner.message_hub
+        for name, what, value in (
+            ('dataset_size', 'images in the data set', len(self.dataloader.dataset)),
+            ('epoch_length', 'iterations in an epoch', len(self.dataloader)),
+        ):
+            resumed = hub.get_info(name)
+            if resumed not in (None, value):
+                raise ValueError(
+                    f'the resumed run had {resumed} {what}, this one has {value}: continue with the same images, '
+                    'batch_size and processes, or start anew from its weights with load_from instead of resume'
+                )
+            hub.update_info(name, value)
         return super().run()
 
     def run_epoch(self) -> None:

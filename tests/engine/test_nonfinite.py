@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 import uuid
 from pathlib import Path
 
@@ -39,6 +38,7 @@ class Injection(Hook):
             data_batch['inputs'] = data_batch['inputs'].float()
             data_batch['inputs'][1, 0, 5, 5] = torch.nan
         elif self.target == 'weight':
+            self.sound = runner.model.head.mlp[0].weight.data.clone()
             runner.model.head.mlp[0].weight.data[0, 0] = torch.nan
         elif self.target == 'gradient':
             weight = runner.model.backbone.patch_embed.proj.weight
@@ -47,6 +47,9 @@ class Injection(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if self.target == 'gradient' and runner.iter in self.iterations:
             self.handle.remove()
+        if self.target == 'weight' and runner.iter == self.iterations[-1]:
+            # No step can mend it.
+            runner.model.head.mlp[0].weight.data.copy_(self.sound)
         if runner.iter == self.iterations[0]:
             self.after = copy.deepcopy((runner.model.state_dict(), runner.optim_wrapper.optimizer.state_dict()))
 
@@ -64,16 +67,17 @@ def build(pictures, work_dir, injection, **options) -> Runner:
     return runner
 
 
-@pytest.mark.parametrize('target', ['input', 'gradient'])
-def test_a_step_is_left_out_and_the_run_goes_on(target, pictures, tmp_path, caplog):
+@pytest.mark.parametrize('target', ['input', 'weight', 'gradient'])
+def test_a_step_is_left_out_and_the_run_goes_on(target, pictures, tmp_path, capsys):
     injection = Injection(target, range(7, 8))
     runner = build(pictures, tmp_path, injection)
-    with caplog.at_level(logging.WARNING, logger='mmengine'):
-        runner.train()
+    runner.train()
+    line = 'step of iteration 8 left out, loss or gradient is not finite (1 in a row, 1 in all)'
+    assert line in capsys.readouterr().out
     (weights, optimizer), (weights_after, optimizer_after) = injection.before, injection.after
     assert any('teacher' in key for key in weights)
     for key, value in weights.items():
-        # The centre follows the teacher's logits, which a damaged gradient does not touch.
+        # The centre follows the teacher's logits, which damage to the student alone does not touch.
         if key != 'center' or target == 'input':
             torch.testing.assert_close(weights_after[key], value, rtol=0, atol=0, msg=key)
     for index, state in optimizer['state'].items():
@@ -90,21 +94,23 @@ def test_a_step_is_left_out_and_the_run_goes_on(target, pictures, tmp_path, capl
     ('target', 'advice'), [('input', DAMAGED_INPUT), ('weight', DAMAGED_WEIGHTS), ('gradient', DIVERGED)]
 )
 def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, pictures, tmp_path):
-    patience = dict(default_hooks__non_finite__patience=3)
-    runner = build(pictures, tmp_path, Injection(target, range(9, 18)), **patience)
-    with pytest.raises(FloatingPointError, match=r'3 steps in a row .* stopped at iteration 12; .*iter12_rank0\.json'):
+    work_dir, elsewhere = tmp_path / 'work', tmp_path / 'checkpoints'
+    injection = Injection(target, range(9, 18))
+    runner = build(pictures, work_dir, injection, default_hooks__checkpoint__out_dir=str(elsewhere))
+    with pytest.raises(FloatingPointError, match=r'5 steps in a row .* stopped at iteration 14; .*iter14_rank0\.json'):
         runner.train()
-    report = json.loads((tmp_path / 'non_finite_iter12_rank0.json').read_text())
-    assert (report['iteration'], report['epoch'], report['rank']) == (12, 2, 0)
-    assert (report['skipped_in_a_row'], report['skipped_steps']) == (3, 3)
+    report = json.loads((work_dir / 'non_finite_iter14_rank0.json').read_text())
+    assert (report['iteration'], report['epoch'], report['rank']) == (14, 3, 0)
+    assert (report['skipped_in_a_row'], report['skipped_steps']) == (5, 5)
     assert report['advice'] == advice
-    # The checkpoint after iteration 12 is not written yet, the one before it is good.
-    assert report['last_good_checkpoint'] == str(tmp_path / 'iter_8.pth')
+    # A damaged weight is in the checkpoint of iteration 12 too.
+    good = 'iter_8.pth' if target == 'weight' else 'iter_12.pth'
+    assert report['last_good_checkpoint'] == str(elsewhere / 'work' / good)
     assert len(report['batch_files']) == 4
     assert all(Path(path).parent == pictures for path in report['batch_files'])
     assert set(report['terms']) >= {'loss', 'intra', 'inter', 'volume'}
     loss = report['terms']['loss']
-    assert len(loss['latest']) == 3
+    assert len(loss['latest']) == 5
     assert loss['before']['count'] == 9
     assert loss['before']['min'] <= loss['before']['mean'] <= loss['before']['max']
     if target == 'gradient':
@@ -112,7 +118,7 @@ def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, pictures, tmp
         assert report['weights_not_finite'] == {}
         assert all(isinstance(value, float) for value in loss['latest'])
     else:
-        assert loss['latest'] == ['nan'] * 3
+        assert loss['latest'] == ['nan'] * 5
         assert len(report['gradients_not_finite']) > 10
     assert report['inputs']['not_finite'] == (target == 'input')
     if target == 'weight':

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from mmengine.hooks import Hook
 
+from flsl_mm.checkpoint import safe_mmengine_loading
 from tests.engine.toy_run import ToyPictures, toy_runner
 
 LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)
@@ -65,10 +66,23 @@ def test_checkpoint_of_the_last_iteration_of_an_epoch(tmp_path):
     assert record.epochs == [(0, 4), (1, 8)]
 
 
-def test_other_data_than_the_resumed_run(tmp_path):
-    runner = toy_runner(tmp_path, [], train_cfg=LOOP)
-    runner.message_hub.update_info('epoch_length', 5)
-    with pytest.raises(ValueError, match=r'resumed run had 5 iterations in an epoch, this one has 4: .* load_from'):
+@pytest.mark.parametrize(
+    ('pictures', 'batch_size', 'message'),
+    [
+        # One batch more or less, and what drop_last=True leaves out of the last one.
+        (10, 2, '8 images in the data set, this one has 10'),
+        (9, 2, '8 images in the data set, this one has 9'),
+        (8, 4, '4 iterations in an epoch, this one has 2'),
+    ],
+)
+def test_other_data_than_the_resumed_run(pictures, batch_size, message, tmp_path):
+    toy_runner(tmp_path / 'first', [], train_cfg=LOOP, experiment_name=uuid.uuid4().hex).train()
+    loader = dict(sampler=dict(type='FLSLSampler'), num_workers=0, drop_last=True)
+    loader |= dict(dataset=ToyPictures(pictures), batch_size=batch_size)
+    source = dict(resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
+    source |= dict(experiment_name=uuid.uuid4().hex)
+    runner = toy_runner(tmp_path / 'second', [], train_cfg=LOOP, train_dataloader=loader, **source)
+    with pytest.raises(ValueError, match=f'the resumed run had {message}: .* load_from'), safe_mmengine_loading():
         runner.train()
 
 

@@ -24,6 +24,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flsl_mm import cli
+from flsl_mm.checkpoint import files
 from flsl_mm.engine import atomic_backend
 from tests.reliability import toy_run  # noqa: F401  imported here so that the server has it
 
@@ -42,7 +43,7 @@ class Fault:
         place: ``'batch'``: when its batch is there; ``'forward'``: in the student's head; ``'teacher'``: after the
             optimiser's step, before the teacher's update; ``'write'``: when half of the next checkpoint is written;
             ``'rename'``: when all of it is, under its temporary name; ``'pointer'``: when it has its name and
-            ``last_checkpoint`` still names the one before.
+            ``last_checkpoint`` still names the one before; ``'export'``: when half of its backbone file is written.
         signum: The signal.
         group: Whether all processes of the child get it, loader workers too.
     """
@@ -78,11 +79,22 @@ class FaultHook(Hook):
         elif self.fault.place == 'teacher':
             runner.model.teacher.update = lambda *args, **kwargs: strike()
         elif self.fault.place == 'write':
-            atomic_backend.os = OSWith(fsync=lambda file: (os.ftruncate(file, os.fstat(file).st_size // 2), strike()))
+            atomic_backend.os = self.dying_os()
         elif self.fault.place == 'rename':
             atomic_backend.os = OSWith(replace=lambda source, target: strike())
         elif self.fault.place == 'pointer':
             atomic_backend.flush_folder = lambda folder: strike()
+        elif self.fault.place == 'export':
+            files.os = self.dying_os()
+
+    def dying_os(self) -> OSWith:
+        """Make an ``os`` that strikes when half of a file is on the disk."""
+
+        def fsync(file: int) -> None:
+            os.ftruncate(file, os.fstat(file).st_size // 2)
+            self.fault.strike()
+
+        return OSWith(fsync=fsync)
 
 
 class OSWith:
@@ -93,6 +105,12 @@ class OSWith:
 
     def __getattr__(self, name: str):
         return getattr(os, name)
+
+
+def open_files() -> set[str]:
+    """List what this process's file handles refer to: paths, pipes and sockets (Linux)."""
+    handles = list(Path('/proc/self/fd').glob('*'))
+    return {os.readlink(handle) for handle in handles if handle.is_symlink()}
 
 
 def child_main(
@@ -116,7 +134,12 @@ def child_main(
             prepare(runner)
         runner.train()
 
+    before = open_files()
     code = cli.run(program, argparse.Namespace(traceback=False))
+    # What leads to loader workers and their batches, and to other processes of a job, ends with the interpreter.
+    expected = ('pipe:', 'socket:', '/dev/shm/torch_')
+    left = {name for name in open_files() - before if not name.startswith(expected)}
+    assert all(name.endswith('.log') for name in left), left
     # The interpreter aborts now and then if threads of gloo outlive it.
     left = [task.read_text().strip() for task in Path('/proc/self/task').glob('*/comm')]
     assert not any('gloo' in name for name in left), left

@@ -18,8 +18,8 @@ from flsl_mm.engine.preemption_hook import EXIT_CODE
 from tests.reliability.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
 from tests.reliability.toy_run import ITERATIONS, same, toy_config, write_pictures
 
-PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer')
-# Runs of up to six kills at chosen places, and twice as many kills at any moment.
+PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer', 'export')
+# Runs of up to seven kills at chosen places, and twice as many kills at any moment.
 CHAINS = int(os.environ.get('FLSL_KILL_CHAINS', 2))
 VARIANTS = {
     'plain': {},
@@ -59,7 +59,7 @@ def assert_same_end(folder: Path, reference: Path) -> None:
     for key, history in theirs['message_hub']['log_scalars'].items():
         if not key.endswith('time'):
             assert [list(x) for x in ours['message_hub']['log_scalars'][key].data] == [list(x) for x in history.data]
-    assert not list(folder.glob('*.partial'))
+    assert not [*folder.glob('*.partial'), *folder.glob('.*.tmp')]
     kept = {path.stem for path in folder.glob('iter_*.pth') if 'backbone' not in path.stem}
     assert {path.stem for path in folder.glob('*_backbone.pth')} == {f'{stem}_backbone' for stem in kept}
     for stem in kept:
@@ -74,7 +74,7 @@ def assert_same_end(folder: Path, reference: Path) -> None:
 
 @pytest.mark.parametrize(
     ('variant', 'seed', 'kills'),
-    [*(('plain', seed, 6) for seed in range(CHAINS)), ('workers', 102, 2), ('accumulating', 104, 5)],
+    [*(('plain', seed, len(PLACES)) for seed in range(CHAINS)), ('workers', 102, 2), ('accumulating', 104, 5)],
 )
 def test_killed_and_resumed(variant, seed, kills, tmp_path, pictures, undisturbed):
     rng = random.Random(seed)
@@ -123,7 +123,7 @@ def output_of(cfg: Config) -> str:
 
 
 @pytest.mark.parametrize('variant', list(VARIANTS))
-@pytest.mark.parametrize('iteration', [2, 11])
+@pytest.mark.parametrize('iteration', [2, 5, 10])
 def test_preempted_and_resumed(variant, iteration, tmp_path, pictures, undisturbed):
     cfg = toy_config(pictures, tmp_path, **VARIANTS[variant])
     # The whole group, as clusters do: loader workers must not die before the checkpoint is written.

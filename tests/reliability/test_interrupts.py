@@ -21,13 +21,23 @@ def pictures(tmp_path_factory) -> Path:
     return write_pictures(tmp_path_factory.mktemp('pictures'))
 
 
+def shared_memory() -> set[Path]:
+    """List the segments in which torch's loader workers hand on batches (Linux)."""
+    return set(Path('/dev/shm').glob('torch_*'))
+
+
 @pytest.mark.parametrize('group', [False, True], ids=['the process', 'the terminal'])
-def test_ctrl_c_leaves_no_process_behind(group, tmp_path, pictures):
+def test_ctrl_c_leaves_nothing_behind(group, tmp_path, pictures):
+    before = shared_memory()
     # train() waits until the last process of the group is gone.
     assert train(toy_config(pictures, tmp_path, **LOADER), Fault(5, signum=signal.SIGINT, group=group)) == 130
     output = (tmp_path / OUTPUT).read_text()
     assert output.splitlines()[-1] == 'interrupted'
     assert 'Traceback' not in output
+    assert not [*tmp_path.glob('*.partial'), *tmp_path.glob('.*.tmp')]
+    # Other programs' segments come and go: theirs have a process, torch_<pid>_<number>.
+    new = shared_memory() - before
+    assert not [path for path in new if not Path('/proc', path.name.split('_')[1]).exists()]
 
 
 def test_workers_end_with_the_run(tmp_path, pictures):
