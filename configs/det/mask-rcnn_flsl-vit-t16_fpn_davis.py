@@ -3,6 +3,7 @@
 # instances_object.json in COCO's format and the frames that it names.
 _base_ = [
     './_base_/models/mask-rcnn_flsl-vit-t16_fpn_narrow.py',
+    './_base_/schedules/adamw_demonstration.py',
     './_base_/runtime.py',
 ]
 data_root = '{{$DAVIS_ROOT:data/davis2016}}'
@@ -52,16 +53,7 @@ val_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
 # 40 pictures, 20 steps an epoch.
-train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=25, val_interval=25)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='FLSLAmpOptimWrapper',
-    dtype='float16',
-    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
-    constructor='FLSLLayerDecayConstructor',
-    clip_grad=dict(max_norm=1.0),
-)
+train_cfg = dict(max_epochs=25, val_interval=25)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=25, milestones=[19, 23], gamma=0.1),

@@ -3,6 +3,7 @@
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
 _base_ = [
     './_base_/models/mask-rcnn_flsl-vit-t16_fpn_narrow.py',
+    './_base_/schedules/adamw_demonstration.py',
     './_base_/runtime.py',
 ]
 custom_imports = dict(
@@ -51,16 +52,7 @@ val_evaluator = dict(type='CocoMetric', ann_file=data_root + '/annotations/insta
 test_evaluator = val_evaluator
 
 # 800 pictures, 200 steps an epoch.
-train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=6, val_interval=6)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='FLSLAmpOptimWrapper',
-    dtype='float16',
-    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
-    constructor='FLSLLayerDecayConstructor',
-    clip_grad=dict(max_norm=1.0),
-)
+train_cfg = dict(max_epochs=6, val_interval=6)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', by_epoch=True, begin=0, end=6, milestones=[4, 5], gamma=0.1),

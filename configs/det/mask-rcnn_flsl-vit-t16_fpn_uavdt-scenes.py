@@ -8,6 +8,7 @@ _base_ = [
     './_base_/models/mask-rcnn_flsl-vit-t16_fpn_narrow.py',
     './_base_/models/uavdt_detector.py',
     './_base_/datasets/uavdt_instance.py',
+    './_base_/schedules/adamw_demonstration.py',
     './_base_/runtime.py',
 ]
 custom_imports = dict(
@@ -57,16 +58,7 @@ val_evaluator = dict(ann_file=data_root + '/annotations/instances_test.json')
 test_evaluator = val_evaluator
 
 # 30 sequences of 3 frames, 45 steps an epoch.
-train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=20, val_interval=20)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='FLSLAmpOptimWrapper',
-    dtype='float16',
-    optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
-    constructor='FLSLLayerDecayConstructor',
-    clip_grad=dict(max_norm=1.0),
-)
+train_cfg = dict(max_epochs=20, val_interval=20)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=20, convert_to_iter_based=True),

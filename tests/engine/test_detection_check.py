@@ -112,6 +112,9 @@ def test_hook_tells_things_of_a_panoptic_data_set():
     runner = runner_with(Detector(bbox_head=Head(num_classes=1)), test=('cat', 'sky'))
     runner.test_dataloader.dataset.metainfo['thing_classes'] = ('cat',)
     FLSLDetectionCheckHook().before_test(runner)
+    runner.test_dataloader.dataset.metainfo['thing_classes'] = ('cat', 'dog')
+    with pytest.raises(ValueError, match='num_classes=1, the data set lists 2'):
+        FLSLDetectionCheckHook().before_test(runner)
 
 
 def test_hook_checks_strides_and_skips_data_without_class_names():

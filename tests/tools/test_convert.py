@@ -116,7 +116,9 @@ def test_timm_computes_the_same_tokens(source, tmp_path):
 def test_the_documented_timm_model_takes_the_tensors():
     options = dict(class_token=False, global_pool='avg', fc_norm=False, num_classes=0)
     model = timm.create_model('vit_tiny_patch16_224', pretrained=False, **options)
-    model.load_state_dict(to_timm(FLSLViT('tiny').state_dict()))
+    backbone = FLSLViT('tiny')
+    model.load_state_dict(to_timm(backbone.state_dict()))
+    assert torch.equal(model.blocks[3].attn.qkv.weight, backbone.blocks[3].attn.qkv.weight)
 
 
 def test_heads_of_the_usual_widths_are_known_and_others_asked_for():
