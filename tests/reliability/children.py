@@ -119,6 +119,7 @@ def child_main(
     """Train as tools/train.py does, with output to a file, in a process group of its own."""
     os.setsid()
     os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have put the tests into the background
     torch.set_num_threads(1)
     mmengine.runner.runner.collect_env = dict  # it asks compilers for their versions, which takes a second
     os.makedirs(cfg.work_dir, exist_ok=True)
