@@ -56,6 +56,8 @@ def main(parser: argparse.ArgumentParser, program: Callable[[argparse.Namespace]
     try:
         if args.repeats < 1:
             raise ValueError(f'--repeats must be at least 1, got {args.repeats}')
+        if args.out:
+            check_folder(args.out)
         if args.threads:
             torch.set_num_threads(args.threads)
         numbers = dict(setting=settings(args), machine=machine(), **program(args))
@@ -65,6 +67,12 @@ def main(parser: argparse.ArgumentParser, program: Callable[[argparse.Namespace]
         print(f'error: {error}', file=sys.stderr)
         return 2
     return 0
+
+
+def check_folder(out: Path) -> None:
+    """Refuse an output file without a folder before anything is measured; raises FileNotFoundError."""
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f'no folder {out.absolute().parent} for --out')
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:

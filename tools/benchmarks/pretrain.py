@@ -59,8 +59,11 @@ def complete(args: argparse.Namespace) -> None:
     """Fill in what depends on config and machine, and refuse impossible options."""
     if not args.config.is_file():
         raise ValueError(f'no config {args.config}')
+    cfg = Config.fromfile(args.config)
+    if cfg.model.type != 'FLSL':
+        raise ValueError(f'{args.config} is no pretraining config: its model is {cfg.model.type}, not FLSL')
     cores = measure.machine()['cores']
-    batch_size = Config.fromfile(args.config).train_dataloader.batch_size
+    batch_size = cfg.train_dataloader.batch_size
     on_gpu = dict(batch_size=batch_size, workers=cores, iterations=40)
     on_cpu = dict(batch_size=8, workers=1, iterations=5)
     for name, default in (on_gpu if torch.cuda.is_available() else on_cpu).items():

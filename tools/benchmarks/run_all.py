@@ -151,6 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     args = get_parser().parse_args(argv)
     benchmarks = plan(args.device)
     try:
+        measure.check_folder(args.out)
         if args.device == 'cuda' and not torch.cuda.is_available():
             raise ValueError('--device cuda, but torch finds no GPU')
         if args.budget_seconds <= 0:

@@ -31,8 +31,10 @@ def read(path: str) -> dict:
         Its numbers, with ``step_seconds`` and ``setting`` among them.
 
     Raises:
-        ValueError: If the file is not of train_step.py, or its step took no time.
+        ValueError: If the file is missing or not of train_step.py, or its step took no time.
     """
+    if not Path(path).is_file():
+        raise ValueError(f'no file {path}: write it with tools/benchmarks/train_step.py --out')
     try:
         numbers = json.loads(Path(path).read_text())
         check(numbers['step_seconds'])

@@ -56,6 +56,8 @@ def build_step(args: argparse.Namespace) -> tuple[FLSL, Any, dict]:
         raise ValueError(f'no config {args.config}')
     MMLogger.get_instance('benchmark', log_level='WARNING')  # init_weights reports each weight
     cfg = Config.fromfile(args.config)
+    if cfg.model.type != 'FLSL':
+        raise ValueError(f'{args.config} is no pretraining config: its model is {cfg.model.type}, not FLSL')
     cfg.optim_wrapper.type = 'FLSLOptimWrapper' if args.dtype == 'float32' else 'FLSLAmpOptimWrapper'
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
