@@ -1,22 +1,36 @@
-"""FLSL as an OpenMMLab plugin: importing the package registers its backbone, necks, data sets and hooks.
+"""FLSL as an OpenMMLab plugin: importing the package registers its backbone, pyramid neck and head.
 
-The pretraining model needs mmpretrain and is registered by ``import flsl_mm.selfsup``; label propagation by
-``import flsl_mm.vos``. Where mmcv has no compiled ops, importing the package also makes mmdet importable
-(:mod:`flsl_mm.compat`).
+Each task registers what it needs besides: :mod:`flsl_mm.selfsup` (pretraining; imports mmpretrain),
+:mod:`flsl_mm.detection` and :mod:`flsl_mm.uavdt` (import mmdet), :mod:`flsl_mm.vos`, :mod:`flsl_mm.scenes`. Where mmcv
+has no compiled ops, importing the package also makes mmdet importable (:mod:`flsl_mm.compat`).
 """
 
 import sys
+from pathlib import Path
 
 from .version import __version__
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'register']
 
-# `python -m flsl_mm.doctor` says what is wrong with an installation, so it has to start where imports fail.
-if 'flsl_mm.doctor' not in sys.orig_argv:
+
+def register() -> None:
+    """Register the models and offer the stand-in for mmcv's compiled ops; more calls change nothing."""
     from . import compat
 
     compat.install()
+    from . import models  # noqa: F401
 
-    from . import datasets, engine, models
 
-    __all__ += ['compat', 'datasets', 'engine', 'models']
+def _is_own_command() -> bool:
+    """Tell whether this process is one of the project's commands, which register after reading their options.
+
+    Torch takes seconds to load: ``--help`` should not wait for it, and the doctor has to start where it fails.
+    """
+    if 'flsl_mm.doctor' in sys.orig_argv:
+        return True
+    program = getattr(sys.modules.get('__main__'), '__file__', None)
+    return program is not None and Path(__file__).resolve().parent.parent / 'tools' in Path(program).resolve().parents
+
+
+if not _is_own_command():
+    register()

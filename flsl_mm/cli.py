@@ -1,4 +1,7 @@
-"""What the command-line programs in tools/ share: options, config reading, and errors in one line."""
+"""What the command-line programs in tools/ share: options, config reading, and errors in one line.
+
+Torch and MMEngine are imported where they are used, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
-from torch import distributed
+from . import register
 
-from .checkpoint import safe_mmengine_loading
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteError|Broken pipe')
 """What gloo and NCCL say when another process of the job is gone."""
@@ -32,6 +33,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every program which builds a Runner has."""
+    from mmengine.config import DictAction
+
     parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options',
@@ -53,6 +56,9 @@ def read_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If there is no such config.
     """
+    from mmengine.config import Config
+    from mmengine.device import get_device
+
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'no config file {args.config!r}; this project keeps its own under configs/')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -76,6 +82,9 @@ def join_on_cpu(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner that a config describes."""
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
     with gpu_selection_where_possible():
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
@@ -83,6 +92,9 @@ def build_runner(cfg: Config) -> Runner:
 @contextmanager
 def gpu_selection_where_possible() -> Iterator[None]:
     """Let MMEngine join several processes without a GPU, which it selects before joining, whatever the backend."""
+    import torch
+    from mmengine.device import get_device
+
     select = torch.cuda.set_device
     if get_device() == 'cpu':
         torch.cuda.set_device = lambda device: None
@@ -119,6 +131,8 @@ def leave_job(failed: bool) -> None:
     Args:
         failed: Whether this process ended with an error, so that the others may be gone or waiting for it.
     """
+    from torch import distributed
+
     if not (distributed.is_available() and distributed.is_initialized()):
         return
     # NCCL's goodbye waits for what is under way, which a failed process should not.
@@ -139,6 +153,9 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace)
     """
     failed = True
     try:
+        from flsl_mm.engine.safe_loading import safe_mmengine_loading
+
+        register()
         with safe_mmengine_loading():
             program(args)
         failed = False

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from flsl_mm import cli
-from flsl_mm.checkpoint import check_whole
 
 EPILOG = """examples:
   python tools/test.py configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py work_dirs/mask-rcnn/epoch_12.pth
@@ -31,6 +30,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def test(args: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
+    from flsl_mm.checkpoint import check_whole
+
     cfg = cli.read_config(args)
     if args.checkpoint != 'none':
         # A detector is loaded whole; a label propagator has a backbone only, whatever else the file holds.
@@ -39,7 +40,7 @@ def test(args: argparse.Namespace) -> None:
         else:
             cfg.load_from = args.checkpoint
     if args.keep_going:
-        if cfg.model.type != 'LabelPropagator':
+        if cfg.model.type != 'FLSLLabelPropagator':
             raise ValueError('--keep-going is for DAVIS configs (configs/vos): a detector has no videos to leave out')
         cfg.test_dataloader.dataset.keep_going = True
     runner = cli.build_runner(cfg)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from flsl_mm import cli
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 EPILOG = """examples:
   python tools/train.py configs/pretrain/flsl_vit-t16_scenes.py

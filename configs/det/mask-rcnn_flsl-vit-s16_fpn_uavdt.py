@@ -6,15 +6,6 @@ _base_ = [
     './_base_/schedules/adamw_1x.py',
     './_base_/runtime.py',
 ]
-custom_imports = dict(
-    imports=[
-        'flsl_mm',
-        'flsl_mm.datasets.coco',
-        'flsl_mm.datasets.ignore_borders',
-        'flsl_mm.evaluation.uavdt_metric',
-        'flsl_mm.models.ignore_regions',
-    ],
-    allow_failed_imports=False,
-)
+custom_imports = dict(imports=['flsl_mm', 'flsl_mm.detection', 'flsl_mm.uavdt'], allow_failed_imports=False)
 model = _base_.uavdt_detector
 model.backbone = dict(init_cfg=dict(type='Pretrained', checkpoint='checkpoints/flsl_vit-s16_backbone.pth'))

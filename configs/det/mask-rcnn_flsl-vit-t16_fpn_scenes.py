@@ -6,9 +6,6 @@ _base_ = [
     './_base_/schedules/adamw_demonstration.py',
     './_base_/runtime.py',
 ]
-custom_imports = dict(
-    imports=['flsl_mm', 'flsl_mm.datasets.coco', 'flsl_mm.datasets.scenes_coco'], allow_failed_imports=False
-)
 data_root = '{{$SCENES_ROOT:data/scenes_coco}}'
 num_classes = 6
 model = dict(

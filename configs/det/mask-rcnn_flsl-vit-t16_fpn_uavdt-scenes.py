@@ -11,16 +11,7 @@ _base_ = [
     './_base_/schedules/adamw_demonstration.py',
     './_base_/runtime.py',
 ]
-custom_imports = dict(
-    imports=[
-        'flsl_mm',
-        'flsl_mm.datasets.coco',
-        'flsl_mm.datasets.ignore_borders',
-        'flsl_mm.evaluation.uavdt_metric',
-        'flsl_mm.models.ignore_regions',
-    ],
-    allow_failed_imports=False,
-)
+custom_imports = dict(imports=['flsl_mm', 'flsl_mm.detection', 'flsl_mm.uavdt'], allow_failed_imports=False)
 data_root = '{{$UAVDT_SCENES_ROOT:data/uavdt_scenes}}'
 model = _base_.uavdt_detector
 model.test_cfg.rcnn.max_per_img = 100

@@ -1,5 +1,6 @@
 # A demonstration without download: ViT-T/16 on generated scenes, a few minutes on two CPU cores.
 _base_ = ['_base_/flsl_vit.py', '_base_/schedule_300e.py', '_base_/runtime.py']
+custom_imports = dict(imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes'], allow_failed_imports=False)
 
 model = dict(
     backbone=dict(arch='tiny', img_size=128),

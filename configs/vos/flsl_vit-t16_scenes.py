@@ -1,7 +1,6 @@
 # A demonstration without download: the backbone of configs/pretrain/flsl_vit-t16_scenes.py on 4 generated videos of
 # 25 frames, 432x240, with several objects that leave, return and come later.
 _base_ = ['_base_/label_propagation.py', '_base_/davis2017.py', '_base_/runtime.py']
-custom_imports = dict(imports=['flsl_mm', 'flsl_mm.datasets.davis_scenes', 'flsl_mm.vos'], allow_failed_imports=False)
 
 model = dict(backbone=dict(arch='tiny', img_size=128))
 test_dataloader = dict(

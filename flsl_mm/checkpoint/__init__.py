@@ -1,7 +1,7 @@
-"""Checkpoints: safe reading, the layouts of other programs, verified loading and conversion."""
+"""Weights in files: safe reading, layouts of other programs, verified loading, conversion; imports models and torch."""
 
 from .convert import to_flsl, to_official, to_timm
-from .files import CheckpointError, read_checkpoint, safe_mmengine_loading, write_checkpoint
+from .files import CheckpointError, read_checkpoint, write_checkpoint
 from .layouts import find_backbone
 from .load import backbone_file, check_whole, describe, init_from_cfg, load_backbone
 
@@ -14,7 +14,6 @@ __all__ = [
     'init_from_cfg',
     'load_backbone',
     'read_checkpoint',
-    'safe_mmengine_loading',
     'to_flsl',
     'to_official',
     'to_timm',

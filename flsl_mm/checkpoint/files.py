@@ -7,18 +7,12 @@ import pickle
 import re
 import tarfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 
-from .stand_ins import STAND_INS, restore
-
-FORCE_SAFE, FORCE_UNSAFE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+from .safe_unpickling import STAND_INS, restore
 
 OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
 """Start, after the protocol, of what ``torch.save`` wrote before it wrote zip files."""
@@ -31,7 +25,7 @@ class CheckpointError(ValueError):
 def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
     """Read a checkpoint written by ``torch.save`` or safetensors; nothing in it can run code.
 
-    ``torch.load(weights_only=True)`` reads it, with no names allowed beyond :mod:`flsl_mm.checkpoint.stand_ins`
+    ``torch.load(weights_only=True)`` reads it, with no names allowed beyond :mod:`flsl_mm.checkpoint.safe_unpickling`
     whatever else the process has allowed.
 
     Args:
@@ -140,35 +134,3 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def load_from_safe_local(filename: str, map_location: Any = None) -> dict:
-    """Read a file for MMEngine, without the config text that older files keep and that resuming would run as code."""
-    checkpoint = read_checkpoint(filename, 'cpu' if map_location is None else map_location)
-    meta = checkpoint.get('meta')
-    if isinstance(meta, dict) and meta.pop('config', None) is not None:
-        print_log(f'left out the config inside {filename}: MMEngine would run it as Python', logger='current')
-    return checkpoint
-
-
-@contextmanager
-def safe_mmengine_loading() -> Iterator[None]:
-    """Have MMEngine read checkpoints through :func:`read_checkpoint` inside this context: resume, load and publish.
-
-    Local files go through a loader registered with MMEngine. What it downloads for other models goes through
-    ``torch.load`` with ``weights_only=True``, which torch's own environment variable forces on every caller, the
-    maintained fork's fallback to unrestricted loading included. With upstream MMEngine and torch >= 2.6 this is also
-    what makes resuming work at all. Also a decorator.
-    """
-    before = {name: os.environ.pop(name, None) for name in (FORCE_SAFE, FORCE_UNSAFE)}
-    os.environ[FORCE_SAFE] = '1'
-    previous = CheckpointLoader._schemes['']
-    CheckpointLoader.register_scheme(prefixes='', loader=load_from_safe_local, force=True)
-    try:
-        yield
-    finally:
-        CheckpointLoader.register_scheme(prefixes='', loader=previous, force=True)
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmengine.logging import print_log
 from torch import nn
 
+from flsl_mm.mm import print_log
 from flsl_mm.models.pos_embed import resize_pos_embed
 from flsl_mm.version import __version__
 

@@ -1,7 +1,6 @@
-"""Data sets and samplers; importing registers them."""
+"""Pictures on the disk, as pretraining reads them; imports torch, Pillow and mmengine's registries."""
 
 from .images import FLSLImages
 from .sampler import FLSLSampler
-from .scenes_dataset import FLSLScenes
 
-__all__ = ['FLSLImages', 'FLSLSampler', 'FLSLScenes']
+__all__ = ['FLSLImages', 'FLSLSampler']

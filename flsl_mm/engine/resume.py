@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..checkpoint import read_checkpoint
+from flsl_mm.checkpoint import read_checkpoint
 
 NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer')
 """Entries of a checkpoint without which a run cannot be continued."""

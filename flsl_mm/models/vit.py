@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+
+from flsl_mm.mm import MODELS, BaseModule
 
 from .block import DropPathBlock
 from .pos_embed import resize_pos_embed, sincos_pos_embed

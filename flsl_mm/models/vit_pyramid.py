@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmengine.model import BaseModule
-from mmengine.registry import MODELS
 from torch import Tensor, distributed, nn
+
+from flsl_mm.mm import MODELS, BaseModule
 
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm}
 

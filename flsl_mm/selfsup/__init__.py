@@ -1,6 +1,8 @@
-"""FLSL pretraining; importing this subpackage imports mmpretrain."""
+"""The method: views, mean shift, losses, teacher. The only room that imports mmpretrain; imports models and engine."""
+
+from flsl_mm import datasets, engine
 
 from .flsl import FLSL
 from .views import FLSLDataPreprocessor
 
-__all__ = ['FLSL', 'FLSLDataPreprocessor']
+__all__ = ['FLSL', 'FLSLDataPreprocessor', 'datasets', 'engine']

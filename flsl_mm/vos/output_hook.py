@@ -15,9 +15,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from PIL import Image
 
-from ..datasets.davis_palette import davis_palette, write_palette_mask
-from .davis_measures import mask_boundary
-from .davis_metric import COLUMNS, DAVISMetric, score_columns
+from flsl_mm.datasets.palette import davis_palette, write_palette_mask
+
+from .measures import mask_boundary
+from .metric import COLUMNS, DAVISMetric, score_columns
 from .propagator import resize_nearest
 
 PICTURES = ('strip', 'gif', 'none')

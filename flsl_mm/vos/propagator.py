@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from ..checkpoint import CheckpointError, load_backbone, read_checkpoint
-from ..models import FLSLViT
+from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
+from flsl_mm.models import FLSLViT
+
 from .label_propagation import labels_to_mask, one_hot_labels, propagate_labels
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
@@ -53,7 +54,7 @@ def load_weights(backbone: nn.Module, checkpoint: str) -> None:
 
 
 @MODELS.register_module()
-class LabelPropagator(BaseModel):
+class FLSLLabelPropagator(BaseModel):
     """Propagates the mask of a video's first frame to all others (DINO, arXiv 2104.14294, section 4.2.2; FLSL).
 
     The patches of a frame take the labels of the most similar patches in the first frame and the ``previous_frames``
@@ -186,7 +187,7 @@ class LabelPropagator(BaseModel):
             yield resize_nearest(ids_of_channels[channels], first_mask.shape)
 
     def predict(self, item: dict) -> dict:
-        """Segment one item of :class:`~flsl_mm.datasets.davis.DAVISDataset`.
+        """Segment one item of :class:`~flsl_mm.vos.dataset.DAVISDataset`.
 
         Returns:
             ``video``, ``index``, ``predictions`` (T, H0, W0) uint8 object ids, the first of them the given mask, and
@@ -212,5 +213,5 @@ class LabelPropagator(BaseModel):
             ValueError: If ``mode`` is not ``'predict'``: there is nothing to train.
         """
         if mode != 'predict':
-            raise ValueError(f"LabelPropagator only predicts, mode {mode!r} does not exist; use the runner's test")
+            raise ValueError(f"FLSLLabelPropagator only predicts, mode {mode!r} does not exist; use the runner's test")
         return [self.predict(dict(zip(batch, values, strict=True))) for values in zip(*batch.values(), strict=True)]

@@ -13,7 +13,7 @@ import mmcv
 import numpy as np
 from mmcv.ops import nms, roi_align
 
-from .mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
+from tests.compat.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
 
 
 def record() -> dict[str, np.ndarray]:

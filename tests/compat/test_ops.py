@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from flsl_mm.compat import ops
-
-from .mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
+from tests.compat.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
 
 RECORDED = np.load(Path(__file__).parents[1] / 'data' / 'mmcv_ops.npz')
 

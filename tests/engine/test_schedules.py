@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from flsl_mm.engine import FLSLWarmupCosineLR
+from flsl_mm.engine.optim import FLSLWarmupCosineLR
 from flsl_mm.engine.schedules import cosine, linear_by_epoch, scaled_momentum, warmup_cosine
 from tests.reference import load
 

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from mmengine.hooks import Hook
 
-from flsl_mm.checkpoint import safe_mmengine_loading
+from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.engine.toy_run import ToyPictures, toy_runner
 
 LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)

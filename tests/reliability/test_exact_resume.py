@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 
 from flsl_mm.checkpoint import read_checkpoint
-from flsl_mm.engine.preemption_hook import EXIT_CODE
+from flsl_mm.engine.hooks.preemption import EXIT_CODE
 from tests.reliability.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
 from tests.reliability.toy_run import ITERATIONS, same, toy_config, write_pictures
 

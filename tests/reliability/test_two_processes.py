@@ -10,7 +10,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODELS
 from torch import Tensor, distributed
 
-from flsl_mm.engine import FLSLOptimWrapper
+from flsl_mm.engine.optim import FLSLOptimWrapper
 from flsl_mm.selfsup import FLSLDataPreprocessor
 from tests.reliability.children import CONTEXT
 from tests.selfsup.toy import toy_model, toy_views

@@ -15,7 +15,7 @@ from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint, 
 from flsl_mm.checkpoint.convert import describe_found, split_branches
 from flsl_mm.checkpoint.layouts import find_backbone
 from flsl_mm.models import FLSLHead, FLSLViT
-from tests.checkpoint_cases import ARCH, head_state, layouts, official, timm_vit, tiny, training
+from tests.checkpoint.cases import ARCH, head_state, layouts, official, timm_vit, tiny, training
 from tests.reference import FOLDER, arch_of, load, noise, official_checkpoint, official_part
 from tools.model_converters import convert
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flsl_mm.datasets.uavdt_convert import CocoSplitWriter
-from tests.uavdt_tree import write_sequence
+from flsl_mm.uavdt.convert import CocoSplitWriter
+from tests.uavdt.tree import write_sequence
 from tools.dataset_converters import uavdt2coco
 
 OUTPUT = ['check_sheet.png', 'instances_test.json', 'instances_train.json']

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flsl_mm.vos.davis_metric import COLUMNS, DAVISMetric
+from flsl_mm.vos.metric import COLUMNS, DAVISMetric
 from flsl_mm.vos.output_hook import DAVISOutputHook, paint_objects, write_gif, write_strip, write_tables
-
-from .tiny_davis import COLOURS, moving_squares
+from tests.vos.tiny_davis import COLOURS, moving_squares
 
 
 def test_objects_are_painted_with_contours():

@@ -10,19 +10,19 @@ import torch
 from mmengine.registry import MODELS
 
 from flsl_mm.checkpoint import CheckpointError
-from flsl_mm.datasets.davis import DAVISDataset
 from flsl_mm.vos import propagator
-from flsl_mm.vos.davis_measures import contour_accuracy, region_similarity
-from flsl_mm.vos.propagator import LabelPropagator, resize_nearest
+from flsl_mm.vos.dataset import DAVISDataset
+from flsl_mm.vos.measures import contour_accuracy, region_similarity
+from flsl_mm.vos.propagator import FLSLLabelPropagator, resize_nearest
+from tests.vos.tiny_davis import COLOURS, moving_squares
 
 from .. import reference
-from .tiny_davis import COLOURS, moving_squares
 
 TOY = dict(type='ToyColourBackbone')
 
 
-def toy_model(**options) -> LabelPropagator:
-    return LabelPropagator(**dict(dict(backbone=TOY, progress=False), **options)).eval()
+def toy_model(**options) -> FLSLLabelPropagator:
+    return FLSLLabelPropagator(**dict(dict(backbone=TOY, progress=False), **options)).eval()
 
 
 def item_of(masks: np.ndarray, entries: dict | None = None) -> dict:
@@ -240,7 +240,7 @@ def test_arguments(options):
 def test_only_prediction():
     with pytest.raises(ValueError, match='only predicts'):
         toy_model()(mode='loss', video=['v'])
-    assert MODELS.get('LabelPropagator') is LabelPropagator
+    assert MODELS.get('FLSLLabelPropagator') is FLSLLabelPropagator
 
 
 def test_nearest_resize_samples_pixel_centres():

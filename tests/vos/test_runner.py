@@ -12,10 +12,9 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 
-from flsl_mm.vos.davis_metric import DAVISMetric
-
-from .tiny_davis import moving_squares, write_tree
-from .toy_run import CONFIGS, run, toy_config
+from flsl_mm.vos.metric import DAVISMetric
+from tests.vos.tiny_davis import moving_squares, write_tree
+from tests.vos.toy_run import CONFIGS, run, toy_config
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flsl_mm.datasets.davis_palette import write_palette_mask
+from flsl_mm.datasets.palette import write_palette_mask
 
 COLOURS = np.array([[40, 40, 40], [230, 30, 30], [30, 230, 30], [30, 30, 230]], np.uint8)
 """Colour of the background and of objects 1 to 3."""

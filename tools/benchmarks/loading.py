@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from flsl_mm.datasets import FLSLImages
-from flsl_mm.datasets.scenes import render_scene
+from flsl_mm.scenes.painter import render_scene
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 NOISE = 12.0

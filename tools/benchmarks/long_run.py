@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from flsl_mm import cli
-from flsl_mm.datasets.scenes import render_scene
+from flsl_mm.scenes.painter import render_scene
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'pretrain' / 'flsl_vit-t16_scenes.py'
 NUM_PICTURES, BATCH_SIZE = 200, 8

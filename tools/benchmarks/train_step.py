@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import flsl_mm.selfsup  # noqa: F401
-from flsl_mm.engine.compile_hook import compile_blocks
+from flsl_mm.engine.hooks.compile import compile_blocks
 from flsl_mm.selfsup.flsl import FLSL, group_by_size
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'pretrain' / 'flsl_vit-s16.py'

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from flsl_mm.datasets.uavdt_sequences import UAVDT_SEQUENCES
+from flsl_mm.uavdt.sequences import UAVDT_SEQUENCES
 
 CONVERTER = measure.ROOT / 'tools' / 'dataset_converters' / 'uavdt2coco.py'
 SIZE = (1024, 540)

@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from flsl_mm.models.vit import ARCHS
-from flsl_mm.vos import LabelPropagator
+from flsl_mm.vos import FLSLLabelPropagator
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,7 +79,7 @@ def timed(device: torch.device, work: Callable[[], Any]) -> float:
 
 
 @torch.inference_mode()
-def measure(model: LabelPropagator, frames: np.ndarray, mask: np.ndarray) -> tuple[list[float], list[float]]:
+def measure(model: FLSLLabelPropagator, frames: np.ndarray, mask: np.ndarray) -> tuple[list[float], list[float]]:
     """Time backbone and whole step on each frame that has a full context.
 
     Args:
@@ -137,7 +137,7 @@ def main() -> int:
         if args.threads:
             torch.set_num_threads(args.threads)
         backbone = dict(type='FLSLViT', arch=args.arch, patch_size=args.patch_size)
-        model = LabelPropagator(backbone, dtype=args.dtype).to(args.device).eval()
+        model = FLSLLabelPropagator(backbone, dtype=args.dtype).to(args.device).eval()
         num_frames = 1 + model.previous_frames + args.frames
         frames, mask = synthetic_clip(num_frames, (args.height, args.width), args.objects)
         numbers = report(args, *measure(model, frames, mask))

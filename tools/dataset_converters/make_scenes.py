@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-from flsl_mm.datasets.scene_output import PREVIEW, TreeRequest
-from flsl_mm.datasets.scene_writers import LAYOUTS, write_scenes
+from flsl_mm.scenes.output import PREVIEW, TreeRequest
+from flsl_mm.scenes.writers import LAYOUTS, write_scenes
 
 EPILOG = """\
 layouts:

@@ -13,9 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flsl_mm import cli
-from flsl_mm.datasets.uavdt_convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences
-from flsl_mm.datasets.uavdt_layout import SPLITS, find_sequences
-from flsl_mm.datasets.uavdt_sheet import choose_evenly, draw_sheet, sample_frames
+from flsl_mm.uavdt.check_sheet import choose_evenly, draw_sheet, sample_frames
+from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences
+from flsl_mm.uavdt.layout import SPLITS, find_sequences
 
 SHEET = 'check_sheet.png'
 EPILOG = """\

@@ -6,9 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from flsl_mm.checkpoint import read_checkpoint, to_flsl, to_official, to_timm, write_checkpoint
-
-TARGETS = {'flsl': to_flsl, 'official': to_official, 'timm': to_timm}
+TARGETS = ('flsl', 'official', 'timm')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -23,7 +21,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--to',
         required=True,
-        choices=sorted(TARGETS),
+        choices=TARGETS,
         help='flsl: training checkpoint with both branches if SRC is an FLSL one, else a backbone file; '
         'official: student and teacher as the official program saves them; '
         'timm: bare tensors for a timm VisionTransformer with class_token=False',
@@ -45,11 +43,13 @@ def convert(args: argparse.Namespace) -> str:
         ValueError: If SRC cannot be read or converted.
         OSError: If SRC does not exist, DST exists without ``--force`` or cannot be written.
     """
+    from flsl_mm import checkpoint
+
     if args.dst.exists() and not args.force:
         raise FileExistsError(f'{args.dst} exists: choose another name or give --force')
-    converted = TARGETS[args.to](read_checkpoint(args.src), args.branch, args.heads)
+    converted = getattr(checkpoint, f'to_{args.to}')(checkpoint.read_checkpoint(args.src), args.branch, args.heads)
     args.dst.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(converted, args.dst)
+    checkpoint.write_checkpoint(converted, args.dst)
     return f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}'
 
 

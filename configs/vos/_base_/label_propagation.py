@@ -1,8 +1,8 @@
 # Label propagation as in the original evaluation; the backbone is FLSLViT-S/16 unless a config says otherwise.
-custom_imports = dict(imports=['flsl_mm', 'flsl_mm.datasets.davis', 'flsl_mm.vos'], allow_failed_imports=False)
+custom_imports = dict(imports=['flsl_mm', 'flsl_mm.vos'], allow_failed_imports=False)
 
 model = dict(
-    type='LabelPropagator',
+    type='FLSLLabelPropagator',
     backbone=dict(type='FLSLViT', arch='small', patch_size=16, out_type='featmap', final_norm=True),
     checkpoint=None,  # tools/test.py puts its CHECKPOINT here
     previous_frames=7,

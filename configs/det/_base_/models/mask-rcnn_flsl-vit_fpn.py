@@ -1,7 +1,7 @@
 # Mask R-CNN on ViT-S/16: maps after blocks 3, 5, 7, 11 without final norm -> strides 4, 8, 16, 32 -> FPN-256.
 # The original config gives ViT-S/16 eight heads, while the weights were pretrained with six: shapes agree, attention
 # does not. Here it has six.
-custom_imports = dict(imports=['flsl_mm', 'flsl_mm.datasets.coco'], allow_failed_imports=False)
+custom_imports = dict(imports=['flsl_mm', 'flsl_mm.detection'], allow_failed_imports=False)
 
 num_classes = 80
 feature_strides = [4, 8, 16, 32]

@@ -1,0 +1,111 @@
+"""Checkpoints that survive kills and full disks, and resuming from the newest good one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from flsl_mm.engine.atomic_backend import PARTIAL
+from flsl_mm.engine.resume import find_resumable
+
+ATOMIC = dict(backend='FLSLAtomicBackend')
+
+
+@HOOKS.register_module()
+class FLSLCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook`` that is safe against what can go wrong; the arguments are the same.
+
+    - A checkpoint is written whole or not at all (:class:`.atomic_backend.FLSLAtomicBackend`).
+    - The oldest one is removed after the new one was written, not before.
+    - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
+    - Between the steps of an optimiser that accumulates gradients, the gradients are part of the checkpoint.
+    """
+
+    def __init__(self, *args, backend_args: dict | None = None, **kwargs) -> None:
+        super().__init__(*args, backend_args=backend_args or ATOMIC, **kwargs)
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose the checkpoint to resume from, the same on all processes, where none was named."""
+        if not runner._resume or runner._load_from is not None or runner._train_loop is None:
+            return
+        chosen = [None]
+        if is_main_process():
+            folder = self.folder(runner)
+            chosen = [find_resumable(folder, len(runner.train_dataloader), runner.logger.warning)]
+            if chosen[0] is None:
+                runner.logger.info(f'no checkpoint in {folder} to resume from: starting from the beginning')
+        broadcast_object_list(chosen)
+        runner._load_from = None if chosen[0] is None else str(chosen[0])
+        runner._resume = chosen[0] is not None
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare as MMEngine's hook does, and remove what a killed run was about to write."""
+        folder = self.folder(runner)
+        if runner._resume and runner._load_from is not None:
+            find_own_files(runner, Path(runner._load_from), folder)
+        super().before_train(runner)
+        if is_main_process():
+            for partial in folder.glob(f'*.pth{PARTIAL}'):
+                partial.unlink(missing_ok=True)
+
+    def folder(self, runner: Runner) -> Path:
+        """Give the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
+        if self.out_dir is None or self.out_dir == runner.work_dir:
+            return Path(runner.work_dir)
+        name = Path(runner.work_dir).name
+        # MMEngine appends the name before training.
+        return Path(self.out_dir) if Path(self.out_dir).name == name else Path(self.out_dir) / name
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = None
+        if (
+            self.max_keep_ckpts > 0
+            and len(self.keep_ckpt_ids) == self.max_keep_ckpts
+            and step != self.keep_ckpt_ids[-1]
+        ):
+            # Taken off the list here, so that MMEngine does not remove it before the new one is safe.
+            outdated = self.keep_ckpt_ids.popleft()
+        if hasattr(runner.optim_wrapper, 'average_accumulated_gradients'):
+            # Only one process writes, so all of them go on with the mean that it keeps.
+            runner.optim_wrapper.average_accumulated_gradients()
+        super()._save_checkpoint_with_step(runner, step, meta)
+        folder = self.folder(runner)
+        obsolete = [folder / name for name in runner.message_hub.get_info('preempted', [])]
+        runner.message_hub.update_info('preempted', [])
+        if outdated is not None:
+            obsolete.append(folder / self.filename_tmpl.format(outdated))
+        if is_main_process():
+            for path in obsolete:
+                path.unlink(missing_ok=True)
+
+
+def checkpoint_folder(runner: Runner) -> Path:
+    """Give the folder of a run's checkpoints: that of its :class:`FLSLCheckpointHook`, or else the work folder."""
+    folders = [hook.folder(runner) for hook in runner.hooks if isinstance(hook, FLSLCheckpointHook)]
+    return folders[0] if folders else Path(runner.work_dir)
+
+
+def find_own_files(runner: Runner, resumed: Path, folder: Path) -> None:
+    """Have a resumed run keep and remove files of its own folder alone, which may be a copy of the first run's.
+
+    A checkpoint only knows where it was written. If it lies in ``folder``, the files that it names do too; if not,
+    the run starts with no files.
+
+    Args:
+        runner: The Runner that has resumed.
+        resumed: The checkpoint that it resumed from.
+        folder: The folder of its checkpoints.
+    """
+    hub = runner.message_hub
+    here = resumed.resolve().parent == folder.resolve()
+    hub.update_info('last_ckpt', str(folder / resumed.name) if here else None)
+    # 'best_ckpt', or with several metrics 'best_ckpt_<metric>'.
+    for name in [name for name in hub.runtime_info if name.startswith('best_ckpt')]:
+        best = hub.get_info(name)
+        hub.update_info(name, str(folder / Path(best).name) if here and best else None)
+    if not here:
+        hub.update_info('keep_ckpt_ids', [])

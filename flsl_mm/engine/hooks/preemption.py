@@ -1,0 +1,143 @@
+"""SIGTERM writes a checkpoint and ends the run with an exit code of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from mmengine.dist import all_reduce, barrier, is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from flsl_mm.engine.resume import iterations_done
+
+from .checkpoint import ATOMIC, checkpoint_folder
+
+EXIT_CODE = 75
+"""``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
+CAN_WAIT = hasattr(signal, 'sigwaitinfo')
+"""Whether a process can learn who sent a signal (Linux)."""
+
+
+@HOOKS.register_module()
+class FLSLPreemptionHook(Hook):
+    """Answers SIGTERM, with which clusters take machines back: checkpoint after this iteration, then exit code 75.
+
+    The processes of a job agree on the iteration, whichever of them got the signal; where several accumulate
+    gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
+    ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
+    which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
+    nothing left to do ends as always. Loader workers live on until the training process ends them, since a cluster may
+    signal every process of a job.
+    """
+
+    # After the learning-rate schedules and the logger, before the backbone's export.
+    priority = 'VERY_LOW'
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.saved = False
+        self.previous_handler = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Take over SIGTERM; signals reach the main thread only, elsewhere this hook does nothing."""
+        if threading.current_thread() is threading.main_thread():
+            self.previous_handler = signal.signal(signal.SIGTERM, self._request)
+        if CAN_WAIT:
+            loader = runner.train_dataloader
+            loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
+
+    def _request(self, signum: int, frame) -> None:
+        self.requested = True
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Write the checkpoint if any process of the job got the signal."""
+        flag = torch.tensor(float(self.requested))
+        all_reduce(flag, op='max')
+        # One process's checkpoint holds no accumulated gradients of others: these wait for the step under way.
+        complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
+        if flag and complete and not self.saved:
+            save_now(runner)
+            self.saved = True
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Leave, once the checkpoint is written."""
+        if CAN_WAIT:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        self._leave(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Leave, as before an iteration; otherwise have the loader's workers start with SIGTERM blocked."""
+        self._leave(runner)
+        if CAN_WAIT:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def before_val(self, runner: Runner) -> None:
+        """Leave rather than spend the time until the machine goes on a validation."""
+        self._leave(runner)
+
+    def _leave(self, runner: Runner) -> None:
+        if not self.saved:
+            return
+        # A process that left earlier would make the launcher end the one that writes checkpoint and backbone.
+        barrier()
+        checkpoint = runner.message_hub.get_info('last_ckpt')
+        runner.logger.warning(
+            f'SIGTERM: stopped after iteration {runner.iter} with the checkpoint {checkpoint}; --resume continues from '
+            f'there (exit code {EXIT_CODE})'
+        )
+        raise SystemExit(EXIT_CODE)
+
+    def after_train(self, runner: Runner) -> None:
+        """Hand SIGTERM back."""
+        if CAN_WAIT:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        if self.previous_handler is not None:
+            signal.signal(signal.SIGTERM, self.previous_handler)
+
+
+def save_now(runner: Runner) -> None:
+    """Write a checkpoint after the current iteration, unless the regular one of this iteration is there."""
+    folder = checkpoint_folder(runner)
+    iteration = runner.iter + 1
+    newest = runner.message_hub.get_info('last_ckpt')
+    if newest and iterations_done(Path(newest), len(runner.train_dataloader)) == iteration:
+        return
+    path = folder / f'preempted_iter_{iteration}.pth'
+    runner.message_hub.update_info('last_ckpt', str(path))
+    earlier = runner.message_hub.get_info('preempted', [])
+    runner.message_hub.update_info('preempted', [*earlier, path.name])
+    meta = dict(epoch=runner.epoch, iter=iteration)
+    runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
+    if is_main_process():
+        (Path(runner.work_dir) / 'last_checkpoint').write_text(str(path))
+
+
+def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:
+    """Let nobody but the training process end a loader worker with SIGTERM; to be used as ``worker_init_fn``.
+
+    The worker must have started with SIGTERM blocked, in all of its threads.
+
+    Args:
+        trainer: Process id of the training process.
+        then: The ``worker_init_fn`` to call afterwards.
+        worker_id: Number of the worker.
+    """
+    threading.Thread(target=_exit_on_order, args=(trainer,), daemon=True).start()
+    if then is not None:
+        then(worker_id)
+
+
+def _exit_on_order(trainer: int) -> None:
+    # A Python signal handler is not told who sent the signal, hence a thread that waits for it.
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != trainer:
+        pass
+    os._exit(0)

@@ -1,0 +1,99 @@
+"""Hooks that steer FLSL while it trains: scheduled values and the frozen last layer."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+from torch.optim import Optimizer
+
+from flsl_mm.engine.schedules import cosine, linear_by_epoch, scaled_momentum
+
+
+def training_model(runner: Runner) -> nn.Module:
+    """Return the model without its distributed wrapper."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def effective_batch_size(runner: Runner) -> int:
+    """Return the number of images behind one optimiser step: per process x processes x accumulated batches."""
+    accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    return runner.train_dataloader.batch_size * runner.world_size * accumulated
+
+
+@HOOKS.register_module()
+class FLSLScheduleHook(Hook):
+    """Sets temperatures, loss weights, mean-shift scales and the teacher's momentum before each iteration.
+
+    Args:
+        base_batch_size: Batch size that ``momentum`` is meant for; the momentum's start value is scaled to the run's
+            effective batch size. ``None`` leaves it alone.
+        **schedules: One schedule per name in :data:`flsl_mm.selfsup.flsl.SCHEDULED`, either
+            ``dict(type='cosine', start=..., end=...)``, per iteration over the whole run, or
+            ``dict(type='linear', start=..., end=..., epochs=...)``, per epoch over the first ``epochs`` epochs.
+
+    Raises:
+        ValueError: If a schedule's type or keys are wrong.
+    """
+
+    KEYS = {'cosine': {'start', 'end'}, 'linear': {'start', 'end', 'epochs'}}
+
+    def __init__(self, base_batch_size: int | None = None, **schedules: dict) -> None:
+        self.base_batch_size = base_batch_size
+        self.schedules = {}
+        for name, schedule in schedules.items():
+            options = dict(schedule)
+            kind = options.pop('type', None)
+            if kind not in self.KEYS or set(options) != self.KEYS[kind]:
+                raise ValueError(
+                    f"schedule of {name}: use dict(type='cosine', start, end) or "
+                    f"dict(type='linear', start, end, epochs), got {dict(schedule)}"
+                )
+            self.schedules[name] = (kind, options)
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the first values, which fails early on a name that the model cannot schedule."""
+        training_model(runner).set_scheduled(**self.values(runner))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Hand this iteration's values to the model and the log."""
+        values = self.values(runner)
+        training_model(runner).set_scheduled(**values)
+        for name, value in values.items():
+            runner.message_hub.update_scalar(f'train/{name}', value)
+
+    def values(self, runner: Runner) -> dict[str, float]:
+        """Compute this iteration's values."""
+        progress = runner.iter / runner.max_iters
+        values = {}
+        for name, (kind, options) in self.schedules.items():
+            if name == 'momentum' and self.base_batch_size:
+                start = scaled_momentum(options['start'], effective_batch_size(runner), self.base_batch_size)
+                options = dict(options, start=start)
+            values[name] = cosine(progress, **options) if kind == 'cosine' else linear_by_epoch(runner.epoch, **options)
+        return values
+
+
+@HOOKS.register_module()
+class FLSLFreezeLastLayerHook(Hook):
+    """Leaves the prototypes as they are in the first epochs by dropping their gradient before the optimiser's step.
+
+    Args:
+        epochs: Number of epochs.
+    """
+
+    def __init__(self, epochs: int = 1) -> None:
+        self.epochs = epochs
+
+    def before_train(self, runner: Runner) -> None:
+        """Hang on the optimiser's step, so that gradients still take part in clipping and synchronisation."""
+        last_layer = training_model(runner).head.last_layer
+
+        def drop_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+            if runner.epoch < self.epochs:
+                for parameter in last_layer.parameters():
+                    parameter.grad = None
+
+        runner.optim_wrapper.optimizer.register_step_pre_hook(drop_gradients)

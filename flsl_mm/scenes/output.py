@@ -1,0 +1,141 @@
+"""What the writers of scene trees share: whole-folder writes, pictures, and the contact sheet."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from flsl_mm.datasets.palette import davis_palette
+
+MANIFEST = 'scenes.json'
+PREVIEW = 'preview.png'
+MAX_PREVIEWS = 24
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class TreeRequest:
+    """What to write.
+
+    Args:
+        num: Number of pictures, videos or sequences, 2 or more.
+        seed: Seed of the scenes, 0 or more.
+        size_hw: Height and width in pixels, at least 32 each.
+        frames: Frames of a video or sequence; for the layouts of pictures without meaning.
+        val_fraction: Share of the pictures or videos in the split `val`, each split having at least one.
+        image_folder: Whether UAVDT's frames lie in a folder `img1` of their sequence.
+        progress: Whether to show a progress bar.
+    """
+
+    num: int
+    seed: int
+    size_hw: tuple[int, int]
+    frames: int = 1
+    val_fraction: float = 0.25
+    image_folder: bool = False
+    progress: bool = False
+
+    def split_sizes(self) -> dict[str, int]:
+        """Return the number of pictures or videos in each split."""
+        num_val = min(max(round(self.num * self.val_fraction), 1), self.num - 1)
+        return {'train': self.num - num_val, 'val': num_val}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writer wrote: lines that say it, and pictures (H, W, 3) uint8 with their annotations drawn in."""
+
+    lines: list[str]
+    pictures: list[np.ndarray]
+
+
+@contextmanager
+def new_folder(out: Path, force: bool) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `out` once everything in it has been written.
+
+    After an error or an interrupt the temporary folder is removed, and what `out` held before is as it was.
+
+    Args:
+        out: The folder to make.
+        force: Whether a folder that an earlier run wrote (it has the manifest) may be replaced.
+
+    Raises:
+        FileExistsError: If `out` is a file, or a folder that holds something and may not be replaced.
+    """
+    out = Path(os.path.abspath(out))
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f'{out} is a file: name a folder to write to')
+    occupied = out.is_dir() and any(out.iterdir())
+    if occupied and not force:
+        raise FileExistsError(f'{out} is not empty: choose another folder, or give --force to replace it')
+    if occupied and not (out / MANIFEST).is_file():
+        raise FileExistsError(f'{out} was not written by make_scenes (it has no {MANIFEST}): remove it yourself')
+    fresh, old = (out.parent / f'.{out.name}.{os.getpid()}.{kind}' for kind in ('new', 'old'))
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        if occupied:
+            out.rename(old)
+        fresh.rename(out)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_manifest(folder: Path, **entries: object) -> None:
+    """Write how a tree was made, which is also what tells it from a folder of somebody else."""
+    (folder / MANIFEST).write_text(json.dumps(entries, indent=2) + '\n')
+
+
+def save_image(path: Path, image: np.ndarray) -> None:
+    """Write a picture (H, W, 3) uint8 RGB in the format that its name ends with; its folder must exist."""
+    Image.fromarray(image).save(path, quality=_JPEG_QUALITY)
+
+
+def tint_instances(image: np.ndarray, instance_map: np.ndarray) -> np.ndarray:
+    """Return a copy of a picture (H, W, 3) uint8 whose instances (H, W) are tinted and outlined in palette colours."""
+    colors = davis_palette()[instance_map % 256]
+    inside = instance_map > 0
+    edge = np.zeros_like(inside)
+    edge[:, 1:] |= instance_map[:, 1:] != instance_map[:, :-1]
+    edge[1:] |= instance_map[1:] != instance_map[:-1]
+    weight = np.where(inside, 0.35, 0.0)[..., None]
+    tinted = (image * (1 - weight) + colors * weight).astype(np.uint8)
+    tinted[edge] = 255
+    return tinted
+
+
+def draw_boxes(image: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], color: tuple[int, int, int]) -> None:
+    """Draw boxes, left, top, width, height, on a picture (H, W, 3) uint8, in place."""
+    for left, top, width, height in boxes:
+        cv2.rectangle(image, (left, top), (left + width - 1, top + height - 1), color, 1 + image.shape[1] // 800)
+
+
+def contact_sheet(pictures: Sequence[np.ndarray], sheet_width: int = 1536) -> np.ndarray:
+    """Lay pictures of one size out in a grid, larger ones reduced to a quarter of the sheet's width.
+
+    Args:
+        pictures: (H, W, 3) uint8 each, at least one.
+        sheet_width: Greatest width of the sheet in pixels.
+
+    Returns:
+        (rows * h, columns * w, 3) uint8, unused places black.
+    """
+    height, width = pictures[0].shape[:2]
+    ratio = min(1.0, sheet_width / 4 / width)
+    size = (round(width * ratio), round(height * ratio))
+    tiles = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
+    columns = min(sheet_width // size[0], len(tiles))
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
+    return np.concatenate(rows)

@@ -1,0 +1,7 @@
+"""The UAVDT benchmark, from its files to its figures; imports pycocotools and mmengine, and no mmdet."""
+
+from .ignore_borders import FLSLExtendIgnoreRegions
+from .ignore_regions import FLSLIgnoreRegionAssigner
+from .metric import UAVDTMetric
+
+__all__ = ['FLSLExtendIgnoreRegions', 'FLSLIgnoreRegionAssigner', 'UAVDTMetric']

@@ -1,0 +1,116 @@
+"""The check sheet of a converted UAVDT: a grid of frames with their boxes and ignore regions drawn in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .annotations import BOX_COLUMNS, CATEGORIES
+from .layout import UAVDTFrames
+
+COLORS = ((60, 230, 60), (255, 220, 40), (60, 220, 255))
+"""Colours of car, truck and bus."""
+REGION_COLOR = (255, 40, 40)
+_CATEGORY = BOX_COLUMNS.index('category')
+_BAND = 20
+_GAP = 4
+_FONT = ImageFont.load_default(13)
+
+
+@dataclass(frozen=True)
+class SheetFrame:
+    """A frame to draw.
+
+    Args:
+        path: Its picture.
+        title: What is written above it.
+        boxes: Objects (N, 4): left, top, width, height in pixels.
+        categories: Category of each, 1 to 3 (N,).
+        regions: Ignore regions (M, 4), likewise.
+    """
+
+    path: Path
+    title: str
+    boxes: np.ndarray
+    categories: np.ndarray
+    regions: np.ndarray
+
+
+def sample_frames(root: Path, frames: UAVDTFrames, number: int = 3) -> list[SheetFrame]:
+    """Return so many frames of a sequence (fewer if it has fewer), evenly spread over it."""
+    positions = np.unique((np.arange(number) + 0.5) / number * len(frames.numbers) // 1).astype(int)
+    return [_describe(root, frames, position) for position in positions]
+
+
+def _describe(root: Path, frames: UAVDTFrames, position: int) -> SheetFrame:
+    number = frames.numbers[position]
+    boxes = frames.boxes[frames.boxes[:, 0] == number]
+    regions = frames.regions[frames.regions[:, 0] == number]
+    title = f'{frames.sequence.split} {frames.sequence.name} frame {number}: {len(boxes)} boxes, {len(regions)} ignored'
+    return SheetFrame(
+        root / frames.files[position], title, boxes[:, 2:6], boxes[:, _CATEGORY].astype(int), regions[:, 2:6]
+    )
+
+
+def choose_evenly(frames: Sequence[SheetFrame], most: int = 12) -> list[SheetFrame]:
+    """Return at most so many frames, evenly spread from the first to the last."""
+    picked = np.unique(np.linspace(0, len(frames) - 1, min(most, len(frames))).round().astype(int))
+    return [frames[index] for index in picked]
+
+
+def draw_sheet(frames: Sequence[SheetFrame], columns: int = 3, tile_width: int = 640) -> Image.Image:
+    """Draw frames in a grid, each with its title above it and brought to the width of a tile, above them a legend.
+
+    Raises:
+        ValueError: If a picture cannot be read.
+    """
+    tiles = [_draw_tile(frame, tile_width) for frame in frames]
+    height = max(tile.height for tile in tiles)
+    columns = min(columns, len(tiles))
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new('RGB', (columns * (tile_width + _GAP) + _GAP, _BAND + rows * (height + _GAP) + _GAP), 'white')
+    _draw_legend(ImageDraw.Draw(sheet))
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        sheet.paste(tile, (_GAP + column * (tile_width + _GAP), _BAND + _GAP + row * (height + _GAP)))
+    return sheet
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
+    left = _GAP
+    for name, color in zip((*CATEGORIES, 'ignore region'), (*COLORS, REGION_COLOR), strict=True):
+        draw.rectangle((left, 4, left + 12, _BAND - 4), fill=color)
+        draw.text((left + 18, _BAND / 2), name, fill='black', font=_FONT, anchor='lm')
+        left += 30 + int(draw.textlength(name, font=_FONT))
+
+
+def _draw_tile(frame: SheetFrame, width: int) -> Image.Image:
+    try:
+        with Image.open(frame.path) as file:
+            picture = file.convert('RGB')
+    except OSError as error:
+        raise ValueError(f'{frame.path} is no readable picture: {error}') from error
+    scale = width / picture.width
+    picture = picture.resize((width, round(picture.height * scale)), Image.Resampling.LANCZOS)
+    shade = Image.new('RGBA', picture.size)
+    draw = ImageDraw.Draw(shade)
+    for corners in _corners(frame.regions, scale):
+        draw.rectangle(corners, fill=(*REGION_COLOR, 70), outline=(*REGION_COLOR, 255))
+    for corners, category in zip(_corners(frame.boxes, scale), frame.categories, strict=True):
+        draw.rectangle(corners, outline=COLORS[category - 1])
+    picture.paste(shade, mask=shade)
+    tile = Image.new('RGB', (width, picture.height + _BAND), 'white')
+    tile.paste(picture, (0, _BAND))
+    ImageDraw.Draw(tile).text((4, _BAND / 2), frame.title, fill='black', font=_FONT, anchor='lm')
+    return tile
+
+
+def _corners(boxes: np.ndarray, scale: float) -> list[list[float]]:
+    """Return the first and last pixel of boxes (N, 4), reduced; a box keeps at least one pixel."""
+    low = boxes[:, :2] * scale
+    high = np.maximum((boxes[:, :2] + boxes[:, 2:]) * scale - 1, low)
+    return np.concatenate([low, high], axis=1).round().tolist()

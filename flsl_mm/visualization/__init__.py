@@ -1,0 +1,1 @@
+"""Pictures of patch features; imports NumPy, Pillow and matplotlib's colours."""

@@ -1,0 +1,131 @@
+"""The DAVIS videos (2016 and 2017, semi-supervised) with their frames resized for label propagation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS
+from torch.utils.data import Dataset
+
+from .tree import Video, find_video, input_size, read_frame, read_mask, read_video_names
+
+SPLIT_FOLDERS = {2016: ('480p', '2016'), 2017: ('2017',)}
+"""Folders below ImageSets in which the official trees keep the lists of a year."""
+
+
+@DATASETS.register_module()
+class DAVISDataset(Dataset):
+    """Videos of an official DAVIS tree; one item is one video, decoded.
+
+    The tree is ``JPEGImages/<resolution>/<video>/00000.jpg``, ``Annotations/<resolution>/<video>/00000.png`` and
+    ``ImageSets/<year>/<split>.txt`` (2016: ``ImageSets/480p``). All names, frame numbers and sizes are checked when the
+    data set is made, before hours of evaluation.
+
+    Args:
+        data_root: Folder of the tree.
+        year: 2017, masks of object ids, or 2016, masks of one object in which everything but 0 is foreground.
+        split: Name of the list without ``.txt``.
+        resolution: Folder below ``JPEGImages`` and ``Annotations``.
+        mask_folder: Folder of the masks below ``data_root``.
+        short_side: Shorter side of the frames in pixels, at least 64; the other is rounded down to a multiple of 64.
+        videos: Names of the videos to use, None for all that the list names.
+        keep_going: Whether the evaluation goes on without videos that have a problem, instead of ending.
+
+    Raises:
+        FileNotFoundError: If the tree or the list of videos is not there.
+        ValueError: If an argument is out of range, the list is empty, or (without ``keep_going``) a video has no first
+            mask, a gap in its frame numbers, files of different sizes, or a file or folder that cannot be read.
+    """
+
+    def __init__(
+        self,
+        data_root: str | Path,
+        year: int = 2017,
+        split: str = 'val',
+        resolution: str = '480p',
+        mask_folder: str = 'Annotations',
+        short_side: int = 480,
+        videos: Sequence[str] | None = None,
+        keep_going: bool = False,
+    ) -> None:
+        if year not in SPLIT_FOLDERS:
+            raise ValueError(f'year must be one of {sorted(SPLIT_FOLDERS)}, got {year!r}')
+        if short_side < 64:
+            raise ValueError(f'short_side must be at least 64 pixels, got {short_side}')
+        self.data_root, self.year, self.short_side = Path(data_root), year, short_side
+        self.keep_going = keep_going
+        self.mask_root = self._find_masks(mask_folder) / resolution
+        self.frame_root = self.data_root / 'JPEGImages' / resolution
+        self.names = self._select(split, videos)
+        self.videos = [self._find(name) for name in self.names]
+        pairs = zip(self.names, self.videos, strict=True)
+        problems = [f'video {name}: {video}' for name, video in pairs if isinstance(video, str)]
+        if problems and not keep_going:
+            raise ValueError('; '.join(problems))
+        for problem in problems:
+            print_log(f'left out: {problem}', logger='current', level=logging.WARNING)
+
+    def _select(self, split: str, videos: Sequence[str] | None) -> list[str]:
+        paths = [self.data_root / 'ImageSets' / folder / f'{split}.txt' for folder in SPLIT_FOLDERS[self.year]]
+        path = next((path for path in paths if path.is_file()), paths[0])
+        listed = read_video_names(path)
+        unknown = sorted(set(videos or ()) - set(listed))
+        if unknown:
+            raise ValueError(f'no video {", ".join(unknown)} among the {len(listed)} videos of {path}')
+        return [name for name in listed if videos is None or name in videos]
+
+    def _find_masks(self, mask_folder: str) -> Path:
+        masks = self.data_root / mask_folder
+        unsupervised = 'the masks of the unsupervised task have other objects; label propagation needs Annotations'
+        if 'unsupervised' in mask_folder.lower():
+            raise ValueError(f'mask_folder {mask_folder!r}: {unsupervised}')
+        if not self.data_root.is_dir():
+            raise FileNotFoundError(f'no folder {self.data_root}: set data_root to a DAVIS tree (see docs/vos.md)')
+        if not masks.is_dir():
+            others = sorted(path.name for path in self.data_root.glob('Annotations*'))
+            hint = f', only {", ".join(others)}: {unsupervised}' if others else ': the tree is incomplete'
+            raise FileNotFoundError(f'no folder {masks}{hint}')
+        return masks
+
+    def _find(self, name: str) -> Video | str:
+        try:
+            return find_video(name, self.frame_root / name, self.mask_root / name)
+        except (ValueError, OSError) as error:
+            return str(error)
+
+    @property
+    def metainfo(self) -> dict:
+        """What MMEngine hands to evaluators: names of data set and videos, and whether to go on after an error."""
+        return dict(dataset_type=f'DAVIS-{self.year}', videos=tuple(self.names), keep_going=self.keep_going)
+
+    def __len__(self) -> int:
+        """Return the number of videos."""
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> dict:
+        """Decode a video.
+
+        Returns:
+            ``video`` (name), ``index``, ``count`` (of videos), ``frame_names`` (T,), ``frames`` (T, H, W, 3) uint8
+            RGB at the network's size, ``masks`` (T, H0, W0) uint8 object ids at the files' size. Plain arrays, not
+            tensors: they go from worker to main process without shared memory, which containers have little of.
+            A video with a problem has ``video``, ``index``, ``count`` and ``error``, one line, which the metric raises
+            or collects.
+        """
+        item = dict(video=self.names[index], index=index, count=len(self))
+        video = self.videos[index]
+        if isinstance(video, str):
+            return dict(item, error=video)
+        size_hw = input_size(video.size_hw, self.short_side)
+        try:
+            frames = np.stack([read_frame(path, size_hw) for path in video.frames])
+            masks = np.stack([read_mask(path, single_object=self.year == 2016) for path in video.masks])
+            if not masks[0].any():
+                raise ValueError(f'the first mask {video.masks[0]} shows no object')
+        except ValueError as error:
+            return dict(item, error=str(error))
+        return dict(item, frame_names=np.array([path.stem for path in video.frames]), frames=frames, masks=masks)

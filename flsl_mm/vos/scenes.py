@@ -1,0 +1,38 @@
+"""Procedural videos in DAVIS layout that write themselves; list this module in ``custom_imports``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS
+
+from flsl_mm.scenes.output import TreeRequest
+from flsl_mm.scenes.writers import LAYOUTS, write_scenes
+
+from .dataset import DAVISDataset
+
+
+@DATASETS.register_module()
+class DAVISScenes(DAVISDataset):
+    """Videos of procedural scenes: several objects, some of which leave and return, or come only later.
+
+    Among several processes the first writes, and all wait for it; they share the file system.
+
+    Args:
+        data_root: Folder; if it exists it is used as it is (``tools/dataset_converters/make_scenes.py`` writes others).
+        num: Videos of both splits together, at least 2.
+        frames: Frames of a video, at least 5.
+        seed: Seed of the scenes.
+        **kwargs: As of :class:`~flsl_mm.vos.dataset.DAVISDataset`.
+    """
+
+    def __init__(self, data_root: str, num: int = 10, frames: int = 25, seed: int = 0, **kwargs) -> None:
+        if is_main_process() and not Path(data_root).exists():
+            size_hw = LAYOUTS['davis'].size_hw
+            request = TreeRequest(num=num, frames=frames, seed=seed, size_hw=size_hw, val_fraction=0.4, progress=True)
+            lines = write_scenes(Path(data_root), 'davis', request)
+            print_log(f'wrote procedural videos to {data_root}: {"; ".join(lines)}', logger='current')
+        barrier()
+        super().__init__(data_root=data_root, **kwargs)

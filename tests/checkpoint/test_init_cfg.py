@@ -1,0 +1,166 @@
+"""`init_cfg` of a backbone: through a real Runner and mmdet, once, and with the recorded tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from torch import nn
+
+from flsl_mm.checkpoint import CheckpointError, backbone_file
+from flsl_mm.compat import install
+from flsl_mm.models import FLSLViT
+from tests.checkpoint.cases import ARCH, equal_states, official, tiny
+from tests.reference import FOLDER, arch_of, load, noise, official_part
+
+
+@pytest.mark.parametrize(
+    'init_cfg',
+    [
+        dict(type='Pretrained', checkpoint='a.pth', prefix='backbone.'),
+        dict(type='Pretrained', checkpoint=''),
+        dict(type='Pretrained'),
+        [dict(type='Pretrained', checkpoint='a.pth'), dict(type='Xavier', layer='Linear')],
+    ],
+)
+def test_init_cfg_with_other_options_is_refused(init_cfg):
+    with pytest.raises(ValueError, match=r"init_cfg is one dict\(type='Pretrained', checkpoint=PATH"):
+        tiny(init_cfg=init_cfg).init_weights()
+
+
+def test_weights_are_loaded_once(pretrained):
+    backbone = MODELS.build(pretrained)
+    backbone.init_weights()
+    assert backbone.is_init
+    nn.init.ones_(backbone.norm.bias)
+    backbone.init_weights()
+    assert (backbone.norm.bias == 1).all()
+
+
+def test_init_cfg_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        tiny(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))).init_weights()
+    with pytest.raises(CheckpointError, match='nothing is downloaded'):
+        tiny(init_cfg=dict(type='Pretrained', checkpoint='https://example.com/a.pth')).init_weights()
+    torch.save(official(), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match="branch must be 'teacher' or 'student'"):
+        tiny(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'), branch='ema')).init_weights()
+
+
+def test_other_init_cfgs_are_mmengines():
+    backbone = tiny(init_cfg=dict(type='Constant', layer='LayerNorm', val=3.0))
+    backbone.init_weights()
+    assert (backbone.norm.weight == 3).all()
+    plain = tiny(5)
+    plain.init_weights()
+    assert equal_states(tiny(5), plain)
+
+
+class Detector(BaseModel):
+    """Holds a backbone as detectors do, with an initialisation of its own that would overwrite it."""
+
+    def __init__(self, backbone: dict) -> None:
+        super().__init__(init_cfg=dict(type='Constant', layer=['Linear', 'LayerNorm', 'Conv2d'], val=0.5))
+        self.backbone = MODELS.build(backbone)
+        self.head = nn.Linear(16, 1)
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        return dict(loss=self.head(self.backbone(torch.stack(inputs))[0].flatten(2).mT).mean())
+
+
+def train_one_step(model: dict | nn.Module, dataset: list, folder: Path, **options) -> Runner:
+    """Run one iteration that moves no weight."""
+    runner = Runner(
+        model,
+        str(folder / 'work'),
+        train_dataloader=dict(dataset=dataset, sampler=dict(type='DefaultSampler'), batch_size=2),
+        train_cfg=dict(by_epoch=False, max_iters=1),
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.0)),
+        default_hooks=dict(checkpoint=None),
+        experiment_name=folder.name,
+        **options,
+    )
+    runner.train()
+    assert runner.iter == 1
+    return runner
+
+
+@pytest.fixture
+def pretrained(tmp_path) -> dict:
+    """Give a backbone config whose file holds `tiny(3)`."""
+    torch.save(backbone_file(tiny(3), mean=None, std=None), tmp_path / 'a.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
+    return dict(type='FLSLViT', arch=ARCH, patch_size=8, img_size=32, init_cfg=init_cfg, drop_path_rate=0.5)
+
+
+@torch.no_grad()
+def assert_same_features(backbone: FLSLViT) -> None:
+    images = torch.randn(2, 3, 24, 40)
+    assert torch.equal(tiny(3, out_type='featmap')(images)[0], backbone.eval()(images)[0])
+
+
+def test_weights_survive_the_runner(pretrained, tmp_path):
+    dataset = [dict(inputs=torch.randn(3, 32, 32)) for _ in range(2)]
+    runner = train_one_step(Detector(pretrained), dataset, tmp_path)
+    assert (runner.model.head.weight == 0.5).all(), 'the model around the backbone was not initialised'
+    assert_same_features(runner.model.backbone)
+    log = next((tmp_path / 'work').glob('*/*.log')).read_text()
+    assert log.count('loaded 29/29 backbone tensors') == 1
+
+
+@pytest.mark.filterwarnings('ignore:mmcv was installed without')
+def test_weights_survive_the_runner_of_an_mmdet_detector(pretrained, tmp_path):
+    pytest.importorskip('mmdet')
+    install()
+    testing = pytest.importorskip('mmdet.testing', exc_type=ImportError)
+    head = dict(
+        type='RPNHead',
+        in_channels=16,
+        feat_channels=16,
+        anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[8]),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+    )
+    train_cfg = dict(
+        assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.3, min_pos_iou=0.3),
+        sampler=dict(type='RandomSampler', num=8, pos_fraction=0.5, add_gt_as_proposals=False),
+        allowed_border=-1,
+        pos_weight=-1,
+    )
+    model = dict(
+        type='RPN',
+        data_preprocessor=dict(type='DetDataPreprocessor'),
+        backbone=pretrained,
+        neck=dict(type='FPN', in_channels=[16], out_channels=16, num_outs=1),
+        rpn_head=head,
+        train_cfg=dict(rpn=train_cfg),
+        test_cfg=dict(rpn=dict(nms_pre=10, max_per_img=10, nms=dict(type='nms', iou_threshold=0.7))),
+    )
+    inputs = testing.demo_mm_inputs(2, [[3, 32, 32]] * 2)
+    dataset = [dict(zip(inputs, item, strict=True)) for item in zip(*inputs.values(), strict=True)]
+    runner = train_one_step(model, dataset, tmp_path, default_scope='mmdet')
+    assert_same_features(runner.model.backbone)
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize('branch', ['teacher', 'student'])
+@torch.no_grad()
+def test_recorded_tokens_through_init_cfg(branch):
+    recorded = load('backbone_features')
+    path = FOLDER / 'official_checkpoint.pth'
+    state = official_part(branch, 'backbone')
+    patch_size = state['patch_embed.proj.weight'].shape[-1]
+    img_size = round(state['pos_embed'].shape[1] ** 0.5) * patch_size
+    init_cfg = dict(type='Pretrained', checkpoint=str(path), branch=branch)
+    backbone = FLSLViT(arch_of(state), patch_size, img_size, out_type='tokens', init_cfg=init_cfg).eval()
+    backbone.init_weights()
+    keys = [key for key in recorded if key.startswith(f'{branch}_tokens_')]
+    assert keys
+    for key in keys:
+        i = key.rpartition('_')[2]
+        images = noise(recorded[f'input_seed_{i}'], recorded[f'shape_{i}'])
+        tokens = backbone(images)[-1][:, :: int(recorded.get(f'token_stride_{i}', 1))]
+        torch.testing.assert_close(tokens, torch.from_numpy(recorded[key]), rtol=0, atol=1e-4)

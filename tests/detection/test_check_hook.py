@@ -1,0 +1,131 @@
+"""Strides and classes of a detector are checked before it runs."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from flsl_mm.detection.check_hook import FLSLDetectionCheckHook, check_num_classes, check_strides, measure_strides
+
+
+class Head(nn.Module):
+    """A dense head or a RoI head, as far as the checks read it."""
+
+    def __init__(self, **attributes):
+        super().__init__()
+        vars(self).update(attributes)
+
+
+class Detector(nn.Module):
+    """A detector whose maps have the given strides."""
+
+    def __init__(self, strides=(4, 8), **heads):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, 2, 1, stride=stride) for stride in strides)
+        self.dropout = nn.Dropout()
+        for name, head in heads.items():
+            setattr(self, name, head)
+
+    def extract_feat(self, images):
+        assert not self.dropout.training
+        return [conv(images) for conv in self.convs]
+
+
+def dense_head(strides, **attributes):
+    return Head(prior_generator=SimpleNamespace(strides=strides), **attributes)
+
+
+def test_strides_are_measured_in_evaluation_mode_and_the_mode_comes_back():
+    model = Detector(strides=(4, 8, 128))
+    assert measure_strides(model.train()) == (4, 8, 128)
+    assert model.training
+    assert model.dropout.training
+
+
+@pytest.mark.parametrize('strides', [[(4, 4), (8, 8)], [4, 8]])
+def test_fitting_strides_pass(strides):
+    check_strides(Detector(rpn_head=dense_head(strides), extractor=Head(featmap_strides=[4])))
+
+
+@pytest.mark.parametrize(
+    'head',
+    [dense_head([(8, 8), (16, 16)]), dense_head([(4, 4)]), Head(featmap_strides=[8]), Head(featmap_strides=[4, 8, 16])],
+)
+def test_wrong_strides_are_named(head):
+    with pytest.raises(ValueError, match=r'bbox_head\S* assumes .* strides \[.*\], the necks deliver \[4, 8\]'):
+        check_strides(Detector(bbox_head=head))
+
+
+def test_a_semantic_branch_reads_the_map_of_any_level():
+    check_strides(Detector(semantic_roi_extractor=Head(featmap_strides=[8])))
+    with pytest.raises(ValueError, match=r'semantic_roi_extractor assumes .* strides \[16\]'):
+        check_strides(Detector(semantic_roi_extractor=Head(featmap_strides=[16])))
+
+
+def test_heads_without_strides_need_no_measuring():
+    check_strides(nn.Linear(1, 1))
+
+
+def test_number_of_classes_is_compared_in_every_head_that_tells_them_apart():
+    model = Detector(bbox_head=Head(num_classes=2), mask_head=Head(num_classes=80, class_agnostic=True))
+    model.rpn_head = Head(num_classes=1)
+    check_num_classes(model, ['cat', 'dog'])
+    with pytest.raises(ValueError, match=r'bbox_head has num_classes=2, the data set lists 1 categories \(cat\)'):
+        check_num_classes(model, ['cat'])
+
+
+def test_semantic_branches_have_classes_of_their_own():
+    check_num_classes(Detector(bbox_head=Head(num_classes=1), semantic_head=Head(num_classes=183)), ['cat'])
+
+
+def test_in_panoptic_data_box_heads_tell_things_apart_and_panoptic_heads_everything():
+    model = Detector(bbox_head=Head(num_classes=1), fusion_head=Head(num_classes=3, num_things_classes=1))
+    classes = ['cat', 'sky', 'road']
+    check_num_classes(model, classes, ['cat'])
+    with pytest.raises(ValueError, match=r'bbox_head has num_classes=1, the data set lists 2 categories \(cat, dog\)'):
+        check_num_classes(model, ['dog', *classes], ['cat', 'dog'])
+    with pytest.raises(ValueError, match='fusion_head has num_classes=3, the data set lists 4 categories'):
+        check_num_classes(model, [*classes, 'sea'], ['cat'])
+
+
+def runner_with(model, train=('cat',), val=('cat',), test=('cat',)):
+    loaders = {
+        f'{name}_dataloader': SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes)))
+        for name, classes in dict(train=train, val=val, test=test).items()
+    }
+    return SimpleNamespace(model=model, val_loop=object(), **loaders)
+
+
+@pytest.mark.parametrize(
+    ('stage', 'part'),
+    [('before_train', 'train'), ('before_train', 'val'), ('before_val', 'val'), ('before_test', 'test')],
+)
+def test_hook_checks_each_stage_against_its_data(stage, part):
+    model, hook = Detector(bbox_head=dense_head([4, 8], num_classes=1)), FLSLDetectionCheckHook()
+    getattr(hook, stage)(runner_with(model))
+    with pytest.raises(ValueError, match='num_classes=1, the data set lists 2'):
+        getattr(hook, stage)(runner_with(model, **{part: ('cat', 'dog')}))
+
+
+def test_hook_tells_things_of_a_panoptic_data_set():
+    runner = runner_with(Detector(bbox_head=Head(num_classes=1)), test=('cat', 'sky'))
+    runner.test_dataloader.dataset.metainfo['thing_classes'] = ('cat',)
+    FLSLDetectionCheckHook().before_test(runner)
+    runner.test_dataloader.dataset.metainfo['thing_classes'] = ('cat', 'dog')
+    with pytest.raises(ValueError, match='num_classes=1, the data set lists 2'):
+        FLSLDetectionCheckHook().before_test(runner)
+
+
+def test_hook_checks_strides_and_skips_data_without_class_names():
+    hook = FLSLDetectionCheckHook()
+    hook.before_test(runner_with(Detector(bbox_head=Head(num_classes=5)), test=None))
+    with pytest.raises(ValueError, match='necks deliver'):
+        hook.before_test(runner_with(Detector(bbox_head=dense_head([2, 4]))))
+
+
+def test_measuring_leaves_batch_statistics_alone():
+    model = Detector()
+    model.convs.append(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)))
+    measure_strides(model.train())
+    assert torch.equal(model.convs[-1][1].running_mean, torch.zeros(2))

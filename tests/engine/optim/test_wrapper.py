@@ -1,0 +1,80 @@
+"""Clipping per parameter tensor, the two groups, and mixed precision that falls back to float32."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from torch import nn
+
+from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
+from flsl_mm.engine.optim.wrapper import clip_each
+
+
+def test_each_gradient_is_clipped_by_its_own_norm():
+    gradients = [torch.tensor([3.0, 4.0]), torch.tensor([0.3, 0.4]), torch.full((2, 2), 10.0)]
+    mean = clip_each(gradients, 1.0)
+    torch.testing.assert_close(gradients[0], torch.tensor([0.6, 0.8]))
+    torch.testing.assert_close(gradients[1], torch.tensor([0.3, 0.4]))
+    torch.testing.assert_close(gradients[2], torch.full((2, 2), 0.5))
+    assert mean.item() == pytest.approx((5 + 0.5 + 20) / 3)
+
+
+@pytest.mark.parametrize('kind', [FLSLOptimWrapper, FLSLAmpOptimWrapper])
+def test_wrappers_clip_before_the_step(kind):
+    parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
+    wrapper = kind(optimizer=torch.optim.SGD(parameters, lr=1.0), clip_grad=dict(max_norm=1.0))
+    loss = (torch.tensor([3.0, 4.0]) * parameters[0] + torch.tensor([0.3, 0.4]) * parameters[1]).sum()
+    wrapper.update_params(loss)
+    torch.testing.assert_close(parameters[0].data, torch.tensor([-0.6, -0.8]))
+    torch.testing.assert_close(parameters[1].data, torch.tensor([-0.3, -0.4]))
+    assert parameters[0].grad is None
+    state = wrapper.state_dict()
+    wrapper.load_state_dict(state)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='speaks of machines without an accelerator')
+def test_mixed_precision_says_that_it_runs_in_float32_here(monkeypatch):
+    lines = []
+    monkeypatch.setattr('flsl_mm.engine.optim.wrapper.print_log', lambda line, logger: lines.append(line))
+    layer = nn.Linear(2, 2)
+    wrapper = FLSLAmpOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=1.0))
+    assert len(lines) == 1
+    assert 'no accelerator found' in lines[0]
+    with wrapper.optim_context(layer):
+        assert layer(torch.ones(1, 2)).dtype == torch.float32
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an accelerator')
+def test_mixed_precision_uses_bfloat16_on_an_accelerator():
+    layer = nn.Linear(2, 2).cuda()
+    wrapper = FLSLAmpOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=1.0))
+    with wrapper.optim_context(layer):
+        assert layer(torch.ones(1, 2).cuda()).dtype == torch.bfloat16
+
+
+def test_constructor_makes_two_groups():
+    model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
+    model[2].weight.requires_grad_(False)
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.get('FLSLOptimWrapperConstructor')
+    wrapper = constructor(dict(type='FLSLOptimWrapper', optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.3)))(model)
+    decayed, others = wrapper.optimizer.param_groups
+    assert [tuple(parameter.shape) for parameter in decayed['params']] == [(3, 2)]
+    assert [tuple(parameter.shape) for parameter in others['params']] == [(3,), (3,), (3,), (1,)]
+    assert (decayed['weight_decay'], others['weight_decay']) == (0.3, 0.0)
+    assert set(wrapper.get_lr()) == {'lr'}
+    assert isinstance(wrapper, OPTIM_WRAPPERS.get('FLSLOptimWrapper'))
+    with pytest.raises(ValueError, match='no paramwise_cfg'):
+        constructor(dict(optimizer={}), paramwise_cfg=dict(bias_decay_mult=0))
+
+
+def test_float16_goes_on_where_a_run_without_an_accelerator_stopped():
+    layer = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    state = FLSLAmpOptimWrapper(dtype='float16', optimizer=optimizer).state_dict()
+    assert state['loss_scaler'] == {}
+    scaled = FLSLAmpOptimWrapper(dtype='float16', optimizer=optimizer)
+    scaled.loss_scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
+    scaled.load_state_dict(state)
+    assert scaled.loss_scaler.get_scale() == 8
+    FLSLAmpOptimWrapper(dtype='float16', optimizer=optimizer).load_state_dict(scaled.state_dict())

@@ -1,0 +1,187 @@
+"""What is found in a UAVDT tree: sequences with their split, frames with their boxes; and what is missing is named."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flsl_mm.uavdt.layout import clip_boxes, find_sequences, read_frames
+from tests.uavdt.tree import ATTRIBUTES, write_sequence
+
+CAR = (1, 1, 1)
+
+
+def read_one(root, stride=1):
+    (sequence,) = find_sequences(root)
+    return read_frames(root, sequence, stride)
+
+
+def test_split_comes_from_the_official_lists(tmp_path):
+    for name in ('M0101', 'M0203', 'M1306', 'M1401'):
+        write_sequence(tmp_path, name, [])
+    found = [(sequence.name, sequence.split, sequence.attributes) for sequence in find_sequences(tmp_path)]
+    assert found == [
+        ('M0101', 'train', None),
+        ('M0203', 'test', None),
+        ('M1306', 'train', None),
+        ('M1401', 'test', None),
+    ]
+
+
+def test_files_of_attributes_win_over_the_lists(tmp_path):
+    write_sequence(tmp_path, 'M0101', [], split='test')
+    write_sequence(tmp_path, 'M0203', [])
+    write_sequence(tmp_path, 'mine', [], split='train')
+    # The official download has this blank in the name of one file.
+    attributes = tmp_path / 'M_attr' / 'test' / 'M0701 _attr.txt'
+    attributes.write_text('0,0,1,1,0,0,0,0,1,1')
+    write_sequence(tmp_path, 'M0701', [])
+    found = {sequence.name: sequence for sequence in find_sequences(tmp_path)}
+    assert {name: sequence.split for name, sequence in found.items()} == {
+        'M0101': 'test',
+        'M0203': 'test',
+        'M0701': 'test',
+        'mine': 'train',
+    }
+    assert tuple(found['M0101'].attributes.values()) == tuple(map(bool, ATTRIBUTES))
+    assert [name for name, flag in found['M0701'].attributes.items() if flag] == [
+        'fog',
+        'low_altitude',
+        'bird_view',
+        'long_term',
+    ]
+    assert found['M0203'].attributes is None
+
+
+@pytest.mark.parametrize('folder', ['', 'img1'])
+def test_both_layouts_of_the_pictures(tmp_path, folder):
+    write_sequence(tmp_path, 'M0101', [], folder=folder)
+    below = f'{folder}/' if folder else ''
+    assert read_one(tmp_path).files == tuple(f'UAV-benchmark-M/M0101/{below}img00000{i}.jpg' for i in (1, 2))
+
+
+def test_other_folders_beside_img1_are_left_alone(tmp_path):
+    write_sequence(tmp_path, 'M0101', [], folder='img1')
+    shutil.copytree(tmp_path / 'UAV-benchmark-M/M0101/img1', tmp_path / 'UAV-benchmark-M/M0101/img_mask')
+    (tmp_path / 'UAV-benchmark-M/M0101/gt').mkdir()
+    (tmp_path / 'UAV-benchmark-M/M0101/img1/Thumbs.db').touch()
+    (tmp_path / 'UAV-benchmark-M/.cache').mkdir()
+    (tmp_path / 'UAV-benchmark-M/readme.txt').touch()
+    assert len(read_one(tmp_path).files) == 2
+
+
+def test_frames_in_order_with_sizes_and_clipped_boxes(tmp_path):
+    boxes = [
+        (3, 1, 10, 10, 5, 6, 1, 1, 1),
+        (1, 1, -4, 40, 10, 20, 2, 3, 2),
+        (3, 2, 100, 10, 5, 6, *CAR),  # right of the picture
+        (1, 2, 60, 44, 5, 6, *CAR),
+        (3, 3, 20, 20, 0, 6, *CAR),
+    ]
+    regions = [(3, 9, 0, 0, 70, 50, 1, -1, -1), (1, 8, -20, 0, 20, 9)]
+    write_sequence(tmp_path, 'M0101', boxes, regions, frames=3)
+    Image.new('RGB', (32, 24)).save(tmp_path / 'UAV-benchmark-M/M0101/img000003.jpg')
+    frames = read_one(tmp_path)
+    assert frames.numbers.tolist() == [1, 2, 3]
+    assert frames.sizes.tolist() == [[64, 48], [64, 48], [32, 24]]
+    assert frames.boxes.tolist() == [
+        [1, 1, 0, 40, 6, 8, 2, 3, 2],
+        [1, 2, 60, 44, 4, 4, 1, 1, 1],
+        [3, 1, 10, 10, 5, 6, 1, 1, 1],
+    ]
+    assert frames.regions.tolist() == [[3, 9, 0, 0, 32, 24]]
+    assert frames.outside == (2, 1)
+
+
+def test_stride_begins_with_frame_1(tmp_path):
+    boxes = [(number, number, 1, 2, 3, 4, *CAR) for number in range(1, 8)]
+    write_sequence(tmp_path, 'M0101', boxes, frames=7)
+    # With a stride the pictures between need not be there.
+    (tmp_path / 'UAV-benchmark-M/M0101/img000002.jpg').unlink()
+    frames = read_one(tmp_path, stride=3)
+    assert frames.numbers.tolist() == frames.boxes[:, 1].tolist() == [1, 4, 7]
+    assert [name[-5] for name in frames.files] == ['1', '4', '7']
+
+
+def test_a_sequence_without_objects_or_file_of_regions_keeps_its_frames(tmp_path):
+    write_sequence(tmp_path, 'M0101', [], regions=None, frames=4)
+    frames = read_one(tmp_path)
+    assert len(frames.numbers) == 4
+    assert frames.boxes.shape == (0, 9)
+    assert frames.regions.shape == (0, 6)
+
+
+def test_clip_boxes():
+    boxes = np.array([[-2, -3, 10, 10], [5, 5, 2, 2], [8, 8, 100, 100], [20, 5, 5, 5], [-9, 5, 5, 5]], float)
+    clipped = clip_boxes(boxes, np.array([[10, 9]] * 5))
+    assert clipped[:3].tolist() == [[0, 0, 8, 7], [5, 5, 2, 2], [8, 8, 2, 1]]
+    assert (clipped[3:, 2] <= 0).all()
+
+
+def remove(path):
+    def change(root):
+        target = root / path
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+    return change
+
+
+def write(path, text):
+    def change(root):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('change', 'error', 'message'),
+    [
+        (remove('UAV-benchmark-M'), FileNotFoundError, 'no folder .*UAV-benchmark-M: .* must hold'),
+        (remove('UAV-benchmark-MOTD_v1.0/GT'), FileNotFoundError, 'no folder .*GT: .* must hold'),
+        (remove('UAV-benchmark-M/M0101'), FileNotFoundError, 'no pictures .*M0101 for M0101_gt_whole.txt'),
+        (remove('UAV-benchmark-M/M0101/img000002.jpg'), FileNotFoundError, 'no picture of frame 2 of M0101'),
+        (remove('UAV-benchmark-M/M0101/img000003.jpg'), FileNotFoundError, 'no picture of frame 3 of M0101'),
+        (
+            remove('UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt'),
+            FileNotFoundError,
+            'no file .*M0101_gt_whole.txt for the pictures of M0101',
+        ),
+        (
+            write('UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt', '999999999999,1,1,2,3,4,1,1,1'),
+            FileNotFoundError,
+            'no picture of frame 999999999999 of M0101',
+        ),
+        (write('UAV-benchmark-M/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg is no readable picture'),
+        (write('UAV-benchmark-M/M0101/img000002.png', ''), ValueError, 'two pictures of frame 2'),
+        (write('M_attr/train/M0101_attr.txt', '1,0'), ValueError, 'M0101_attr.txt: expected 10 flags'),
+        (
+            lambda root: write_sequence(root, 'M9999', []),
+            ValueError,
+            'M9999 is neither a train nor a test sequence of UAVDT: remove .* or say its split by a file',
+        ),
+        (
+            lambda root: [
+                write(f'M_attr/{split}/M0101_attr.txt', '1,0,0,1,0,0,1,0,0,0')(root) for split in ('train', 'test')
+            ],
+            ValueError,
+            'M0101 has another file of attributes in .*train',
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, change, error, message):
+    # Frame 3 has a region and no object, frame 2 nothing.
+    write_sequence(tmp_path, 'M0101', [(1, 1, 1, 2, 3, 4, *CAR)], [(3, 1, 1, 2, 3, 4)], frames=3)
+    read_one(tmp_path)
+    change(tmp_path)
+    with pytest.raises(error, match=message) as caught:
+        read_one(tmp_path)
+    assert '\n' not in str(caught.value)
+
+
+def test_an_empty_tree_is_named(tmp_path):
+    (tmp_path / 'UAV-benchmark-M').mkdir()
+    (tmp_path / 'UAV-benchmark-MOTD_v1.0/GT').mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match='no sequences in'):
+        find_sequences(tmp_path)

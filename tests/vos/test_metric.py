@@ -1,0 +1,131 @@
+"""Scores of videos and their averages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flsl_mm.vos import metric
+from flsl_mm.vos.metric import COLUMNS, DAVISMetric, score_columns, score_video
+from tests.vos.tiny_davis import moving_squares
+
+PROTOCOL = dict(short_side=480, topk=5)
+
+
+def add_video(metric: DAVISMetric, index: int, predictions: np.ndarray, masks: np.ndarray) -> None:
+    sample = dict(video=f'v{index}', index=index, predictions=predictions, protocol=PROTOCOL)
+    metric.process(dict(masks=[masks]), [sample])
+
+
+def add_failure(metric: DAVISMetric, index: int, error: str) -> None:
+    metric.process(dict(), [dict(video=f'v{index}', index=index, error=error)])
+
+
+@pytest.fixture
+def log(monkeypatch) -> list[str]:
+    lines = []
+    monkeypatch.setattr(metric, 'print_log', lambda message, **_: lines.append(message))
+    return lines
+
+
+def test_perfect_masks_score_one():
+    masks = moving_squares(7, (1, 2))
+    masks[3:5][masks[3:5] == 2] = 0  # vanishes and returns
+    metric = DAVISMetric()
+    add_video(metric, 0, masks.copy(), masks)
+    result = metric.evaluate(size=1)
+    assert result['DAVIS/J&F-Mean'] == result['DAVIS/J-Mean'] == result['DAVIS/F-Mean'] == 1
+    assert result['DAVIS/J-Recall'] == 1
+    assert result['DAVIS/J-Decay'] == 0
+    assert result['DAVIS/videos'] == 1
+    assert result['DAVIS/failed_videos'] == 0
+
+
+def test_first_and_last_frame_do_not_count():
+    masks = moving_squares(5, (1,))
+    predictions = masks.copy()
+    predictions[[0, -1]] = 0
+    assert score_video('v', predictions, masks)[0].region.mean == 1
+    predictions[1] = 0
+    assert score_video('v', predictions, masks)[0].region.mean == pytest.approx(2 / 3)
+
+
+def test_objects_are_those_that_the_first_frame_names():
+    """Ids 1 and 3 at first, 2 and 4 only later: 1 to 3 are evaluated."""
+    masks = moving_squares(5, (1, 3))
+    masks[2:, 60:, 100:120] = 2
+    masks[2:, 60:, 80:100] = 4
+    scores = score_video('v', np.where(masks == 2, 0, masks), masks)
+    assert [score.object_id for score in scores] == [1, 2, 3]
+    # Object 2 is absent from both in frame 1 and missed in frames 2 and 3.
+    assert [score.region.mean for score in scores] == pytest.approx([1, 1 / 3, 1])
+    assert [score.contour.mean for score in scores] == pytest.approx([1, 1 / 3, 1])
+
+
+def test_global_scores_are_means_over_objects():
+    """A video with two objects found and one with one object lost: 2/3, not 1/2."""
+    metric = DAVISMetric()
+    two, one = moving_squares(4, (1, 2)), moving_squares(4, (1,))
+    add_video(metric, 0, two, two)
+    add_video(metric, 1, np.zeros_like(one), one)
+    result = metric.evaluate(size=2)
+    assert result['DAVIS/J-Mean'] == pytest.approx(2 / 3)
+    assert result['DAVIS/J&F-Mean'] == pytest.approx(2 / 3)
+    assert [(score.video, score.object_id) for score in metric.scores] == [('v0', 1), ('v0', 2), ('v1', 1)]
+    assert list(score_columns(metric.scores)) == list(COLUMNS)
+
+
+def test_repeated_videos_count_once():
+    """A sampler pads the share of each process with videos from the start."""
+    metric = DAVISMetric()
+    found, lost = moving_squares(4, (1,)), np.zeros((4, 64, 128), np.uint8)
+    for index, predictions in ((1, lost), (0, found), (0, found)):
+        add_video(metric, index, predictions, found)
+    result = metric.evaluate(size=3)
+    assert result['DAVIS/videos'] == 2
+    assert result['DAVIS/J-Mean'] == pytest.approx(0.5)
+
+
+def test_an_error_ends_the_evaluation():
+    with pytest.raises(ValueError, match=r'^video v3: no first mask$'):
+        add_failure(DAVISMetric(), 3, 'no first mask')
+
+
+def test_keep_going_lists_failures_and_says_partial(log):
+    metric = DAVISMetric()
+    metric.dataset_meta = dict(keep_going=True)
+    masks = moving_squares(4, (1,))
+    add_failure(metric, 0, 'no first mask')
+    add_video(metric, 1, masks, masks)
+    result = metric.evaluate(size=2)
+    assert result['DAVIS/failed_videos'] == 1
+    assert result['DAVIS/J-Mean'] == 1
+    assert metric.failures == {'v0': 'no first mask'}
+    assert 'PARTIAL: 1 of 2 videos' in log[0]
+    assert 'failed: v0: no first mask' in log
+
+
+def test_no_video_at_all_is_an_error():
+    metric = DAVISMetric()
+    metric.dataset_meta = dict(keep_going=True)
+    add_failure(metric, 0, 'no first mask')
+    with pytest.raises(ValueError, match='no video could be evaluated: v0: no first mask'):
+        metric.evaluate(size=1)
+
+
+def test_scores_and_protocol_are_printed(log):
+    metric = DAVISMetric()
+    masks = moving_squares(4, (1,))
+    add_video(metric, 0, masks, masks)
+    metric.evaluate(size=1)
+    table, protocol = log
+    assert 'v0' in table
+    assert table.count('100.00') == 2 * 5  # all but the decays, for the video and for all
+    assert 'PARTIAL' not in table
+    assert protocol == 'Protocol: short_side 480, topk 5'
+
+
+@pytest.mark.parametrize('shape', [(4, 64, 127), (3, 64, 128)])
+def test_shapes_must_agree(shape):
+    with pytest.raises(ValueError, match='predictions'):
+        score_video('v', np.zeros(shape, np.uint8), moving_squares(4, (1,)))
