@@ -1,0 +1,102 @@
+"""The paper's bbox-aligned k-NN: classify the patches of an image's largest box (pure functions).
+
+Arithmetic of arXiv 2306.06203, section 5, and of ``eval_bbox_aligned_knn.py`` in QingSuML/FLSL, which differs from the
+text in two places, both to be had by option: it scales boxes as if the image were squashed to a square, while the
+image keeps its shape, and it counts an image in top-5 once for every rank that is right for one of its patches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .knn import knn_scores
+
+GRID = 3
+"""Patches along each side of the box."""
+
+
+def resized_boxes(
+    boxes: Tensor, image_hw: tuple[int, int], resize: int = 256, crop: int = 224, squash: bool = False
+) -> Tensor:
+    """Follow boxes through a resize of the shorter side to ``resize`` and a centre crop of ``crop`` pixels.
+
+    Args:
+        boxes: Corners x1, y1, x2, y2 in pixels of the image (N, 4).
+        image_hw: Height and width of the image.
+        resize: Length of the shorter side after resizing.
+        crop: Side of the square crop.
+        squash: Scale both sides to ``resize``, as the original does with boxes.
+
+    Returns:
+        Corners in pixels of the crop, cut off at its border (N, 4); a box outside of it has no area.
+    """
+    height, width = image_hw
+    if squash:
+        scale_x, scale_y = resize / width, resize / height
+        shift_x = shift_y = -((resize - crop) // 2)
+    else:
+        scale_x = scale_y = resize / min(height, width)
+        shift_x = -round((int(width * scale_x) - crop) / 2)
+        shift_y = -round((int(height * scale_y) - crop) / 2)
+    scale = torch.tensor([scale_x, scale_y] * 2)
+    shift = torch.tensor([shift_x, shift_y] * 2, dtype=torch.float)
+    return (boxes.float() * scale + shift).clamp(0, crop - 1e-3)
+
+
+def largest_box(boxes: Tensor) -> int:
+    """Give the index of the box (N, 4) of corners with the largest area; the first of equals."""
+    return int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).argmax())
+
+
+def box_patches(box: Tensor, patch_size: int, crop: int = 224) -> Tensor:
+    """Give the patches at the centres of a box's 3x3 parts.
+
+    Args:
+        box: Corners x1, y1, x2, y2 in pixels of the crop (4,).
+        patch_size: Side of a patch in pixels.
+        crop: Side of the crop in pixels.
+
+    Returns:
+        Indices of patches in raster order of the crop's grid (9,), rows of the box first.
+    """
+    left, top, right, bottom = (box / patch_size).tolist()
+    part = (torch.arange(GRID) + 0.5) / GRID
+    x = (left + part * (right - left)).floor().long()
+    y = (top + part * (bottom - top)).floor().long()
+    return (y[:, None] * (crop // patch_size) + x).flatten()
+
+
+def bbox_knn_accuracy(
+    train_features: Tensor,
+    train_labels: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    k: int = 20,
+    temperature: float = 0.07,
+    count_every_rank: bool = False,
+) -> dict[str, float]:
+    """Classify images by the patches of their largest box: right when one of the patches is.
+
+    Args:
+        train_features: Features of the boxes' patches (N, P, C).
+        train_labels: Classes of the boxes (N,), 0 or more.
+        features: Features to classify (M, P, C).
+        labels: Their classes (M,).
+        k: Number of neighbours of a patch.
+        temperature: Of the weights ``exp(cosine / temperature)``.
+        count_every_rank: Count an image in top-5 once for every rank at which one of its patches is right, as the
+            original does; its top-5 can exceed 1.
+
+    Returns:
+        ``top1`` and ``top5``, 0..1.
+    """
+    num_classes = int(max(train_labels.max(), labels.max())) + 1
+    patches = features.shape[1]
+    bank = train_labels.repeat_interleave(train_features.shape[1])
+    scores = knn_scores(train_features.flatten(0, 1), bank, features.flatten(0, 1), num_classes, k, temperature)
+    ranked = scores.argsort(dim=-1, descending=True, stable=True).view(len(labels), patches, num_classes)
+    right = (ranked == labels.view(-1, 1, 1)).any(1)
+    among = right[:, : min(5, k)]
+    top5 = among.sum(1) if count_every_rank else among.any(1)
+    return dict(top1=float(right[:, 0].double().mean()), top5=float(top5.double().mean()))

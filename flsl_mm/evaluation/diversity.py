@@ -1,0 +1,44 @@
+"""How much of their space features use, and whether they tell patches apart or only images (pure functions)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def effective_rank(features: Tensor) -> float:
+    """Exponential of the entropy of the normalised singular values of centred features (Roy and Vetterli, 2007).
+
+    Args:
+        features: Features (N, C), N at least 2.
+
+    Returns:
+        From 1 (all on a line) to min(N - 1, C); 0 for constant features.
+    """
+    centred = features.double() - features.double().mean(0)
+    # Singular values of (N, C) from the (C, C) Gram matrix: exact enough here and much cheaper for many features.
+    spectrum = torch.linalg.eigvalsh(centred.T @ centred).clamp_min(0).sqrt()
+    if spectrum.max() <= 1e-6 * max(float(features.double().norm()), 1e-30):
+        return 0.0
+    share = spectrum / spectrum.sum()
+    return float(torch.special.entr(share).sum().exp())
+
+
+def within_image_cosine(tokens: Tensor) -> float:
+    """Mean cosine similarity of two different patches of one image; tokens (B, N, C), result -1..1."""
+    tokens = F.normalize(tokens.float(), dim=-1)
+    count = tokens.shape[1]
+    of_all = tokens.sum(1).square().sum(-1)
+    return float(((of_all - tokens.square().sum((1, 2))) / (count * (count - 1))).mean())
+
+
+def between_image_share(tokens: Tensor) -> float:
+    """Share of the variance of tokens (B, N, C) that lies between the means of images, 0..1; NaN for constant tokens.
+
+    1 says that all patches of an image are alike, which is a picture-level representation.
+    """
+    tokens = tokens.double()
+    overall = tokens.mean((0, 1))
+    between = (tokens.mean(1) - overall).square().sum(-1).mean()
+    return float(between / (tokens - overall).square().sum(-1).mean())
