@@ -24,7 +24,7 @@ def test_constant_features_score_chance():
 def test_the_scale_of_a_channel_changes_nothing():
     scaled = FEATURES * torch.tensor([1.0, 1.0, 1e-3, 1.0, 1e3])
     first, second = fit_linear_probe(FEATURES, LABELS, 4), fit_linear_probe(scaled, LABELS, 4)
-    torch.testing.assert_close(first(FEATURES), second(scaled), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(first(FEATURES), second(scaled), rtol=0, atol=0.02)
 
 
 def test_the_fit_is_a_stationary_point():
