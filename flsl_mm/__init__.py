@@ -14,11 +14,11 @@ __all__ = ['__version__', 'register']
 
 
 def register() -> None:
-    """Register the models and offer the stand-in for mmcv's compiled ops; more calls change nothing."""
+    """Register models and the loading of their weights, and offer the stand-in for mmcv's compiled ops; once."""
     from . import compat
 
     compat.install()
-    from . import models  # noqa: F401
+    from . import checkpoint, models  # noqa: F401
 
 
 def _is_own_command() -> bool:

@@ -1,4 +1,4 @@
-"""The only door to mmengine for models and checkpoints: base class, registry and log, or plain stand-ins without it.
+"""The only door to mmengine for models and checkpoints: what they need of it, or plain stand-ins where it is missing.
 
 What lies behind it works in an environment with torch and timm alone (a detectron2 project, a notebook).
 """
@@ -6,20 +6,34 @@ What lies behind it works in an environment with torch and timm alone (a detectr
 from __future__ import annotations
 
 import logging
+from collections import namedtuple
+from collections.abc import Callable
 from typing import Any
 
 try:
-    from mmengine.logging import print_log
+    from mmengine.logging import HistoryBuffer, print_log
     from mmengine.model import BaseModule
-    from mmengine.registry import MODELS
+    from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition('.')[0] != 'mmengine':
         raise
     from torch import nn
 
+    HistoryBuffer = namedtuple('HistoryBuffer', ('log_history', 'count_history', 'max_length'))
+    """Numbers of a training log, as MMEngine's checkpoints keep them."""
+
     def print_log(message: str, logger: str | None = None, level: int = logging.INFO) -> None:
         """Log through Python's own logging, under this package's name."""
         logging.getLogger('flsl_mm').log(level, message)
+
+    class _Registry(dict):
+        """Registered classes by name."""
+
+        def register_module(self) -> Callable[[type], type]:
+            """Return a decorator that notes a class and leaves it as it is."""
+            return lambda registered: self.setdefault(registered.__name__, registered)
+
+    MODELS, WEIGHT_INITIALIZERS = _Registry(), _Registry()
 
     class BaseModule(nn.Module):
         """``nn.Module`` with the two members of MMEngine's class of that name on which this package builds."""
@@ -30,16 +44,18 @@ except ModuleNotFoundError as error:
             self._is_init = False
 
         def init_weights(self) -> None:
-            """Keep the initialisation of the constructor."""
+            """Keep the initialisation of the constructor, or load what ``init_cfg`` names.
+
+            Raises:
+                ValueError: If ``init_cfg`` is one of MMEngine's.
+            """
+            if self.init_cfg and not self._is_init:
+                name = self.init_cfg['type'] if isinstance(self.init_cfg, dict) else None
+                if name not in WEIGHT_INITIALIZERS:
+                    raise ValueError(f"without MMEngine, init_cfg is of type 'Pretrained' only, got {self.init_cfg}")
+                settings = {key: value for key, value in self.init_cfg.items() if key != 'type'}
+                WEIGHT_INITIALIZERS[name](**settings)(self)
             self._is_init = True
 
-    class _Registry:
-        """Takes registrations and does nothing with them: there is no config to build from."""
 
-        def register_module(self, *args: Any, **kwargs: Any) -> Any:
-            """Return a decorator that leaves its class as it is."""
-            return lambda registered: registered
-
-    MODELS = _Registry()
-
-__all__ = ['MODELS', 'BaseModule', 'print_log']
+__all__ = ['MODELS', 'WEIGHT_INITIALIZERS', 'BaseModule', 'HistoryBuffer', 'print_log']

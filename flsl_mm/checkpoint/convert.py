@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from flsl_mm.models.vit import ARCHS
+from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, usual_heads
+from flsl_mm.models.vit import FLSLViT
+from flsl_mm.version import __version__
 
 from .files import CheckpointError
-from .layouts import BACKBONE_FORMAT, FACTS_KEY, Backbone, find_backbone, geometry, mapping, plain_tensors
-from .load import backbone_meta
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Normalisation of FLSL's and DINO's training, RGB values 0 to 1."""
+from .layouts import BACKBONE_FORMAT, find_backbone, mapping, plain_tensors
 
 HEAD_NAMES = {
     'head.last_layer.weight_g': 'head.last_layer.parametrizations.weight.original0',
@@ -69,7 +68,7 @@ def split_branches(checkpoint: Mapping) -> dict[str, dict[str, Tensor]]:
 
 def is_flsl_training(checkpoint: Mapping) -> bool:
     """Tell whether a checkpoint holds FLSL's student and teacher, rather than DINO's, whose positions are learned."""
-    return bool(split_branches(checkpoint)) and find_backbone(checkpoint).facts.get('pos_embed') == 'sincos'
+    return bool(split_branches(checkpoint)) and find_backbone(checkpoint).spec.pos_embed == 'sincos'
 
 
 def to_flsl(checkpoint: Mapping, branch: str | None = None, heads: int | None = None) -> dict[str, Any]:
@@ -89,28 +88,43 @@ def to_flsl(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
         CheckpointError: If there is no backbone, or the number of heads is unknown or another.
     """
     found = find_backbone(checkpoint, branch or 'teacher')
-    description = describe_found(found, heads)
+    spec = complete_spec(found.spec, heads)
     if branch is None and is_flsl_training(checkpoint):
-        return _training_checkpoint(checkpoint, description)
-    meta = mapping(checkpoint, 'meta')
-    if meta.get('format') == BACKBONE_FORMAT:
-        normalisation = (_numbers(meta.get('mean')), _numbers(meta.get('std')))
-    else:
-        official = bool(mapping(checkpoint, 'student') or mapping(checkpoint, 'teacher'))
-        normalisation = (IMAGENET_MEAN, IMAGENET_STD) if official else (None, None)
-    return dict(state_dict=found.tensors, meta=backbone_meta(description, *normalisation))
+        return _training_checkpoint(checkpoint, spec)
+    return _backbone_file(found.tensors, spec)
 
 
-def _training_checkpoint(checkpoint: Mapping, description: dict) -> dict[str, Any]:
+def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict[str, Any]:
+    """Make the content of a backbone file: tensors under plain names, and all that is needed to use them.
+
+    Args:
+        backbone: For example the teacher's.
+        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalised; ``None`` if unknown.
+        std: Standard deviation of the same.
+
+    Returns:
+        ``dict(state_dict, meta)``, which loads with ``weights_only=True`` and no names allowed besides.
+
+    Raises:
+        ValueError: If ``std`` is for values 0 to 255.
+    """
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in backbone.state_dict().items()}
+    return _backbone_file(tensors, replace(backbone.spec, mean=mean and tuple(mean), std=std and tuple(std)))
+
+
+def _backbone_file(tensors: dict[str, Tensor], spec: BackboneSpec) -> dict[str, Any]:
+    return dict(state_dict=tensors, meta=dict(format=BACKBONE_FORMAT, version=__version__, **spec.to_dict()))
+
+
+def _training_checkpoint(checkpoint: Mapping, spec: BackboneSpec) -> dict[str, Any]:
     state, kept = OrderedDict(), {}
     for branch, tensors in split_branches(checkpoint).items():
         kept[branch] = {CLASS_TOKEN: tensors[CLASS_TOKEN]} if CLASS_TOKEN in tensors else {}
         for name, tensor in tensors.items():
             if name not in kept[branch]:
                 state[OURS[branch] + HEAD_NAMES.get(name, name)] = tensor
-    state._metadata = OrderedDict(
-        (f'{prefix}backbone', {'version': 1, FACTS_KEY: description}) for prefix in OURS.values()
-    )
+    beside_tensors = {'version': 1, SPEC_KEY: spec.to_dict()}
+    state._metadata = OrderedDict((f'{prefix}backbone', beside_tensors) for prefix in OURS.values())
     return {'meta': dict(epoch=_epoch(checkpoint)), 'state_dict': state, KEPT: kept}
 
 
@@ -131,19 +145,18 @@ def to_official(checkpoint: Mapping, branch: str | None = None, heads: int | Non
         CheckpointError: As :func:`to_flsl`.
     """
     found = find_backbone(checkpoint, branch or 'teacher')
-    description = describe_found(found, heads)
+    spec = complete_spec(found.spec, heads)
     if branch is None and is_flsl_training(checkpoint):
         branches = split_branches(checkpoint)
     else:
         branches = {branch or 'teacher': {f'backbone.{name}': tensor for name, tensor in found.tensors.items()}}
-    embed_dim = description['arch']['embed_dim']
     converted: dict[str, Any] = {}
     for name, tensors in branches.items():
         prefix = 'module.' if name == 'student' else ''
-        whole = {CLASS_TOKEN: torch.zeros(1, 1, embed_dim), **tensors}
+        whole = {CLASS_TOKEN: torch.zeros(1, 1, spec.embed_dim), **tensors}
         converted[name] = OrderedDict((prefix + key, tensor) for key, tensor in whole.items())
     directions = branches.get('teacher', {}).get('head.last_layer.weight_v')
-    converted['args'] = _official_args(description, None if directions is None else len(directions))
+    converted['args'] = _official_args(spec, None if directions is None else len(directions))
     converted['epoch'] = _epoch(checkpoint)
     return converted
 
@@ -151,58 +164,42 @@ def to_official(checkpoint: Mapping, branch: str | None = None, heads: int | Non
 def to_timm(checkpoint: Mapping, branch: str | None = None, heads: int | None = None) -> dict[str, Tensor]:
     """Convert to a state dict for timm's ``VisionTransformer`` with ``class_token=False``; the teacher's by default.
 
-    Args:
-        checkpoint: Content of a checkpoint in any known layout.
-        branch: ``'teacher'`` (default) or ``'student'``.
-        heads: Number of attention heads, checked against the file if that says it.
-
-    Raises:
-        CheckpointError: As :func:`to_flsl`.
+    Arguments and errors are those of :func:`to_flsl`; ``heads`` is only checked.
     """
     found = find_backbone(checkpoint, branch or 'teacher')
-    describe_found(found, heads)
+    complete_spec(found.spec, heads)
     return found.tensors
 
 
-def describe_found(found: Backbone, heads: int | None = None) -> dict[str, Any]:
-    """Describe a found backbone as :func:`flsl_mm.checkpoint.describe` does a module.
+def complete_spec(spec: BackboneSpec, heads: int | None = None) -> BackboneSpec:
+    """Settle what a file may leave open: heads, and how positions are resized.
 
     Args:
-        found: Backbone in a checkpoint.
+        spec: Spec of a backbone in a checkpoint.
         heads: Number of attention heads, for files that do not say. Without it, those of the usual ViT of that width.
 
     Raises:
         CheckpointError: If heads are unknown, do not divide the width, or the file says another number; or if a
             tensor that every backbone has is missing.
     """
-    shape = geometry(found.tensors)
-    if 'pos_embed' not in found.tensors or 'mlp_ratio' not in shape:
+    if spec.pos_embed is None or spec.mlp_ratio is None:
         raise CheckpointError('the backbone is incomplete: positions or blocks are missing')
-    in_file = found.facts.get('num_heads')
-    if heads and in_file and heads != in_file:
-        raise CheckpointError(f'the file says {in_file} heads, not {heads}')
-    usual = {arch['embed_dim']: arch['num_heads'] for arch in ARCHS.values()}
-    heads = heads or in_file or usual.get(shape['embed_dim'])
-    if not heads or heads < 1 or shape['embed_dim'] % heads:
+    if heads and spec.num_heads and heads != spec.num_heads:
+        raise CheckpointError(f'the file says {spec.num_heads} heads, not {heads}')
+    heads = heads or spec.num_heads or usual_heads(spec.embed_dim)
+    if not heads or heads < 1 or spec.embed_dim % heads:
         raise CheckpointError(
-            f'the file does not say its number of heads and {shape["embed_dim"]} channels are not split into '
+            f'the file does not say its number of heads and {spec.embed_dim} channels are not split into '
             f'{heads or "a usual number"}: give it with --heads'
         )
-    arch = {key: shape[key] for key in ('embed_dim', 'depth', 'mlp_ratio')}
-    return dict(
-        arch={**arch, 'num_heads': heads},
-        patch_size=shape['patch_size'],
-        img_size=found.grid * shape['patch_size'],
-        pos_embed=found.facts['pos_embed'],
-        pos_resize=found.facts.get('pos_resize', 'offset'),
-    )
+    return replace(spec, num_heads=heads, pos_resize=spec.pos_resize or 'offset')
 
 
-def _official_args(description: Mapping, num_prototypes: int | None) -> argparse.Namespace:
+def _official_args(spec: BackboneSpec, num_prototypes: int | None) -> argparse.Namespace:
     """Name the architecture as the official program does, which goes by its number of heads."""
-    heads = description['arch']['num_heads']
     names = {arch['num_heads']: f'vit_{name}' for name, arch in ARCHS.items()}
-    args = argparse.Namespace(arch=names.get(heads, 'vit'), num_heads=heads, patch_size=description['patch_size'])
+    arch = names.get(spec.num_heads, 'vit')
+    args = argparse.Namespace(arch=arch, num_heads=spec.num_heads, patch_size=spec.patch_size)
     if num_prototypes is not None:
         args.out_dim = num_prototypes
     return args
@@ -211,8 +208,3 @@ def _official_args(description: Mapping, num_prototypes: int | None) -> argparse
 def _epoch(checkpoint: Mapping) -> int:
     epoch = mapping(checkpoint, 'meta').get('epoch', checkpoint.get('epoch'))
     return epoch if isinstance(epoch, int) else 0
-
-
-def _numbers(values: Any) -> list[float] | None:
-    numbers = isinstance(values, (list, tuple)) and values and all(isinstance(v, (int, float)) for v in values)
-    return list(values) if numbers else None

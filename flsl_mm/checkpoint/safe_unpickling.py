@@ -18,7 +18,8 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
-from mmengine.logging import HistoryBuffer
+
+from flsl_mm.mm import HistoryBuffer
 
 NUMBER = re.compile(r'[biufc]\d{1,2}')
 """Type codes of NumPy's booleans, integers, floats and complex numbers."""

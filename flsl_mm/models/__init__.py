@@ -1,7 +1,8 @@
 """Backbone, pyramid neck and prototype head; imports torch and timm, and mmengine through :mod:`flsl_mm.mm` only."""
 
 from .prototype_head import FLSLHead
+from .spec import ARCHS, BackboneSpec
 from .vit import FLSLViT
 from .vit_pyramid import FLSLViTPyramid
 
-__all__ = ['FLSLHead', 'FLSLViT', 'FLSLViTPyramid']
+__all__ = ['ARCHS', 'BackboneSpec', 'FLSLHead', 'FLSLViT', 'FLSLViTPyramid']

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -15,33 +16,30 @@ from flsl_mm.mm import MODELS, BaseModule
 
 from .block import DropPathBlock
 from .pos_embed import resize_pos_embed, sincos_pos_embed
-
-ARCHS = {
-    'tiny': dict(embed_dim=192, depth=12, num_heads=3),
-    'small': dict(embed_dim=384, depth=12, num_heads=6),
-    'base': dict(embed_dim=768, depth=12, num_heads=12),
-}
+from .spec import SPEC_KEY, BackboneSpec
 
 
-def resolve_arch(arch: str | dict) -> dict:
-    """Return ``embed_dim``, ``depth``, ``num_heads`` and ``mlp_ratio`` of an architecture name or dict.
+def verified_init_cfg(init_cfg: Mapping | Sequence[Mapping] | None) -> Any:
+    """Have ``type='Pretrained'`` load all weights or raise, where MMEngine's own loader would warn and go on.
+
+    Args:
+        init_cfg: ``dict(type='Pretrained', checkpoint=PATH, branch='teacher')``, ``branch`` optional, alone or in a
+            list. Its type becomes the one that :mod:`flsl_mm.checkpoint` registers; other types stay as they are.
 
     Raises:
-        ValueError: If the name is unknown, keys are missing or unknown, or the heads do not divide the width.
+        ValueError: If the dict has other keys or is not the only one.
     """
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(f'unknown arch {arch!r}: choose one of {sorted(ARCHS)} or give a dict')
-        settings = dict(ARCHS[arch])
-    else:
-        settings = dict(arch)
-    settings.setdefault('mlp_ratio', 4.0)
-    wanted = {'embed_dim', 'depth', 'num_heads', 'mlp_ratio'}
-    if set(settings) != wanted:
-        raise ValueError(f'an arch dict has the keys {sorted(wanted)} (mlp_ratio optional), got {sorted(settings)}')
-    if settings['embed_dim'] % settings['num_heads']:
-        raise ValueError(f'embed_dim {settings["embed_dim"]} is not divisible by num_heads {settings["num_heads"]}')
-    return settings
+    cfgs = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
+    pretrained = [cfg for cfg in cfgs if 'Pretrained' in str(cfg.get('type'))]
+    if not pretrained:
+        return init_cfg
+    cfg = pretrained[0]
+    if len(cfgs) > 1 or set(cfg) - {'type', 'checkpoint', 'branch'} or not cfg.get('checkpoint'):
+        raise ValueError(
+            "the backbone's init_cfg is one dict(type='Pretrained', checkpoint=PATH[, branch='teacher'|'student']); "
+            f'prefixes are found by themselves; got {init_cfg}'
+        )
+    return {**cfg, 'type': 'FLSLPretrained'}
 
 
 @MODELS.register_module()
@@ -90,33 +88,30 @@ class FLSLViT(BaseModule):
         frozen_stages: int = -1,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        settings = resolve_arch(arch)
+        super().__init__(verified_init_cfg(init_cfg))
+        self.spec = BackboneSpec.from_arch(
+            arch,
+            patch_size=patch_size,
+            img_size=img_size,
+            in_channels=in_channels,
+            pos_embed=pos_embed,
+            pos_resize=pos_resize,
+        )
         if out_type not in ('featmap', 'tokens'):
             raise ValueError(f"out_type must be 'featmap' or 'tokens', got {out_type!r}")
-        if pos_embed not in ('sincos', 'learned'):
-            raise ValueError(f"pos_embed must be 'sincos' or 'learned', got {pos_embed!r}")
-        if pos_resize not in ('offset', 'size'):
-            raise ValueError(f"pos_resize must be 'offset' or 'size', got {pos_resize!r}")
-        if img_size % patch_size:
-            raise ValueError(f'img_size {img_size} is not a multiple of patch_size {patch_size}')
-        depth = settings['depth']
+        depth = self.spec.depth
         if any(not -depth <= index < depth for index in out_indices):
             raise ValueError(f'out_indices {tuple(out_indices)} out of range for {depth} blocks')
-        self.arch = settings
-        self.embed_dim = settings['embed_dim']
-        self.num_heads = settings['num_heads']
+        self.embed_dim = self.spec.embed_dim
         self.patch_size = patch_size
         self.out_indices = tuple(index % depth for index in out_indices)
         self.out_type = out_type
         self.final_norm = final_norm
-        self.pos_embed_type = pos_embed
-        self.pos_resize = pos_resize
         self.with_cp = with_cp
         self.frozen_stages = frozen_stages
 
         vit = VisionTransformer(
-            **settings,
+            **self.spec.arch,
             img_size=img_size,
             patch_size=patch_size,
             in_chans=in_channels,
@@ -132,33 +127,23 @@ class FLSLViT(BaseModule):
         self.patch_embed.strict_img_size = False
         self.blocks = vit.blocks
         self.norm = vit.norm
-        grid = img_size // patch_size
-        self.grid_hw = (grid, grid)
         learned = pos_embed == 'learned'
-        table = (
-            torch.zeros(1, grid * grid, self.embed_dim) if learned else sincos_pos_embed(self.embed_dim, self.grid_hw)
-        )
-        self.pos_embed = nn.Parameter(table, requires_grad=learned)
         if learned:
-            nn.init.trunc_normal_(self.pos_embed, std=0.02)
+            table = nn.init.trunc_normal_(torch.empty(1, self.patch_embed.num_patches, self.embed_dim), std=0.02)
+        else:
+            table = sincos_pos_embed(self.embed_dim, self.spec.grid_hw)
+        self.pos_embed = nn.Parameter(table, requires_grad=learned)
         self._freeze_stages()
         self._freeze_unread()
 
-    def init_weights(self) -> None:
-        """Load what ``init_cfg`` names, every tensor verified (see :func:`flsl_mm.checkpoint.load_backbone`)."""
-        from flsl_mm.checkpoint import init_from_cfg
-
-        if self._is_init or not init_from_cfg(self, self.init_cfg):
-            super().init_weights()
-        self._is_init = True
-
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
-        """Note heads and position modes, which leave no trace in tensors, in the metadata beside them."""
-        from flsl_mm.checkpoint import describe
-
+        """Note the spec in the metadata beside the tensors: heads and position modes leave no trace in them."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if hasattr(destination, '_metadata'):
-            destination._metadata[prefix[:-1]]['flsl_mm'] = describe(self)
+            destination._metadata[prefix[:-1]][SPEC_KEY] = self.spec.to_dict()
+
+    def _dump_init_info(self) -> None:
+        """Log nothing where a backbone is initialised by itself; MMEngine would log each of its tensors."""
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
@@ -199,7 +184,7 @@ class FLSLViT(BaseModule):
         if any(pad):
             images = F.pad(images, pad)
         grid_hw = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
-        positions = resize_pos_embed(self.pos_embed, self.grid_hw, grid_hw, self.pos_resize)
+        positions = resize_pos_embed(self.pos_embed, self.spec.grid_hw, grid_hw, self.spec.pos_resize)
         # The convolution puts channels before positions, an order that every later sum would keep and every norm undo.
         return (self.patch_embed(images) + positions).contiguous(), grid_hw
 

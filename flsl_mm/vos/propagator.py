@@ -120,13 +120,14 @@ class FLSLLabelPropagator(BaseModel):
 
     def protocol(self, frame_hw: tuple[int, int]) -> dict:
         """Name everything that scores depend on besides weights, for frames of a size (H, W) in pixels."""
+        spec = getattr(self.backbone, 'spec', None)
         return dict(
             short_side=min(frame_hw),
             window='whole frame' if self.radius is None else f'{2 * self.radius + 1}x{2 * self.radius + 1} patches',
             context=f'first frame and {self.previous_frames} before',
             topk=self.topk,
             temperature=self.temperature,
-            position_resize=getattr(self.backbone, 'pos_resize', "the backbone's own"),
+            position_resize=getattr(spec, 'pos_resize', "the backbone's own"),
             input_mean=[round(float(value), 6) for value in self.mean.flatten()],
             input_std=[round(float(value), 6) for value in self.std.flatten()],
             dtype=self.dtype,

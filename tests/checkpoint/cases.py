@@ -28,9 +28,26 @@ def timm_vit(seed: int = 0, **options) -> VisionTransformer:
     return VisionTransformer(**dict(sizes, **options)).eval()
 
 
+def same(a: dict, b: dict) -> bool:
+    """Tell whether two state dicts have the same tensors under the same names."""
+    return set(a) == set(b) and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+
+
 def equal_states(a: nn.Module, b: nn.Module) -> bool:
     """Tell whether two modules have the same tensors."""
-    return all(torch.equal(tensor, b.state_dict()[name]) for name, tensor in a.state_dict().items())
+    return same(a.state_dict(), b.state_dict())
+
+
+def file_of(backbone: FLSLViT) -> dict:
+    """Make the content of a backbone file with ImageNet's normalisation."""
+    return backbone_file(backbone, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def with_meta(**meta) -> dict:
+    """Make a backbone file of `tiny(3)` whose metadata says something else."""
+    checkpoint = file_of(tiny(3))
+    checkpoint['meta'].update(meta)
+    return checkpoint
 
 
 def prefixed(prefix: str, state: dict) -> dict:

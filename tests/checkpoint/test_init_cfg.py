@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.model import BaseModel
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel, PretrainedInit
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
@@ -29,13 +31,37 @@ from tests.reference import FOLDER, arch_of, load, noise, official_part
 )
 def test_init_cfg_with_other_options_is_refused(init_cfg):
     with pytest.raises(ValueError, match=r"init_cfg is one dict\(type='Pretrained', checkpoint=PATH"):
-        tiny(init_cfg=init_cfg).init_weights()
+        tiny(init_cfg=init_cfg)
+
+
+@pytest.mark.parametrize('kind', ['Pretrained', 'PretrainedInit', 'mmengine.PretrainedInit', PretrainedInit])
+@pytest.mark.parametrize('listed', [False, True])
+def test_every_name_of_mmengines_initialiser_leads_to_ours(tmp_path, kind, listed):
+    init_cfg = dict(type=kind, checkpoint=str(tmp_path / 'a.pth'))
+    torch.save(dict(state_dict={'norm.bias': torch.zeros(16)}), tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='no vision transformer in the checkpoint'):
+        tiny(init_cfg=[init_cfg] if listed else init_cfg).init_weights()
+
+
+def test_a_backbone_by_itself_logs_one_line(pretrained):
+    """MMEngine's own report has a line for each of the tensors."""
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    MMLogger.get_current_instance().addHandler(handler)
+    try:
+        MODELS.build(pretrained).init_weights()
+    finally:
+        MMLogger.get_current_instance().removeHandler(handler)
+    [line] = [record.getMessage() for record in records if record.levelno >= logging.INFO]
+    assert line.startswith('loaded 29/29 backbone tensors')
 
 
 def test_weights_are_loaded_once(pretrained):
     backbone = MODELS.build(pretrained)
     backbone.init_weights()
     assert backbone.is_init
+    assert equal_states(tiny(3), backbone)
     nn.init.ones_(backbone.norm.bias)
     backbone.init_weights()
     assert (backbone.norm.bias == 1).all()

@@ -76,7 +76,7 @@ def bare_vits(model: FLSL) -> tuple[nn.Module, nn.Module]:
     def build() -> nn.Module:
         backbone = model.backbone
         vit = timm.models.vision_transformer.VisionTransformer(
-            **backbone.arch,
+            **backbone.spec.arch,
             img_size=model.global_size,
             patch_size=backbone.patch_size,
             num_classes=0,

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from flsl_mm.models.vit import ARCHS
+from flsl_mm.models import ARCHS
 from flsl_mm.vos import FLSLLabelPropagator
 
 

@@ -100,7 +100,7 @@ def test_backbone_file_beside_every_kept_checkpoint(tmp_path):
     assert content['state_dict'].keys() == expected.keys()
     assert all(torch.equal(content['state_dict'][key], expected[key]) for key in expected)
     meta = content['meta']
-    assert meta['arch'] == model.backbone.arch
+    assert meta['arch'] == model.backbone.spec.arch
     assert (meta['patch_size'], meta['pos_resize'], meta['pos_embed']) == (8, 'offset', 'sincos')
     assert meta['mean'] == pytest.approx([0.485, 0.456, 0.406])
     options = {key: value for key, value in BACKBONE.items() if key != 'type'}

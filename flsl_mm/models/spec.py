@@ -1,0 +1,146 @@
+"""What a backbone is, told in one way whether a config, a module or a file says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+ARCHS = {
+    'tiny': dict(embed_dim=192, depth=12, num_heads=3),
+    'small': dict(embed_dim=384, depth=12, num_heads=6),
+    'base': dict(embed_dim=768, depth=12, num_heads=12),
+}
+
+ARCH_FIELDS = ('embed_dim', 'depth', 'num_heads', 'mlp_ratio')
+"""Fields of :class:`BackboneSpec` that an arch name or dict gives."""
+
+MODES = dict(pos_embed=('sincos', 'learned'), pos_resize=('offset', 'size'))
+"""Values of the fields that are a choice."""
+
+SPEC_KEY = 'flsl_mm'
+"""Entry that holds a backbone's spec in the version metadata which torch keeps beside the tensors of a model."""
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Normalisation of FLSL's and DINO's training, RGB values 0 to 1."""
+
+
+def usual_heads(embed_dim: int) -> int | None:
+    """Give the number of attention heads that ViTs of a width are published with, None for an unusual width."""
+    return next((arch['num_heads'] for arch in ARCHS.values() if arch['embed_dim'] == embed_dim), None)
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Geometry, positions and input of a vision transformer on patch tokens; what nobody said is None.
+
+    Attributes:
+        embed_dim: Width C.
+        depth: Number of blocks.
+        num_heads: Number of attention heads, which leaves no trace in tensors.
+        mlp_ratio: Hidden width of the MLPs in units of C.
+        patch_size: Side of a patch in pixels.
+        img_size: Side in pixels of the square image on whose grid the position table is built.
+        in_channels: Number of channels of the images.
+        pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
+        pos_resize: ``'offset'`` or ``'size'``, see :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
+        mean: Mean of red, green and blue, for values 0 to 1, with which images are normalised.
+        std: Standard deviation of the same.
+    """
+
+    embed_dim: int | None = None
+    depth: int | None = None
+    num_heads: int | None = None
+    mlp_ratio: float | None = None
+    patch_size: int | None = None
+    img_size: int | None = None
+    in_channels: int | None = None
+    pos_embed: str | None = None
+    pos_resize: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @classmethod
+    def from_arch(cls, arch: str | Mapping, **others: Any) -> BackboneSpec:
+        """Make the spec of a backbone that is to be built.
+
+        Args:
+            arch: Name in :data:`ARCHS`, or a dict with the keys :data:`ARCH_FIELDS` (``mlp_ratio`` is 4 by default).
+            **others: Other fields.
+
+        Raises:
+            ValueError: On an unknown name, key or mode, a width that the heads or a size that the patch do not divide.
+        """
+        if isinstance(arch, str) and arch not in ARCHS:
+            raise ValueError(f'unknown arch {arch!r}: choose one of {sorted(ARCHS)} or give a dict')
+        arch = {'mlp_ratio': 4.0, **(ARCHS[arch] if isinstance(arch, str) else arch)}
+        if set(arch) != set(ARCH_FIELDS):
+            wanted = sorted(ARCH_FIELDS)
+            raise ValueError(f'an arch dict has the keys {wanted} (mlp_ratio optional), got {sorted(arch)}')
+        spec = cls(**arch, **others)
+        if spec.embed_dim % spec.num_heads:
+            raise ValueError(f'embed_dim {spec.embed_dim} is not divisible by num_heads {spec.num_heads}')
+        for name, modes in MODES.items():
+            if name in others and others[name] not in modes:
+                raise ValueError(f'{name} must be {modes[0]!r} or {modes[1]!r}, got {others[name]!r}')
+        if spec.img_size and spec.patch_size and spec.img_size % spec.patch_size:
+            raise ValueError(f'img_size {spec.img_size} is not a multiple of patch_size {spec.patch_size}')
+        return spec
+
+    @classmethod
+    def from_dict(cls, said: Mapping) -> BackboneSpec:
+        """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said."""
+        arch = said.get('arch')
+        flat = {**said, **arch} if isinstance(arch, Mapping) else said
+        return cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
+
+        Raises:
+            ValueError: If ``std`` is for values 0 to 255.
+        """
+        if self.std is not None and max(self.std) > 1:
+            raise ValueError(f'mean and std are for pixel values 0 to 1, got std {list(self.std)}: divide both by 255')
+        plain = {name: value for name, value in vars(self).items() if name not in ARCH_FIELDS}
+        for name in ('mean', 'std'):
+            plain[name] = plain[name] and [float(item) for item in plain[name]]
+        return dict(arch=self.arch, **plain)
+
+    @property
+    def arch(self) -> dict[str, Any]:
+        """Width, depth, heads and MLP ratio."""
+        return {name: getattr(self, name) for name in ARCH_FIELDS}
+
+    @property
+    def grid_hw(self) -> tuple[int, int]:
+        """Grid (h, w) of the position table, in patches."""
+        return (self.img_size // self.patch_size,) * 2
+
+    def filled_from(self, other: BackboneSpec) -> BackboneSpec:
+        """Take from another spec what this one does not say."""
+        return replace(other, **{name: value for name, value in vars(self).items() if value is not None})
+
+    def differences(self, other: BackboneSpec) -> dict[str, tuple[Any, Any]]:
+        """Say where two specs disagree: both values by field, where both have one."""
+        pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
+        differing = {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
+        # Tensors tell whole channels: a ratio of 2.667 and one of 512 / 192 build the same MLP.
+        if 'mlp_ratio' in differing and abs(self.mlp_ratio - other.mlp_ratio) * (self.embed_dim or 1) < 1:
+            del differing['mlp_ratio']
+        return differing
+
+
+def _well_typed(name: str, value: Any) -> Any:
+    """Give a field's value in a file if it is one that the field can have, None otherwise."""
+    if name in ('mean', 'std'):
+        numbers = isinstance(value, (list, tuple)) and value and all(map(_is_number, value))
+        return tuple(value) if numbers else None
+    if name in MODES:
+        return value if isinstance(value, str) else None
+    whole = isinstance(value, int) or name == 'mlp_ratio'
+    return value if whole and _is_number(value) and value > 0 else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < 2**31
