@@ -59,7 +59,7 @@ def assert_same_end(folder: Path, reference: Path) -> None:
     for key, history in theirs['message_hub']['log_scalars'].items():
         if not key.endswith('time'):
             assert [list(x) for x in ours['message_hub']['log_scalars'][key].data] == [list(x) for x in history.data]
-    assert not [*folder.glob('*.partial'), *folder.glob('.*.tmp')]
+    assert not [*folder.glob('.*.partial')]
     kept = {path.stem for path in folder.glob('iter_*.pth') if 'backbone' not in path.stem}
     assert {path.stem for path in folder.glob('*_backbone.pth')} == {f'{stem}_backbone' for stem in kept}
     for stem in kept:
