@@ -33,8 +33,6 @@ def toy_config(data_root: Path, work_dir: Path, **options) -> Config:
                 backbone=BACKBONE,
                 head=HEAD,
                 data_preprocessor=VIEWS,
-                self_scale=0.1,
-                cross_scale=0.2,
                 center_momentum=0.9,
             ),
             train_dataloader=dict(
