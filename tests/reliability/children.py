@@ -24,7 +24,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flsl_mm import cli, fileio
-from tests.reliability import toy_run  # noqa: F401  imported here so that the server has it
+from tests import toy_run  # noqa: F401  imported here so that the server has it
 
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload([__name__])

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
 from tests.reliability.children import OUTPUT, Fault, train
-from tests.reliability.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_pictures
 
 LOADER = dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
 
