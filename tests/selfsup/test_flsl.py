@@ -121,10 +121,13 @@ def test_head_and_scales_follow_the_architecture(arch, width):
 @pytest.mark.parametrize('frozen_stages', [1, 2])
 @pytest.mark.parametrize('normalize', ['tokens', 'modes'])
 def test_frozen_parts_stay_frozen(frozen_stages, normalize):
-    model = toy_model(backbone=dict(frozen_stages=frozen_stages), normalize=normalize).train()
-    model.loss(toy_views(model))['loss'].backward()
+    model = toy_model(backbone=dict(frozen_stages=frozen_stages), normalize=normalize)
     frozen = [model.backbone.patch_embed, model.backbone.blocks[0]]
     frozen += [model.backbone.blocks[1], model.backbone.norm] if frozen_stages == 2 else []
+    # From the beginning: an optimiser is built, and the model distributed, before its training mode is set.
+    assert not any(parameter.requires_grad for module in frozen for parameter in module.parameters())
+    model.train()
+    model.loss(toy_views(model))['loss'].backward()
     assert all(parameter.grad is None for module in frozen for parameter in module.parameters())
     trained = [model.head.mlp, *([model.backbone.norm] if frozen_stages == 1 else [])]
     assert all(parameter.grad is not None for module in trained for parameter in module.parameters())
