@@ -192,7 +192,7 @@ class FLSL(BaseSelfSupervisor):
             (nats) and ``prototypes_used``.
         """
         if torch.is_grad_enabled():
-            self.follower.check(self.student_parameters(), self.teacher.parameters())
+            self.follower.check(self.student_parameters())
         teacher_view, *student_views = inputs['views']
         batch_size = len(teacher_view)
         self._check_size(teacher_view.shape[-1])

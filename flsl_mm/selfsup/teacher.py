@@ -56,12 +56,13 @@ class StepFollower:
     def __init__(self, after_step: Callable[[], None]) -> None:
         self.after_step = after_step
         self.handle: RemovableHandle | None = None
-        self.changes: tuple[int, int] | None = None
+        self.moving = False
+        self.seen: float | None = None
         self.missed = 0
 
     def __getstate__(self) -> dict:
         """Have a copy follow nobody: it has to be told its own optimiser."""
-        return dict(vars(self), handle=None)
+        return dict(vars(self), handle=None, moving=False)
 
     def follow(self, optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
         """Call the function after each step of ``optimizer`` from now on, and of no other.
@@ -90,27 +91,26 @@ class StepFollower:
         self.handle = optimizer.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        self.missed = 0
+        self.moving = True
         # A fused optimiser is called under a gradient scaler for a step, too, that it leaves out.
         if not getattr(optimizer, 'found_inf', False):
             self.after_step()
 
-    def check(self, student: Iterable[nn.Parameter], teacher: Iterable[nn.Parameter]) -> None:
-        """Compare with the last call: has the student changed and the teacher not?
+    def check(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Until the first step that is followed, compare the first parameter with what it was in the last call.
 
-        Once, somebody may have loaded weights; twice in a row is training.
+        Once, somebody may have loaded weights; twice is training.
 
         Raises:
-            RuntimeError: If so for the second time in a row.
+            RuntimeError: If it has changed twice.
         """
-        # Tensors count how often they were changed in place; the first one stands for all of them.
-        student_changes, teacher_changes = (next((p._version for p in part), 0) for part in (student, teacher))
-        before = self.changes or (student_changes, teacher_changes)
-        self.changes = (student_changes, teacher_changes)
-        if teacher_changes != before[1]:
-            self.missed = 0
-        elif student_changes != before[0]:
-            self.missed += 1
+        parameter = None if self.moving else next(iter(parameters), None)
+        if parameter is None:
+            return
+        # Its sum: fused optimisers do not count as changes in place, of which tensors keep a count.
+        now = float(parameter.detach().cpu().double().sum())
+        self.missed += self.seen not in (None, now)
+        self.seen = now
         if self.missed > 1:
             raise RuntimeError(
                 'the student is being trained and its teacher does not follow: set '

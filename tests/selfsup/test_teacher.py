@@ -110,9 +110,11 @@ def test_step_that_a_gradient_scaler_leaves_out(fused):
         assert len(updates) == (factor == 1)
 
 
+@pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('accumulative_counts', [1, 2])
-def test_runner_with_an_optimiser_that_nobody_follows_stops_at_once(accumulative_counts, tmp_path):
-    wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW'), accumulative_counts=accumulative_counts)
+def test_runner_with_an_optimiser_that_nobody_follows_stops_at_once(accumulative_counts, fused, tmp_path):
+    optimizer = dict(type='AdamW', fused=fused)
+    wrapper = dict(type='OptimWrapper', optimizer=optimizer, accumulative_counts=accumulative_counts)
     runner = toy_runner(tmp_path, [], optim_wrapper=wrapper)
     with pytest.raises(RuntimeError, match=r"set optim_wrapper\.constructor='FLSLOptimWrapperConstructor'"):
         runner.train()
@@ -130,13 +132,15 @@ def test_training_with_another_optimiser_than_the_one_followed_stops():
 
 
 def test_losses_may_be_computed_without_training():
-    model, other = toy_model(), toy_model().state_dict()
-    views = toy_views(model)
-    for _ in range(3):
-        model.loss(views)
-        model.load_state_dict(other)
-    model.backbone.load_state_dict(toy_model().backbone.state_dict())
+    model = toy_model()
+    views, weights = toy_views(model), model.state_dict()
     model.loss(views)
+    model.load_state_dict({key: value + 0.01 for key, value in weights.items()})
+    model.loss(views)
+    for shift in range(3):
+        model.load_state_dict({key: value + shift for key, value in weights.items()})
+        with torch.no_grad():
+            model.loss(views)
 
 
 def test_a_copy_follows_nobody_until_it_is_told():
