@@ -62,7 +62,7 @@ class StepFollower:
 
     def __getstate__(self) -> dict:
         """Have a copy follow nobody: it has to be told its own optimiser."""
-        return dict(vars(self), handle=None, moving=False)
+        return vars(StepFollower(self.after_step))
 
     def follow(self, optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
         """Call the function after each step of ``optimizer`` from now on, and of no other.

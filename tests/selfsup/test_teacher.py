@@ -162,6 +162,19 @@ def test_a_copy_follows_nobody_until_it_is_told():
     assert all(torch.equal(before[1][key], value) for key, value in model.teacher.state_dict().items())
 
 
+def test_a_copy_of_a_trained_model_is_watched_like_a_new_one():
+    model = toy_model()
+    wrapper, views = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)), toy_views(model)
+    model.follow_optimizer(wrapper.optimizer)
+    wrapper.update_params(model.loss(views)['loss'])
+    twin = copy.deepcopy(model)
+    wrapper = OptimWrapper(torch.optim.SGD(twin.parameters(), lr=0.1))
+    for _ in range(2):
+        wrapper.update_params(twin.loss(views)['loss'])
+    with pytest.raises(RuntimeError, match='does not follow'):
+        twin.loss(views)
+
+
 def test_constructor_tells_the_model_its_optimiser():
     model = toy_model()
     updates = count_updates(model)
