@@ -31,6 +31,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a system says of a full disk, a used-up quota, and a file beyond the limit."""
 
 
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+"""Names in ``default_hooks`` of the hooks that MMEngine adds by itself, and leaves out where they are None."""
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every program which builds a Runner has."""
     from mmengine.config import DictAction
@@ -81,10 +85,13 @@ def join_on_cpu(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner that a config describes."""
+    """Build the Runner that a config describes; any hook in ``default_hooks`` that is None is left out."""
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    for name, hook in list(cfg.get('default_hooks', {}).items()):
+        if hook is None and name not in MMENGINE_HOOKS:
+            del cfg.default_hooks[name]
     with gpu_selection_where_possible():
         return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 

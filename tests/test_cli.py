@@ -9,6 +9,7 @@ import os
 import pytest
 
 from flsl_mm import cli
+from tests.toy_run import toy_config, write_pictures
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
 
@@ -40,3 +41,14 @@ def test_exit_codes(stop, code):
         raise stop
 
     assert cli.run(program, argparse.Namespace(traceback=False)) == code
+
+
+def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
+    options = dict(
+        default_hooks__report=None, default_hooks__checkpoint=None, default_hooks__freeze_last_layer__epochs=2
+    )
+    runner = cli.build_runner(toy_config(write_pictures(tmp_path / 'pictures'), tmp_path, **options))
+    hooks = {type(hook).__name__: hook for hook in runner.hooks}
+    assert not {'FLSLReportHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
+    assert {'FLSLScheduleHook', 'FLSLBackboneExportHook', 'RuntimeInfoHook'} <= set(hooks)
+    assert hooks['FLSLFreezeLastLayerHook'].epochs == 2

@@ -1,9 +1,10 @@
-"""Every config is in the model list and the README of its folder, and model-index.yml names the lists."""
+"""Every config is in the model list and the README of its folder, and its hooks have names."""
 
 from pathlib import Path
 
 import pytest
 import yaml
+from mmengine.config import Config
 
 ROOT = Path(__file__).parents[1]
 LISTS = sorted(ROOT.glob('configs/*/metafile.yml'))
@@ -24,3 +25,11 @@ def test_every_config_is_listed(path):
 def test_model_index_names_the_lists():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
     assert sorted(index['Import']) == [str(path.relative_to(ROOT)) for path in LISTS]
+
+
+@pytest.mark.parametrize('path', [str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/*.py')])
+def test_every_hook_has_a_name_by_which_a_config_changes_it(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    cfg = Config.fromfile(path, import_custom_modules=False)
+    assert 'custom_hooks' not in cfg
+    assert all('type' in hook for hook in cfg.default_hooks.values())

@@ -65,7 +65,7 @@ def train(args: argparse.Namespace) -> None:
             # bfloat16 rounds box corners by pixels, and the compiled RoIAlign does not take it.
             cfg.optim_wrapper.setdefault('dtype', 'float16')
     if args.compile:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='FLSLCompileHook')]
+        cfg.merge_from_dict({'default_hooks.compile': dict(type='FLSLCompileHook')})
     scale_lr(cfg, args.auto_scale_lr)
     if args.resume:
         cfg.resume = True

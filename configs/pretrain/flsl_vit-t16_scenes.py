@@ -4,10 +4,8 @@ custom_imports = dict(imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes'], 
 
 model = dict(
     backbone=dict(arch='tiny', img_size=128),
-    head=dict(in_channels=192, hidden_channels=(512, 512), bottleneck_channels=64, num_prototypes=256),
+    head=dict(hidden_channels=(512, 512), bottleneck_channels=64, num_prototypes=256),
     data_preprocessor=dict(global_crops=dict(size=128), local_crops=dict(size=64, scale=(0.15, 0.4))),
-    self_scale=0.1 / 192**0.5,
-    cross_scale=0.2 / 192**0.5,
     teacher_temp=0.04,  # the recipe's start value: 200 steps are too few to raise it
 )
 train_dataloader = dict(
@@ -21,16 +19,9 @@ train_dataloader = dict(
 )
 train_cfg = dict(max_epochs=5)
 optim_wrapper = dict(optimizer=dict(lr=8e-3))  # for a batch of 256, as everywhere: 5e-4 at 16
-custom_hooks = [
-    dict(
-        type='FLSLScheduleHook',
-        momentum=dict(type='cosine', start=0.98, end=1.0),
-    ),
-    dict(type='FLSLFreezeLastLayerHook', epochs=1),
-    dict(type='FLSLReseedHook'),
-    dict(type='FLSLPatchProbeHook'),
-    dict(type='FLSLReportHook'),
-    dict(type='FLSLBackboneExportHook'),
-]
-default_hooks = dict(logger=dict(interval=10))
+default_hooks = dict(
+    logger=dict(interval=10),
+    schedule=dict(_delete_=True, type='FLSLScheduleHook', momentum=dict(type='cosine', start=0.98, end=1.0)),
+    probe=dict(type='FLSLPatchProbeHook'),
+)
 env_cfg = dict(cudnn_benchmark=False)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from flsl_mm.fileio import atomic_writer
+
 from .safe_unpickling import STAND_INS, restore
 
 OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
@@ -119,18 +121,10 @@ def _explain(path: Path, error: Exception) -> str:
 
 
 def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
-    """Save ``checkpoint`` under a temporary name beside ``path``, then rename: a reader never meets half a file.
+    """Save ``checkpoint`` whole or not at all (:func:`flsl_mm.fileio.atomic_writer`).
 
     Raises:
         OSError: If the folder cannot be written or the disk is full; an earlier file at ``path`` stays as it was.
     """
-    path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with temporary.open('wb') as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_writer(path) as file:
+        torch.save(checkpoint, file)

@@ -5,7 +5,8 @@ names to its list. The objects below are common (NumPy numbers, MMEngine's log h
 listing their real classes would let a file call their constructors and ``__setstate__`` with arguments of its choice:
 NumPy's trust their input with memory offsets, and MMEngine's histories need ``getattr``, with which a file can reach
 any function. So each name leads to a record that only keeps what the file says. After the file has been read,
-:func:`restore` checks the records and builds the objects itself.
+:func:`restore` checks the records and builds the objects itself. It is our own code because torch offers no such
+records: a name is allowed with all that its class does, or refused.
 """
 
 from __future__ import annotations

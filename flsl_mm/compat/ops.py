@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 import torchvision
 from torch import Tensor
-from torch.nn import functional as F
 
 __all__ = [
     'get_compiler_version',
@@ -127,12 +126,8 @@ def roi_align_backward(
 
 def _focal_loss(logits: Tensor, target: Tensor, class_weight: Tensor, gamma: float, alpha: float) -> Tensor:
     """Compute mmcv's sigmoid focal loss (N, K) in float32; a target outside 0..K-1 is background."""
-    logits = logits.float()
     positive = (target[:, None] == torch.arange(logits.shape[1], device=logits.device)).float()
-    probability = logits.sigmoid()
-    missed = positive * (1 - probability) + (1 - positive) * probability
-    balance = alpha * positive + (1 - alpha) * (1 - positive)
-    loss = balance * missed**gamma * F.binary_cross_entropy_with_logits(logits, positive, reduction='none')
+    loss = torchvision.ops.sigmoid_focal_loss(logits.float(), positive, alpha, gamma)
     if class_weight.numel():
         # A row weighs as much as its target class; mmcv reads past the end of the weights for background, here it is 1.
         foreground = (target >= 0) & (target < logits.shape[1])

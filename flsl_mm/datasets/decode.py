@@ -2,24 +2,14 @@
 
 import os
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from .teacher_view import random_crop_box, resized_crop
 
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns an image of each EXIF orientation upright; from 5 on, width and height change places."""
 _WHITE = (255, 255, 255, 255)
 
 
@@ -62,25 +52,25 @@ def decode_teacher_view(
             if image.format != 'JPEG':
                 # PNG files may have their EXIF block behind the pixels; a damaged file must fail here, not there.
                 image.load()
-            orientation = _orientation(image)
-            if orientation in (5, 6, 7, 8):
+            if _is_turned(image):
                 width, height = height, width
             box = random_crop_box(width, height, scale, rng)
             _reduce_jpeg(image, min(box[2] - box[0], box[3] - box[1]) / size)
+            image.load()
+            with suppress(Exception):  # as in _is_turned
+                ImageOps.exif_transpose(image, in_place=True)
             upright = to_rgb(image)
-    if orientation in _UPRIGHT:
-        upright = upright.transpose(_UPRIGHT[orientation])
     across, down = upright.width / width, upright.height / height
     reduced_box = round(box[0] * across), round(box[1] * down), round(box[2] * across), round(box[3] * down)
     return resized_crop(upright, reduced_box, size)
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:
-        # Pillow raises errors of many kinds here, and a broken EXIF block does not spoil the pixels.
-        return 1
+def _is_turned(image: Image.Image) -> bool:
+    """Tell whether width and height change places when the image is turned upright."""
+    # Pillow raises errors of many kinds here, and a broken EXIF block does not spoil the pixels.
+    with suppress(Exception):
+        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return False
 
 
 def _reduce_jpeg(image: Image.Image, largest_factor: float) -> None:

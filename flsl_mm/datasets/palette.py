@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from flsl_mm.fileio import atomic_writer
 
 
 def davis_palette() -> np.ndarray:
@@ -33,6 +34,6 @@ def write_palette_mask(path: Path, ids: np.ndarray) -> None:
     """
     image = Image.fromarray(ids)
     image.putpalette(davis_palette().tobytes())
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    image.save(temporary, format='PNG')
-    os.replace(temporary, path)
+    # Masks are many, and computed again where the power failed.
+    with atomic_writer(path, flush=False) as file:
+        image.save(file, format='PNG')

@@ -1,4 +1,7 @@
-"""Fixed sine-cosine position tables and their resizing (pure functions)."""
+"""Fixed sine-cosine position tables and their resizing (pure functions).
+
+The table is our own code because timm's has its channels in another order, in which FLSL's weights mean nothing.
+"""
 
 from __future__ import annotations
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
-from torch import distributed as dist
-
-
-def world_size() -> int:
-    """Return the number of training processes."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def mean_over_processes(total: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -26,11 +21,11 @@ def mean_over_processes(total: Tensor, count: int) -> tuple[Tensor, Tensor]:
         Mean over all queries of all processes (K,), and this process's weight: its share of all queries times the
         number of processes (1 when all hold equally many), by which a mean over its own queries has to be multiplied.
     """
-    processes = world_size()
+    processes = get_world_size()
     if processes == 1:
         return total / count, total.new_ones(())
     packed = torch.cat([total.detach().float(), total.new_tensor([count], dtype=torch.float32)])
-    dist.all_reduce(packed)
+    all_reduce(packed)
     mean = packed[:-1] / packed[-1]
     local = total * (processes / packed[-1])
     return mean + (local - local.detach()), count * processes / packed[-1]

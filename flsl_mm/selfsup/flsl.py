@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from itertools import groupby
+from operator import itemgetter
 
 import torch
 from mmengine.registry import MODELS
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from . import losses
 from .distributed import mean_over_processes
 from .mean_shift import gather_queries, mean_shift, sample_queries, stage_attention
-from .teacher import EMATeacher, follow
+from .teacher import EMATeacher, StepFollower
+from .views import Crops
 
 SCHEDULED = (
     'momentum',
@@ -26,7 +29,7 @@ SCHEDULED = (
     'cross_scale',
     'stage_mix',
 )
-"""Names of the values that :class:`flsl_mm.engine.FLSLScheduleHook` may set while training."""
+"""Names of the values that :meth:`FLSL.set_scheduled` may set while training, in the units of the arguments."""
 
 
 @MODELS.register_module()
@@ -35,13 +38,13 @@ class FLSL(BaseSelfSupervisor):
 
     Args:
         backbone: Student backbone, a :class:`~flsl_mm.models.FLSLViT` config with ``out_type='tokens'``.
-        head: Student head, a :class:`~flsl_mm.models.FLSLHead` config.
-        data_preprocessor: Makes the views, a :class:`~flsl_mm.selfsup.FLSLDataPreprocessor` config.
-        windows: Side of the query sampling window in tokens on global and on local student views.
+        head: Student head, a :class:`~flsl_mm.models.FLSLHead` config; ``in_channels`` is the backbone's width.
+        data_preprocessor: Makes the views, a :class:`~flsl_mm.selfsup.FLSLDataPreprocessor` config, which also says
+            from how large windows of each kind of view the queries are drawn.
         window_member: ``'random'`` (paper) or ``'first'`` (released code's default) member of each window.
         normalize: ``'tokens'`` puts the final LayerNorm on all tokens, ``'modes'`` on the modes only.
-        self_scale: Multiplies the logits of the intra-view mean shift.
-        cross_scale: Multiplies the logits of the inter-view mean shift.
+        self_scale: Multiplies the logits of the intra-view mean shift, ``q z^T / sqrt(C)``.
+        cross_scale: Multiplies those of the inter-view mean shift, likewise divided by the root of the width.
         student_temp: Temperature of the student's assignment.
         teacher_temp: Temperature of the teacher's assignment.
         intra_weight: Weight of the first-level loss.
@@ -52,13 +55,14 @@ class FLSL(BaseSelfSupervisor):
         momentum: Share of itself that the teacher keeps at an optimiser step.
         previous_stage: Multi-stage training: config of the frozen backbone of an earlier stage, with ``init_cfg``
             naming its checkpoint, whose sharpened attention is mixed into the inter-view mean shift.
-        previous_stage_scale: Multiplies the logits of its attention.
+        previous_stage_scale: Multiplies the logits of its attention, divided by the root of its own width.
         previous_stage_sharpness: Slope of the sigmoid that sharpens its attention.
         stage_mix: Share of this stage's own attention in the mixture, 0 to 1.
         init_cfg: MMEngine initialisation config.
 
     Raises:
         ValueError: If a crop size is no multiple of the patch size, a window does not fit, or options disagree.
+        RuntimeError: While training, if the teacher was not told which optimiser to follow.
     """
 
     def __init__(
@@ -66,11 +70,10 @@ class FLSL(BaseSelfSupervisor):
         backbone: dict,
         head: dict,
         data_preprocessor: dict,
-        windows: Sequence[int] = (2, 2),
         window_member: str = 'random',
         normalize: str = 'tokens',
-        self_scale: float = 0.1 / 384**0.5,
-        cross_scale: float = 0.2 / 384**0.5,
+        self_scale: float = 0.1,
+        cross_scale: float = 0.2,
         student_temp: float = 0.1,
         teacher_temp: float = 0.07,
         intra_weight: float = 0.03,
@@ -79,20 +82,27 @@ class FLSL(BaseSelfSupervisor):
         center_momentum: float | None = None,
         momentum: float = 0.996,
         previous_stage: dict | None = None,
-        previous_stage_scale: float = 0.2 / 384**0.5,
+        previous_stage_scale: float = 0.2,
         previous_stage_sharpness: float = 1e4,
         stage_mix: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(backbone=backbone, head=head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         if normalize not in ('tokens', 'modes'):
             raise ValueError(f"normalize must be 'tokens' or 'modes', got {normalize!r}")
-        if self.backbone.out_type != 'tokens':
-            raise ValueError("FLSL needs backbone.out_type='tokens'")
+        backbone = MODELS.build(backbone)
+        if backbone.out_type != 'tokens' or not backbone.final_norm:
+            raise ValueError(
+                "FLSL needs backbone.out_type='tokens' and final_norm=True; normalize='modes' moves the norm"
+            )
+        head = {'in_channels': backbone.embed_dim, **head}
+        if head['in_channels'] != backbone.embed_dim:
+            raise ValueError(
+                f'head.in_channels is {head["in_channels"]}, the backbone has {backbone.embed_dim} channels: leave '
+                'in_channels out, it follows the backbone'
+            )
+        super().__init__(backbone=backbone, head=head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.normalize = normalize
         self.backbone.final_norm = normalize == 'tokens'
-        self.backbone.norm.requires_grad_(True)  # the modes are normalised with it
-        self.windows = tuple(windows)
         self.window_member = window_member
         self.self_scale = self_scale
         self.cross_scale = cross_scale
@@ -112,26 +122,23 @@ class FLSL(BaseSelfSupervisor):
         if self.previous_stage is not None:
             self.previous_stage.requires_grad_(False).eval()
         self.teacher = EMATeacher(self.backbone, self.head)
+        self.follower = StepFollower(self.update_teacher)
         self._check_crops()
 
     def _check_crops(self) -> None:
-        crops = self.data_preprocessor.crops
-        self.global_size = max(crop.size for crop in crops)
-        for crop in crops:
-            self._check_size(crop.size)
-            side, window = crop.size // self.backbone.patch_size, self.window_of(crop.size)
-            if not 1 <= window <= side:
-                raise ValueError(f'window {window} does not fit the {side}x{side} tokens of a {crop.size} pixel crop')
+        for crops in self.data_preprocessor.crops:
+            self._check_size(crops.size)
+            side = crops.size // self.backbone.patch_size
+            if crops.window > side:
+                raise ValueError(
+                    f'window {crops.window} does not fit the {side}x{side} tokens of a {crops.size} pixel crop'
+                )
         if self.previous_stage is not None and not self.data_preprocessor.clean_views:
             raise ValueError('previous_stage needs data_preprocessor.clean_views=True')
 
     def _check_size(self, size: int) -> None:
         if size % self.backbone.patch_size:
             raise ValueError(f'crop size {size} is not a multiple of patch_size {self.backbone.patch_size}')
-
-    def window_of(self, size: int) -> int:
-        """Give the sampling window of student views of ``size`` pixels: the first for global, the second for local."""
-        return self.windows[0] if size == self.global_size else self.windows[1]
 
     def init_weights(self) -> None:
         """Initialise the student, load weights its configs name, and start the teacher from the same weights."""
@@ -152,32 +159,49 @@ class FLSL(BaseSelfSupervisor):
                 raise ValueError(f'cannot schedule {name!r}: choose from {", ".join(SCHEDULED)}')
             setattr(self, name, value)
 
+    def student_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the trainable parameters of backbone and head."""
+        return (p for part in (self.backbone, self.head) for p in part.parameters() if p.requires_grad)
+
+    def follow_optimizer(self, optimizer: Optimizer) -> None:
+        """Update the teacher after each step of the optimiser that trains the student.
+
+        :class:`~flsl_mm.engine.optim.FLSLOptimWrapperConstructor` calls this with the optimiser that it builds. Of
+        several optimisers, it is the last one that this was called with that counts.
+
+        Raises:
+            ValueError: If the optimiser has no hooks after its steps, or does not train the student.
+        """
+        self.follower.follow(optimizer, self.student_parameters())
+
     def update_teacher(self) -> None:
-        """Update the teacher once; called after every optimiser step, see :func:`~flsl_mm.selfsup.teacher.follow`."""
+        """Update the teacher once."""
         self.teacher.update(self.backbone, self.head, self.momentum)
 
     def loss(self, inputs: dict[str, list[Tensor]], data_samples: None = None) -> dict[str, Tensor]:
         """Compute the losses of one batch.
 
         Args:
-            inputs: ``views``, a list of normalised images: the teacher view (B, 3, S, S), then student views, those of
-                one size in a row; and ``clean_views``, the same without photometric jitter, for multi-stage training.
+            inputs: ``views``, a list of normalised images: the teacher view (B, 3, S, S), then the student views in the
+                order of ``data_preprocessor.crops``; and ``clean_views``, the same without photometric jitter, for
+                multi-stage training.
             data_samples: Unused, there are no labels.
 
         Returns:
             ``loss`` and, outside the sum, ``intra``, ``inter``, ``volume``, ``teacher_entropy``, ``marginal_entropy``
             (nats) and ``prototypes_used``.
         """
-        follow(self)
+        if torch.is_grad_enabled():
+            self.follower.check(self.student_parameters())
         teacher_view, *student_views = inputs['views']
         batch_size = len(teacher_view)
         self._check_size(teacher_view.shape[-1])
         with torch.no_grad():
             teacher_tokens = self.teacher.backbone(teacher_view)[-1]
         queries, modes, indices = [], [], []
-        for views in group_by_size(student_views):
+        for crops, views in self.group_by_kind(student_views):
             tokens = self.backbone(torch.cat(views))[-1]
-            sampled = self.sample(views)
+            sampled = self.sample(views, crops.window)
             view_queries = gather_queries(tokens, sampled)
             indices.append(sampled)
             queries.append(per_image(view_queries, batch_size))
@@ -213,12 +237,16 @@ class FLSL(BaseSelfSupervisor):
             prototypes_used=losses.prototypes_used(targets),
         )
 
-    def sample(self, views: list[Tensor]) -> Tensor:
-        """Draw the query indices (V * B, Q) of V student views of one size."""
-        size = views[0].shape[-1]
-        side = size // self.backbone.patch_size
+    def group_by_kind(self, student_views: list[Tensor]) -> list[tuple[Crops, list[Tensor]]]:
+        """Put student views (B, 3, S, S) of one kind of crops together, which one forward pass can take."""
+        pairs = zip(self.data_preprocessor.crops, student_views, strict=True)
+        return [(crops, [view for _, view in group]) for crops, group in groupby(pairs, key=itemgetter(0))]
+
+    def sample(self, views: list[Tensor], window: int) -> Tensor:
+        """Draw the query indices (V * B, Q) of V student views of one size, one from each window of tokens."""
+        side = views[0].shape[-1] // self.backbone.patch_size
         count = len(views) * len(views[0])
-        return sample_queries(count, (side, side), self.window_of(size), self.window_member, views[0].device)
+        return sample_queries(count, (side, side), window, self.window_member, views[0].device)
 
     def normalized(self, modes: Tensor, norm: nn.Module) -> Tensor:
         """Apply the final LayerNorm to modes (B, Q, C) where tokens did not get it."""
@@ -242,15 +270,10 @@ class FLSL(BaseSelfSupervisor):
         teacher_view, *student_views = inputs['clean_views']
         keys = self.previous_stage(teacher_view)[-1]
         queries = []
-        for views, sampled in zip(group_by_size(student_views), indices, strict=True):
+        for (_, views), sampled in zip(self.group_by_kind(student_views), indices, strict=True):
             tokens = self.previous_stage(torch.cat(views))[-1]
             queries.append(per_image(gather_queries(tokens, sampled), len(teacher_view)))
         return stage_attention(torch.cat(queries, 1), keys, self.previous_stage_scale, self.previous_stage_sharpness)
-
-
-def group_by_size(views: list[Tensor]) -> list[list[Tensor]]:
-    """Collect neighbouring views (B, 3, S, S) of one size S, which one forward pass can take."""
-    return [list(group) for _, group in groupby(views, key=lambda view: view.shape[-1])]
 
 
 def per_image(tokens: Tensor, batch_size: int) -> Tensor:

@@ -48,17 +48,25 @@ def gather_queries(tokens: Tensor, indices: Tensor) -> Tensor:
     return tokens.gather(1, indices.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
+def attention(queries: Tensor, tokens: Tensor, scale: float) -> Tensor:
+    """Give ``softmax(scale / sqrt(C) * q z^T)`` (B, Q, N) of float32 queries q (B, Q, C) and tokens z (B, N, C).
+
+    Divided by the root of the width, logits and hence ``scale`` mean the same for backbones of any width.
+    """
+    return (scale / queries.shape[-1] ** 0.5 * (queries @ tokens.transpose(-2, -1))).softmax(-1)
+
+
 def mean_shift(
     queries: Tensor, tokens: Tensor, scale: float, stage_attention: Tensor | None = None, mix: float = 1.0
 ) -> Tensor:
-    """Move each query one mean-shift step: ``softmax(scale * q z^T) z`` (arXiv 2306.06203, equation 6).
+    """Move each query one mean-shift step: ``softmax(scale / sqrt(C) * q z^T) z`` (arXiv 2306.06203, equation 6).
 
     Computed in float32 also under autocast, because the softmax spans few, close logits.
 
     Args:
         queries: Queries q (B, Q, C).
         tokens: Tokens z (B, N, C): of the same view (intra-view step) or of the teacher view (inter-view step).
-        scale: Multiplies the logits.
+        scale: Multiplies the logits, as of :func:`attention`.
         stage_attention: Optional attention of an earlier stage's model (B, Q, N), rows sum to one.
         mix: Share of this stage's attention in the mixture, 0 to 1; 1 leaves ``stage_attention`` out.
 
@@ -67,11 +75,11 @@ def mean_shift(
     """
     with torch.autocast(queries.device.type, enabled=False):
         queries, tokens = queries.float(), tokens.float()
-        attention = (scale * (queries @ tokens.transpose(-2, -1))).softmax(-1)
+        weights = attention(queries, tokens, scale)
         if stage_attention is not None:
-            attention = mix * attention + (1 - mix) * stage_attention.float()
-            attention = attention / attention.sum(-1, keepdim=True)
-        return attention @ tokens
+            weights = mix * weights + (1 - mix) * stage_attention.float()
+            weights = weights / weights.sum(-1, keepdim=True)
+        return weights @ tokens
 
 
 @torch.no_grad()
@@ -81,13 +89,13 @@ def stage_attention(queries: Tensor, tokens: Tensor, scale: float, sharpness: fl
     Args:
         queries: The earlier model's features of the student view at the queries (B, Q, C).
         tokens: Its features of the teacher view (B, N, C).
-        scale: Multiplies the logits.
+        scale: Multiplies the logits, as of :func:`attention`.
         sharpness: Slope of the sigmoid about each row's mean.
 
     Returns:
         Attention (B, Q, N), rows sum to one, float32.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        attention = (scale * (queries.float() @ tokens.float().transpose(-2, -1))).softmax(-1)
-        mask = (sharpness * (attention - attention.mean(-1, keepdim=True))).sigmoid()
+        weights = attention(queries.float(), tokens.float(), scale)
+        mask = (sharpness * (weights - weights.mean(-1, keepdim=True))).sigmoid()
         return mask / mask.sum(-1, keepdim=True)

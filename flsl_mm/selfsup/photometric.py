@@ -1,7 +1,8 @@
 """Photometric jitter of a batch: parameters drawn per sample on the CPU, arithmetic on the images' device.
 
 The operations follow what torchvision does to PIL images, as the original's augmentation (DINO's) is defined by it:
-colour jitter in a random order, random grey, then one of two branches of blur and solarisation.
+colour jitter in a random order, random grey, then one of two branches of blur and solarisation. It is our own code
+because torchvision draws one set of parameters for a whole batch, and kornia one order of the operations.
 """
 
 import math

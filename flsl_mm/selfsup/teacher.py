@@ -1,16 +1,14 @@
-"""The exponential-moving-average teacher, updated by every optimiser step of its student."""
+"""The exponential-moving-average teacher, which follows every step of its student's optimiser."""
 
 from __future__ import annotations
 
 import copy
-import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
-
-_followed: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 
 @torch.no_grad()
@@ -48,22 +46,73 @@ class EMATeacher(nn.Module):
         ema_update(self.parameters(), student, momentum)
 
 
-def follow(model: nn.Module) -> None:
-    """Have every later step of an optimiser that holds the student call ``model.update_teacher()``.
+class StepFollower:
+    """Calls a function after each step of the student's optimiser, and notices where another one trains the student.
 
-    This hangs on :class:`torch.optim.Optimizer` itself, so no training loop, wrapper or launcher can leave it out, and
-    it runs once per step also when gradients are accumulated. Following a model twice changes nothing.
+    Args:
+        after_step: Called without arguments.
     """
-    _followed.add(model)
 
+    def __init__(self, after_step: Callable[[], None]) -> None:
+        self.after_step = after_step
+        self.handle: RemovableHandle | None = None
+        self.moving = False
+        self.seen: float | None = None
+        self.missed = 0
 
-def _after_optimizer_step(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-    stepped = {id(parameter) for group in optimizer.param_groups for parameter in group['params']}
-    for model in list(_followed):
-        # One parameter stands for the student, so that a second optimiser for the rest does not update twice.
-        first = next((p for p in model.backbone.parameters() if p.requires_grad), None)
-        if first is not None and id(first) in stepped:
-            model.update_teacher()
+    def __getstate__(self) -> dict:
+        """Have a copy follow nobody: it has to be told its own optimiser."""
+        return vars(StepFollower(self.after_step))
 
+    def follow(self, optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+        """Call the function after each step of ``optimizer`` from now on, and of no other.
 
-register_optimizer_step_post_hook(_after_optimizer_step)
+        Args:
+            optimizer: Optimiser of some of the parameters.
+            parameters: What is trained.
+
+        Raises:
+            ValueError: If the optimiser has no hooks after its steps, or trains none of the parameters.
+        """
+        name = type(optimizer).__name__
+        if not hasattr(optimizer, 'register_step_post_hook'):
+            raise ValueError(
+                f'the teacher cannot follow {name}, which has no register_step_post_hook: use an optimiser that '
+                'derives from torch.optim.Optimizer'
+            )
+        trained = {id(parameter) for group in optimizer.param_groups for parameter in group['params']}
+        if not any(id(parameter) in trained for parameter in parameters):
+            raise ValueError(
+                f'the teacher cannot follow {name}, which trains no parameter of the student: build the optimiser of '
+                'the parameters of this very model'
+            )
+        if self.handle is not None:
+            self.handle.remove()
+        self.handle = optimizer.register_step_post_hook(self._after_step)
+
+    def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        self.moving = True
+        # A fused optimiser is called under a gradient scaler for a step, too, that it leaves out.
+        if not getattr(optimizer, 'found_inf', False):
+            self.after_step()
+
+    def check(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Until the first step that is followed, compare the first parameter with what it was in the last call.
+
+        Once, somebody may have loaded weights; twice is training.
+
+        Raises:
+            RuntimeError: If it has changed twice.
+        """
+        parameter = None if self.moving else next(iter(parameters), None)
+        if parameter is None:
+            return
+        # Its sum: fused optimisers do not count as changes in place, of which tensors keep a count.
+        now = float(parameter.detach().cpu().double().sum())
+        self.missed += self.seen not in (None, now)
+        self.seen = now
+        if self.missed > 1:
+            raise RuntimeError(
+                'the student is being trained and its teacher does not follow: set '
+                "optim_wrapper.constructor='FLSLOptimWrapperConstructor', or call model.follow_optimizer(optimizer)"
+            )

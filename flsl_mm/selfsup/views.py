@@ -19,6 +19,8 @@ class Crops:
         num: Number of crops of each image (0 too).
         size: Side of the resized crop in pixels.
         scale: Range of the crop's area, as a fraction of the teacher view's area; drawn uniformly.
+        window: Side in tokens of the square windows of which each gives one query; see
+            :func:`~flsl_mm.selfsup.mean_shift.sample_queries`.
 
     Raises:
         ValueError: If a value is not possible.
@@ -27,10 +29,11 @@ class Crops:
     num: int
     size: int
     scale: tuple[float, float]
+    window: int = 2
 
     def __post_init__(self) -> None:
-        if self.num < 0 or self.size < 1:
-            raise ValueError(f'crops: num must be 0 or more and size 1 or more, got {self}')
+        if self.num < 0 or self.size < 1 or self.window < 1:
+            raise ValueError(f'crops: num must be 0 or more, size and window 1 or more, got {self}')
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f'crops: scale must be a range (low, high) with 0 < low <= high <= 1, got {self}')
 
@@ -135,12 +138,15 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         mean: Mean of red, green and blue, for values 0 to 1.
         std: Standard deviation of red, green and blue, for values 0 to 1.
         global_crops: :class:`Crops` of the global student views; what is not given is num=1, size=224,
-            scale=(0.5, 1).
+            scale=(0.5, 1), window=2.
         local_crops: :class:`Crops` of the local student views; what is not given is num=2, size=96,
-            scale=(0.05, 0.4).
+            scale=(0.05, 0.4), window=2.
         photometric: :class:`~flsl_mm.selfsup.photometric.PhotometricPolicy` where it differs from the paper's.
         clean_views: Also return the views without their photometric jitter (for multi-stage pretraining).
         non_blocking: Whether the host goes on while pinned images are copied to the device.
+
+    Attributes:
+        crops: The :class:`Crops` of each student view, in the order of the views.
 
     Raises:
         ValueError: If there is no student view or an option has an impossible value.

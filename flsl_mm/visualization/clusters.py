@@ -9,6 +9,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from flsl_mm.fileio import atomic_writer
+
 
 def cluster_colors(count: int) -> np.ndarray:
     """Return ``count`` well-distinct RGB colours (count, 3), uint8; the first, of the largest cluster, is grey."""
@@ -55,5 +57,6 @@ def picture_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], pa
         for row, pictures in enumerate(rows):
             picture = Image.fromarray(pictures[column]).resize((width, height), Image.Resampling.NEAREST)
             canvas.paste(picture, (left, band + row * (height + gap)))
-    canvas.save(path)
+    with atomic_writer(path) as file:
+        canvas.save(file, format='PNG')
     return Path(path)

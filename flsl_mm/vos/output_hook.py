@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from flsl_mm.datasets.palette import davis_palette, write_palette_mask
+from flsl_mm.fileio import atomic_writer, write_text
 
 from .measures import mask_boundary
 from .metric import COLUMNS, DAVISMetric, score_columns
@@ -62,29 +62,23 @@ def write_strip(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None
     chosen = np.unique(np.linspace(0, len(frames) - 1, STRIP_FRAMES).round().astype(int))
     pictures = [_shrink(paint_objects(frames[i], predictions[i]), STRIP_WIDTH) for i in chosen]
     strip = Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], axis=1))
-    _save(path, strip)
+    with atomic_writer(path) as file:
+        strip.save(file, format='PNG')
 
 
 def write_gif(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None:
     """Write a whole video with its masks as an animation; arguments as in :func:`write_strip`."""
     pairs = zip(frames, predictions, strict=True)
     first, *others = (_shrink(paint_objects(*pair), min(GIF_WIDTH, frames.shape[2])) for pair in pairs)
-    _save(path, first, save_all=True, append_images=others, duration=GIF_FRAME_MS, loop=0)
-
-
-def _save(path: Path, image: Image.Image, **options) -> None:
-    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
-    image.save(temporary, **options)
-    os.replace(temporary, path)
+    with atomic_writer(path) as file:
+        first.save(file, format='GIF', save_all=True, append_images=others, duration=GIF_FRAME_MS, loop=0)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
-    with open(temporary, 'w', newline='', encoding='utf-8') as file:
+    with atomic_writer(path, 'w', newline='') as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
-    os.replace(temporary, path)
 
 
 def write_tables(folder: Path, metric: DAVISMetric) -> None:
@@ -107,9 +101,7 @@ def write_tables(folder: Path, metric: DAVISMetric) -> None:
     ]
     rows += [[video, *[''] * len(COLUMNS), error] for video, error in metric.failures.items()]
     _write_csv(folder / 'per_object_results.csv', ['object', *COLUMNS, 'error'], rows)
-    temporary = folder / f'.{os.getpid()}.protocol.json'
-    temporary.write_text(json.dumps(metric.protocol, indent=2) + '\n', encoding='utf-8')
-    os.replace(temporary, folder / 'protocol.json')
+    write_text(folder / 'protocol.json', json.dumps(metric.protocol, indent=2) + '\n')
 
 
 @HOOKS.register_module()

@@ -1,9 +1,13 @@
+from collections import Counter
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.dataset import default_collate
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
+from scipy import stats
 from torch.utils.data import BatchSampler, Dataset
 
 from flsl_mm.datasets import sampler as module
@@ -93,9 +97,10 @@ def test_without_shuffling_in_order():
     assert epoch_of_ranks(5, 2, epoch=2, shuffle=False, round_up=True) == [[10, 12, 14], [11, 13, 10]]
 
 
-def test_every_image_is_equally_likely_to_come_first():
-    firsts = [epoch_of_ranks(4, 1, epoch)[0][0] % 4 for epoch in range(400)]
-    assert all(70 < firsts.count(image) < 130 for image in range(4))
+def test_every_order_is_equally_likely():
+    orders = Counter(tuple(index % 4 for index in epoch_of_ranks(4, 1, epoch)[0]) for epoch in range(2400))
+    assert set(orders) == set(permutations(range(4)))
+    assert stats.chisquare(list(orders.values())).pvalue > 0.01
 
 
 def test_too_few_images_for_the_processes():

@@ -51,8 +51,8 @@ def test_documented_snippet_turns_a_resnet_config_into_one_with_flsl(tmp_path):
     Config(dict(model=detector, optim_wrapper=optim_wrapper, **hooks)).dump(tmp_path / 'your_config.py')
 
     cfg = apply_snippet(tmp_path / 'your_config.py', tmp_path, {'out_channels=256': 'out_channels=32'})
-    assert cfg.default_hooks == dict(timer=dict(type='IterTimerHook'), non_finite=dict(type='FLSLNonFiniteHook'))
-    assert [hook.type for hook in cfg.custom_hooks] == ['FLSLDetectionCheckHook']
+    added = dict(check=dict(type='FLSLDetectionCheckHook'), non_finite=dict(type='FLSLNonFiniteHook'))
+    assert cfg.default_hooks == dict(timer=dict(type='IterTimerHook'), **added)
     model = MODELS.build(cfg.model)
     assert isinstance(model.backbone, FLSLViT)
     check_strides(model)

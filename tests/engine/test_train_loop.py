@@ -1,4 +1,4 @@
-"""The loop starts inside an epoch, and refuses what it cannot continue; log histories stay short."""
+"""The loop starts inside an epoch, and refuses what it cannot continue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from mmengine.hooks import Hook
 
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
-from tests.engine.toy_run import ToyPictures, toy_runner
+from tests.toy_run import ToyPictures, toy_runner
 
 LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)
 
@@ -91,13 +91,3 @@ def test_fewer_pictures_than_a_batch(tmp_path):
     runner = toy_runner(tmp_path, [], train_cfg=LOOP, train_dataloader=loader)
     with pytest.raises(ValueError, match='8 images a process do not fill one batch of 9: lower'):
         runner.train()
-
-
-@pytest.mark.parametrize(('window', 'expected'), [(3, 5), (7, 7)])
-def test_histories_keep_the_latest_values(window, expected, tmp_path):
-    hook = dict(type='FLSLHistoryHook', max_length=5)
-    runner = toy_runner(tmp_path, [hook], train_cfg=LOOP, log_processor=dict(window_size=window))
-    runner.train()
-    for name in ('train/loss', 'train/lr', 'train/time'):
-        values, counts = runner.message_hub.get_scalar(name).data
-        assert len(values) == len(counts) == expected

@@ -23,10 +23,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from flsl_mm import cli
-from flsl_mm.checkpoint import files
-from flsl_mm.engine import atomic_backend
-from tests.reliability import toy_run  # noqa: F401  imported here so that the server has it
+from flsl_mm import cli, fileio
+from tests import toy_run  # noqa: F401  imported here so that the server has it
 
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload([__name__])
@@ -78,21 +76,21 @@ class FaultHook(Hook):
             runner.model.head.register_forward_pre_hook(lambda module, args: strike())
         elif self.fault.place == 'teacher':
             runner.model.teacher.update = lambda *args, **kwargs: strike()
-        elif self.fault.place == 'write':
-            atomic_backend.os = self.dying_os()
+        elif self.fault.place in ('write', 'export'):
+            fileio.os = self.dying_os(backbone=self.fault.place == 'export')
         elif self.fault.place == 'rename':
-            atomic_backend.os = OSWith(replace=lambda source, target: strike())
+            fileio.os = OSWith(replace=lambda source, target: strike())
         elif self.fault.place == 'pointer':
-            atomic_backend.flush_folder = lambda folder: strike()
-        elif self.fault.place == 'export':
-            files.os = self.dying_os()
+            fileio.flush_folder = lambda folder: strike()
 
-    def dying_os(self) -> OSWith:
-        """Make an ``os`` that strikes when half of a file is on the disk."""
+    def dying_os(self, backbone: bool) -> OSWith:
+        """Make an ``os`` that strikes when half of a checkpoint, or of a backbone file, is on the disk."""
 
         def fsync(file: int) -> None:
-            os.ftruncate(file, os.fstat(file).st_size // 2)
-            self.fault.strike()
+            if ('_backbone' in Path(os.readlink(f'/proc/self/fd/{file}')).name) == backbone:
+                os.ftruncate(file, os.fstat(file).st_size // 2)
+                self.fault.strike()
+            os.fsync(file)
 
         return OSWith(fsync=fsync)
 

@@ -16,7 +16,7 @@ from PIL import Image
 from flsl_mm.datasets.images import read_skipped
 from tests.pictures import picture
 from tests.reliability.children import OUTPUT, train
-from tests.reliability.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_pictures
 
 EPOCHS = 2
 OPTIONS = dict(

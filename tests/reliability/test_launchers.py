@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.reliability.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_pictures
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -64,7 +64,7 @@ def test_two_nodes_and_a_rank_that_dies(tmp_path):
     with config.open('a') as file:
         file.write(
             "custom_imports['imports'].append('tests.reliability.kill_hook')\n"
-            f"custom_hooks.append(dict(type='KillRankHook', rank=1, iteration=9, mark={str(mark)!r}))\n"
+            f"default_hooks['kill'] = dict(type='KillRankHook', rank=1, iteration=9, mark={str(mark)!r})\n"
         )
     port = free_port()
     nodes = [launch(config, 1, NNODES='2', NODE_RANK=str(i), MASTER_ADDR='127.0.0.1', PORT=port) for i in range(2)]

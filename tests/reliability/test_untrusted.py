@@ -10,7 +10,7 @@ import torch
 
 from flsl_mm.checkpoint import read_checkpoint
 from tests.reliability.children import OUTPUT, train
-from tests.reliability.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_pictures
 
 
 class Payload:

@@ -90,8 +90,10 @@ def recorded_head(branch: str) -> FLSLHead:
 def forward(recorded: dict, tokens: torch.Tensor, head: FLSLHead) -> tuple[torch.Tensor, ...]:
     mask = recorded['query_mask']
     queries = gather_queries(tokens, mask.nonzero()[:, 1].view(len(mask), -1))
-    modes = mean_shift(queries, tokens, float(recorded['sa_temp']))
-    teacher_modes = mean_shift(queries, recorded['teacher_tokens'], float(recorded['ca_temp']))
+    # The recorded scales are divided by the root of the width already.
+    self_scale, cross_scale = (float(recorded[name]) * tokens.shape[-1] ** 0.5 for name in ('sa_temp', 'ca_temp'))
+    modes = mean_shift(queries, tokens, self_scale)
+    teacher_modes = mean_shift(queries, recorded['teacher_tokens'], cross_scale)
     return queries, modes, head(modes), recorded_head('teacher')(teacher_modes).detach()
 
 

@@ -9,16 +9,24 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flsl_mm.selfsup.mean_shift import gather_queries, mean_shift, sample_queries, stage_attention
+from flsl_mm.selfsup.mean_shift import attention, gather_queries, mean_shift, sample_queries, stage_attention
 from tests.reference import load
 
 
 def test_mean_shift_by_hand():
     tokens = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     query = torch.tensor([[[1.0, 0.0]]])
-    # logits 2*1 and 2*0: weights e^2 / (e^2 + 1) and 1 / (e^2 + 1)
+    # logits 2*1 and 2*0, the scale being divided by the root of the width: weights e^2 / (e^2 + 1) and 1 / (e^2 + 1)
     share = math.e**2 / (math.e**2 + 1)
-    torch.testing.assert_close(mean_shift(query, tokens, 2.0), torch.tensor([[[share, 1 - share]]]))
+    torch.testing.assert_close(mean_shift(query, tokens, 2.0 * 2**0.5), torch.tensor([[[share, 1 - share]]]))
+
+
+def test_scale_means_the_same_at_any_width():
+    torch.manual_seed(0)
+    query, tokens = torch.randn(1, 4, 16), torch.randn(1, 9, 16)
+    # Of four times the channels, the products are twice as large, and so is the root of the width.
+    wide_query, wide_tokens = (part.repeat(1, 1, 4) / 2**0.5 for part in (query, tokens))
+    torch.testing.assert_close(attention(wide_query, wide_tokens, 0.7), attention(query, tokens, 0.7))
 
 
 def test_mixture_by_hand():
@@ -87,7 +95,8 @@ def test_recorded_modes():
     tokens, teacher, mask = recorded['student_tokens'], recorded['teacher_tokens'], recorded['query_mask']
     indices = mask.nonzero()[:, 1].view(len(mask), -1)
     queries = gather_queries(tokens, indices)
-    self_scale, cross_scale = float(recorded['sa_temp']), float(recorded['ca_temp'])
+    # The recorded scales are divided by the root of the width already.
+    self_scale, cross_scale = (float(recorded[name]) * tokens.shape[-1] ** 0.5 for name in ('sa_temp', 'ca_temp'))
     close = dict(rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(queries, recorded['queries'])
     torch.testing.assert_close(mean_shift(queries, tokens, self_scale), recorded['sa_modes'], **close)

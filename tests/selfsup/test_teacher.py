@@ -1,17 +1,29 @@
-"""The teacher: by hand, never forgotten, once per optimiser step, never in training mode."""
+"""The teacher: by hand, once per step of its student's optimiser, never forgotten, never in training mode."""
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from torch import nn
 
-from flsl_mm.selfsup.teacher import ema_update
+from flsl_mm.selfsup import FLSL
+from flsl_mm.selfsup.teacher import StepFollower, ema_update
 from tests.selfsup.toy import toy_model, toy_views
+from tests.toy_run import toy_runner
 
 
-def snapshot(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in module.state_dict().items()}
+
+
+def count_updates(model: FLSL) -> list[int]:
+    """Have every update of the teacher append to the list that is returned."""
+    updates, original = [], model.teacher.update
+    model.teacher.update = lambda *args, **kwargs: updates.append(1) or original(*args, **kwargs)
+    return updates
 
 
 def test_ema_by_hand():
@@ -28,44 +40,6 @@ def test_teacher_starts_as_the_student_and_is_not_trained():
     assert not any(parameter.requires_grad for parameter in model.teacher.parameters())
 
 
-def test_any_optimiser_step_updates_the_teacher_once():
-    model = toy_model(momentum=0.9)
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
-    before = snapshot(model.teacher.backbone)
-    model.loss(toy_views(model))['loss'].backward()
-    optimizer.step()
-    student = model.backbone.state_dict()
-    for key, value in model.teacher.backbone.state_dict().items():
-        torch.testing.assert_close(value, 0.9 * before[key] + 0.1 * student[key], rtol=1e-5, atol=1e-6)
-
-
-def test_an_optimiser_of_something_else_does_not_touch_the_teacher():
-    model = toy_model()
-    model.loss(toy_views(model))
-    before = snapshot(model.teacher)
-    with torch.no_grad():
-        for parameter in model.backbone.parameters():
-            parameter.add_(1.0)
-    other = torch.nn.Linear(2, 2)
-    other(torch.ones(1, 2)).sum().backward()
-    torch.optim.SGD(other.parameters(), lr=0.1).step()
-    assert all(torch.equal(before[key], value) for key, value in model.teacher.state_dict().items())
-
-
-@pytest.mark.parametrize('accumulative_counts', [1, 3])
-def test_one_update_per_optimiser_step_under_accumulation(accumulative_counts):
-    model = toy_model()
-    updates = []
-    original = model.update_teacher
-    model.update_teacher = lambda: updates.append(1) or original()
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=accumulative_counts)
-    for _ in range(6):
-        with wrapper.optim_context(model):
-            loss = model.loss(toy_views(model))['loss']
-        wrapper.update_params(loss)
-    assert len(updates) == 6 // accumulative_counts
-
-
 def test_teacher_has_no_drop_path_and_stays_in_evaluation_mode():
     model = toy_model(backbone=dict(drop_path_rate=0.5))
     model.train()
@@ -75,3 +49,151 @@ def test_teacher_has_no_drop_path_and_stays_in_evaluation_mode():
     first, second = (model.teacher.backbone(view)[-1] for _ in range(2))
     assert torch.equal(first, second)
     assert not torch.equal(model.backbone(view)[-1], model.backbone(view)[-1])
+
+
+def test_a_step_updates_the_teacher_once_and_after_it():
+    model = toy_model(momentum=0.9)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
+    for _ in range(2):  # as often as once
+        model.follow_optimizer(optimizer)
+    before = snapshot(model.teacher.backbone)
+    model.loss(toy_views(model))['loss'].backward()
+    optimizer.step()
+    student = model.backbone.state_dict()
+    for key, value in model.teacher.backbone.state_dict().items():
+        torch.testing.assert_close(value, 0.9 * before[key] + 0.1 * student[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('accumulative_counts', [1, 3])
+def test_one_update_per_optimiser_step_under_accumulation(accumulative_counts):
+    model = toy_model()
+    updates = count_updates(model)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=accumulative_counts)
+    model.follow_optimizer(wrapper.optimizer)
+    for _ in range(6):
+        with wrapper.optim_context(model):
+            loss = model.loss(toy_views(model))['loss']
+        wrapper.update_params(loss)
+    assert len(updates) == 6 // accumulative_counts
+
+
+def test_of_several_optimisers_it_follows_its_own():
+    model = toy_model()
+    backbone, head = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (model.backbone, model.head))
+    other = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
+    updates = count_updates(model)
+    model.follow_optimizer(head)
+    model.follow_optimizer(backbone)
+    for _ in range(4):
+        model.loss(toy_views(model))['loss'].backward()
+        for optimizer in (backbone, head, other):
+            optimizer.step()
+            optimizer.zero_grad()
+    assert len(updates) == 4
+
+
+@pytest.mark.parametrize('fused', [False, True])
+def test_step_that_a_gradient_scaler_leaves_out(fused):
+    """A fused optimiser is called for it all the same, with the news that it has to do nothing."""
+    model = toy_model()
+    scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1, fused=fused)
+    model.follow_optimizer(optimizer)
+    updates, views = count_updates(model), toy_views(model)
+    for factor in (torch.inf, torch.inf, torch.inf, 1.0):
+        before = model.head.mlp[0].weight.clone()
+        scaler.scale(model.loss(views)['loss'] * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        assert torch.equal(before, model.head.mlp[0].weight) == (factor == torch.inf)
+        assert len(updates) == (factor == 1)
+
+
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('accumulative_counts', [1, 2])
+def test_runner_with_an_optimiser_that_nobody_follows_stops_at_once(accumulative_counts, fused, tmp_path):
+    optimizer = dict(type='AdamW', fused=fused)
+    wrapper = dict(type='OptimWrapper', optimizer=optimizer, accumulative_counts=accumulative_counts)
+    runner = toy_runner(tmp_path, [], optim_wrapper=wrapper)
+    with pytest.raises(RuntimeError, match=r"set optim_wrapper\.constructor='FLSLOptimWrapperConstructor'"):
+        runner.train()
+    assert runner.iter == 2 * accumulative_counts
+
+
+def test_training_with_another_optimiser_than_the_one_followed_stops():
+    model = toy_model()
+    model.follow_optimizer(torch.optim.SGD(model.parameters(), lr=0.1))
+    other, views = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)), toy_views(model)
+    for _ in range(2):
+        other.update_params(model.loss(views)['loss'])
+    with pytest.raises(RuntimeError, match='does not follow'):
+        model.loss(views)
+
+
+def test_losses_may_be_computed_without_training():
+    model = toy_model()
+    views, weights = toy_views(model), model.state_dict()
+    model.loss(views)
+    model.load_state_dict({key: value + 0.01 for key, value in weights.items()})
+    model.loss(views)
+    for shift in range(3):
+        model.load_state_dict({key: value + shift for key, value in weights.items()})
+        with torch.no_grad():
+            model.loss(views)
+
+
+def test_a_copy_follows_nobody_until_it_is_told():
+    model = toy_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    model.follow_optimizer(optimizer)
+    twin = copy.deepcopy(model)
+    before = snapshot(twin.teacher), snapshot(model.teacher)
+    model.loss(toy_views(model))['loss'].backward()
+    optimizer.step()
+    assert all(torch.equal(before[0][key], value) for key, value in twin.teacher.state_dict().items())
+    assert any(not torch.equal(before[1][key], value) for key, value in model.teacher.state_dict().items())
+    before = snapshot(twin.teacher), snapshot(model.teacher)
+    own = torch.optim.SGD(twin.parameters(), lr=0.5)
+    twin.follow_optimizer(own)
+    twin.loss(toy_views(twin))['loss'].backward()
+    own.step()
+    assert any(not torch.equal(before[0][key], value) for key, value in twin.teacher.state_dict().items())
+    assert all(torch.equal(before[1][key], value) for key, value in model.teacher.state_dict().items())
+
+
+def test_a_copy_of_a_trained_model_is_watched_like_a_new_one():
+    model = toy_model()
+    wrapper, views = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)), toy_views(model)
+    model.follow_optimizer(wrapper.optimizer)
+    wrapper.update_params(model.loss(views)['loss'])
+    twin = copy.deepcopy(model)
+    wrapper = OptimWrapper(torch.optim.SGD(twin.parameters(), lr=0.1))
+    for _ in range(2):
+        wrapper.update_params(twin.loss(views)['loss'])
+    with pytest.raises(RuntimeError, match='does not follow'):
+        twin.loss(views)
+
+
+def test_constructor_tells_the_model_its_optimiser():
+    model = toy_model()
+    updates = count_updates(model)
+    cfg = dict(constructor='FLSLOptimWrapperConstructor', optimizer=dict(type='SGD', lr=0.1))
+    wrapper = build_optim_wrapper(model, cfg)
+    wrapper.update_params(model.loss(toy_views(model))['loss'])
+    assert len(updates) == 1
+
+
+def test_optimisers_that_cannot_be_followed():
+    class Bare:
+        param_groups = ()
+
+    model = toy_model()
+    with pytest.raises(ValueError, match='cannot follow Bare, which has no register_step_post_hook: use'):
+        model.follow_optimizer(Bare())
+    for stranger in (nn.Linear(2, 2), model.teacher, toy_model()):
+        with pytest.raises(ValueError, match='cannot follow SGD, which trains no parameter of the student'):
+            model.follow_optimizer(torch.optim.SGD(stranger.parameters(), lr=0.1))
+    frozen = StepFollower(lambda: None)
+    with pytest.raises(ValueError, match='no parameter of the student'):
+        frozen.follow(torch.optim.SGD(model.parameters(), lr=0.1), [])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flsl_mm.selfsup import FLSL
+from flsl_mm.selfsup.views import Crops
 from tests.reference import arch_of, load, noise
 
 
@@ -24,7 +23,7 @@ class RecordedViews(BaseDataPreprocessor):
     def __init__(self, steps: list[list[Tensor]]) -> None:
         super().__init__()
         self.steps = iter(steps)
-        self.crops = [SimpleNamespace(size=view.shape[-1]) for view in steps[0][1:]]
+        self.crops = [Crops(1, view.shape[-1], (1, 1), window=1) for view in steps[0][1:]]
 
     def forward(self, data: list, training: bool = False) -> dict:
         return dict(inputs=dict(views=next(self.steps)))
@@ -64,20 +63,19 @@ def build_model(recorded: dict) -> FLSL:
         ),
         head=dict(
             type='FLSLHead',
-            in_channels=arch['embed_dim'],
             num_prototypes=prototypes,
             hidden_channels=(len(head['mlp.0.weight']), len(head['mlp.2.weight'])),
             bottleneck_channels=bottleneck,
         ),
         data_preprocessor=RecordedViews(views),
-        self_scale=0.1 / arch['embed_dim'] ** 0.5,
-        cross_scale=0.2 / arch['embed_dim'] ** 0.5,
+        self_scale=0.1,
+        cross_scale=0.2,
     )
     model.backbone.load_state_dict(backbone)
     model.head.load_state_dict(head)
     masks = iter([mask for step in zip(*(recorded[f'masks_{i}'] for i in range(3)), strict=True) for mask in step])
 
-    def recorded_queries(views: list[Tensor]) -> Tensor:
+    def recorded_queries(views: list[Tensor], window: int) -> Tensor:
         mask = torch.from_numpy(np.concatenate([next(masks) for _ in views]))
         return mask.nonzero()[:, 1].view(len(mask), -1)
 

@@ -223,7 +223,8 @@ class TestPreprocessor:
         [
             (dict(global_crops=dict(num=0), local_crops=dict(num=0)), 'no view'),
             (dict(local_crops=dict(num=-1)), 'num must be'),
-            (dict(local_crops=dict(size=0)), 'size 1 or more'),
+            (dict(local_crops=dict(size=0)), 'size and window 1 or more'),
+            (dict(local_crops=dict(window=0)), 'size and window 1 or more'),
             (dict(global_crops=dict(scale=(0.5, 1.2))), 'scale must be'),
             (dict(photometric=dict(hue=2)), 'hue'),
         ],

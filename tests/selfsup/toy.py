@@ -15,18 +15,18 @@ BACKBONE = dict(
     out_type='tokens',
     drop_path_rate=0.2,
 )
-HEAD = dict(type='FLSLHead', in_channels=16, hidden_channels=(12,), bottleneck_channels=8, num_prototypes=10)
+HEAD = dict(type='FLSLHead', hidden_channels=(12,), bottleneck_channels=8, num_prototypes=10)
 VIEWS = dict(type='FLSLDataPreprocessor', global_crops=dict(size=40), local_crops=dict(size=24))
 
 
-def toy_model(backbone: dict | None = None, views: dict | None = None, **options) -> FLSL:
+def toy_model(backbone: dict | None = None, views: dict | None = None, head: dict | None = None, **options) -> FLSL:
     """Build FLSL on a 2-block ViT with 10 prototypes; keyword arguments override options of the model."""
     torch.manual_seed(0)
     model = FLSL(
         backbone=BACKBONE | (backbone or {}),
-        head=HEAD,
+        head=HEAD | (head or {}),
         data_preprocessor=VIEWS | (views or {}),
-        **dict(dict(self_scale=0.1, cross_scale=0.2), **options),
+        **options,
     )
     model.init_weights()
     return model

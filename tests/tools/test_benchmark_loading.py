@@ -227,7 +227,7 @@ class TestPretrain:
         args = SimpleNamespace(config=pretrain.CONFIG, repeats=2, warmup=1, iterations=4, batch_size=8, workers=0)
         cfg, alone = pretrain.run_config(args, Path('pictures'), 3, 'work')
         recipe = Config.fromfile(pretrain.CONFIG)
-        for key in ('model', 'optim_wrapper', 'param_scheduler', 'custom_hooks', 'env_cfg'):
+        for key in ('model', 'optim_wrapper', 'param_scheduler', 'env_cfg'):
             assert cfg[key] == recipe[key]
         assert cfg.default_hooks == dict(recipe.default_hooks, checkpoint=None)
         assert cfg.train_dataloader.dataset.length == 2 * (1 + 4) * 8

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import flsl_mm.selfsup  # noqa: F401
 from flsl_mm.engine.hooks.compile import compile_blocks
-from flsl_mm.selfsup.flsl import FLSL, group_by_size
+from flsl_mm.selfsup import FLSL
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'pretrain' / 'flsl_vit-s16.py'
 PARTS = ('views', 'teacher', 'student', 'mean shift, heads, losses', 'backward', 'clip', 'optimiser', 'EMA')
@@ -77,7 +78,7 @@ def bare_vits(model: FLSL) -> tuple[nn.Module, nn.Module]:
         backbone = model.backbone
         vit = timm.models.vision_transformer.VisionTransformer(
             **backbone.spec.arch,
-            img_size=model.global_size,
+            img_size=max(crops.size for crops in model.data_preprocessor.crops),
             patch_size=backbone.patch_size,
             num_classes=0,
             global_pool='',
@@ -96,7 +97,7 @@ def bare_step(student: nn.Module, teacher: nn.Module, views: list[Tensor], dtype
     with torch.autocast(device, dtype, enabled=dtype != torch.float32):
         with torch.no_grad():
             teacher(teacher_view)
-        outputs = [student(torch.cat(group)) for group in group_by_size(student_views)]
+        outputs = [student(torch.cat([*group])) for _, group in groupby(student_views, key=lambda view: view.shape[-1])]
         loss = sum(output.float().square().mean() for output in outputs)
     loss.backward()
     student.zero_grad(set_to_none=True)

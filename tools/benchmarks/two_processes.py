@@ -27,15 +27,16 @@ SMALL_MODEL = dict(
         out_type='tokens',
         drop_path_rate=0.1,
     ),
-    head=dict(
-        type='FLSLHead', in_channels=192, hidden_channels=(512, 512), bottleneck_channels=128, num_prototypes=1024
-    ),
+    head=dict(type='FLSLHead', hidden_channels=(512, 512), bottleneck_channels=128, num_prototypes=1024),
     data_preprocessor=dict(
         type='FLSLDataPreprocessor', global_crops=dict(num=1, size=96), local_crops=dict(num=2, size=48)
     ),
 )
 WRAPPER = dict(
-    type='FLSLOptimWrapper', optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.04), clip_grad=dict(max_norm=3.0)
+    type='FLSLOptimWrapper',
+    constructor='FLSLOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.04),
+    clip_grad=dict(max_norm=3.0),
 )
 
 

@@ -8,9 +8,9 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
     non_finite=dict(type='FLSLNonFiniteHook'),
+    # One clear line before the run where strides or the number of classes do not fit.
+    check=dict(type='FLSLDetectionCheckHook'),
 )
-# One clear line before the run where strides or the number of classes do not fit.
-custom_hooks = [dict(type='FLSLDetectionCheckHook')]
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

@@ -1,4 +1,5 @@
 default_scope = 'mmpretrain'
+# Each hook has a name, by which a config changes its options or, with None, switches it off.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
@@ -7,8 +8,19 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     preemption=dict(type='FLSLPreemptionHook'),
     non_finite=dict(type='FLSLNonFiniteHook', patience=5),
-    skipped_images=dict(type='FLSLSkippedImagesHook'),
     history=dict(type='FLSLHistoryHook'),
+    # The teacher's momentum is for a batch of 512, and follows the batch.
+    schedule=dict(
+        type='FLSLScheduleHook',
+        base_batch_size=512,
+        momentum=dict(type='cosine', start=0.996, end=1.0),
+        teacher_temp=dict(type='linear', start=0.04, end=0.07, epochs=30),
+    ),
+    freeze_last_layer=dict(type='FLSLFreezeLastLayerHook', epochs=1),
+    reseed=dict(type='FLSLReseedHook'),
+    collapse=dict(type='FLSLCollapseHook'),
+    report=dict(type='FLSLReportHook'),
+    export=dict(type='FLSLBackboneExportHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -15,4 +15,3 @@ model = dict(
 )
 test_evaluator = dict(type='DAVISMetric')
 test_cfg = dict()
-custom_hooks = [dict(type='DAVISOutputHook', pictures='strip')]

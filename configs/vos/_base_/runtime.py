@@ -1,5 +1,8 @@
 default_scope = 'mmengine'
-default_hooks = dict(logger=dict(type='LoggerHook', interval=1))
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=1),
+    output=dict(type='DAVISOutputHook', pictures='strip'),
+)
 env_cfg = dict(
     cudnn_benchmark=False,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

@@ -1,6 +1,7 @@
 """Hooks of training runs."""
 
 from .checkpoint import FLSLCheckpointHook
+from .collapse import FLSLCollapseHook
 from .compile import FLSLCompileHook
 from .export import FLSLBackboneExportHook
 from .history import FLSLHistoryHook
@@ -9,11 +10,11 @@ from .preemption import FLSLPreemptionHook
 from .report import FLSLReportHook
 from .reseed import FLSLReseedHook
 from .schedule import FLSLFreezeLastLayerHook, FLSLScheduleHook
-from .skipped_images import FLSLSkippedImagesHook
 
 __all__ = [
     'FLSLBackboneExportHook',
     'FLSLCheckpointHook',
+    'FLSLCollapseHook',
     'FLSLCompileHook',
     'FLSLFreezeLastLayerHook',
     'FLSLHistoryHook',
@@ -22,5 +23,4 @@ __all__ = [
     'FLSLReportHook',
     'FLSLReseedHook',
     'FLSLScheduleHook',
-    'FLSLSkippedImagesHook',
 ]

@@ -9,8 +9,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from flsl_mm.engine.atomic_backend import PARTIAL
 from flsl_mm.engine.resume import find_resumable
+from flsl_mm.fileio import remove_partial
 
 ATOMIC = dict(backend='FLSLAtomicBackend')
 
@@ -19,7 +19,7 @@ ATOMIC = dict(backend='FLSLAtomicBackend')
 class FLSLCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` that is safe against what can go wrong; the arguments are the same.
 
-    - A checkpoint is written whole or not at all (:class:`.atomic_backend.FLSLAtomicBackend`).
+    - A checkpoint is written whole or not at all (:mod:`flsl_mm.fileio`).
     - The oldest one is removed after the new one was written, not before.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
     - Between the steps of an optimiser that accumulates gradients, the gradients are part of the checkpoint.
@@ -49,8 +49,7 @@ class FLSLCheckpointHook(CheckpointHook):
             find_own_files(runner, Path(runner._load_from), folder)
         super().before_train(runner)
         if is_main_process():
-            for partial in folder.glob(f'*.pth{PARTIAL}'):
-                partial.unlink(missing_ok=True)
+            remove_partial(folder)
 
     def folder(self, runner: Runner) -> Path:
         """Give the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""

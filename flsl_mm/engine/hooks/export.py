@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import backbone_file, write_checkpoint
 
-from .checkpoint import checkpoint_folder
 from .schedule import training_model
 
 SUFFIX = '_backbone.pth'
@@ -34,9 +33,6 @@ class FLSLBackboneExportHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Make up for a run that ended between its last checkpoint and the export's end."""
-        if is_main_process():
-            for temporary in checkpoint_folder(runner).glob(f'.*{SUFFIX}.*.tmp'):
-                temporary.unlink(missing_ok=True)
         if runner.iter > 0:
             self.export(runner)
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.fileio import get_file_backend
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from flsl_mm.engine.resume import newest_first, readable
+from flsl_mm.fileio import write_text
 
-from .checkpoint import ATOMIC, checkpoint_folder
+from .checkpoint import checkpoint_folder
 from .schedule import training_model
 
 DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
@@ -103,8 +103,7 @@ class FLSLNonFiniteHook(Hook):
             gradients_not_finite=[name for name, tensor in model.named_parameters() if id(tensor) in damaged],
         )
         path = Path(runner.work_dir) / f'non_finite_iter{runner.iter + 1}_rank{runner.rank}.json'
-        text = json.dumps(as_json(report), indent=2, allow_nan=False)
-        get_file_backend(backend_args=ATOMIC).put_text(text + '\n', path)
+        write_text(path, json.dumps(as_json(report), indent=2, allow_nan=False) + '\n')
         return path
 
 

@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.engine.resume import iterations_done
+from flsl_mm.fileio import write_text
 
 from .checkpoint import ATOMIC, checkpoint_folder
 
@@ -118,7 +119,7 @@ def save_now(runner: Runner) -> None:
     meta = dict(epoch=runner.epoch, iter=iteration)
     runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
     if is_main_process():
-        (Path(runner.work_dir) / 'last_checkpoint').write_text(str(path))
+        write_text(Path(runner.work_dir) / 'last_checkpoint', str(path))
 
 
 def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:

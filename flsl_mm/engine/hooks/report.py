@@ -1,8 +1,7 @@
-"""Says what is about to be trained, warns of collapse, and says in the end where everything is."""
+"""Says what is about to be trained, and in the end which images could not be used and where everything is."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from mmengine.dist import master_only
@@ -10,67 +9,50 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from flsl_mm.datasets.images import read_skipped
+
 from .schedule import effective_batch_size, training_model
+
+SKIPPED = 'skipped_images.txt'
+"""List of the image files that could not be used, in the work folder; each line is a path, a tab and the reason."""
 
 
 @HOOKS.register_module()
 class FLSLReportHook(Hook):
-    """Prints the run's key numbers at its start, watches for collapse, and lists the files at its end.
+    """Prints a pretraining run's key numbers at its start, and lists what was skipped and what was written at its end.
 
-    Two collapses are told apart: every query spread over all prototypes (inter loss and teacher entropy near ln K),
-    and all queries on few prototypes (marginal entropy near 0).
-
-    Args:
-        interval: Iterations between two looks at the losses.
-        patience: Looks in a row that must show a collapse before it is reported.
+    :class:`~flsl_mm.datasets.FLSLImages` is told to list the files that it skips in the work folder.
     """
 
     priority = 'BELOW_NORMAL'
 
-    def __init__(self, interval: int = 50, patience: int = 5) -> None:
-        self.interval = interval
-        self.patience = patience
-        self.symptoms = {'uniform': 0, 'single': 0}
-
     def before_train(self, runner: Runner) -> None:
-        """Print images, batch, learning rate, teacher momentum, K and steps per epoch."""
-        model = training_model(runner)
-        batch_size = effective_batch_size(runner)
+        """Print images, batch, learning rate, teacher momentum, K and steps per epoch, and name the list of files."""
+        model, loader = training_model(runner), runner.train_dataloader
         peak = max(group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.optimizer.param_groups)
         runner.logger.info(
-            f'{len(runner.train_dataloader.dataset):,} images | effective batch {batch_size} '
-            f'({runner.train_dataloader.batch_size} x {runner.world_size} processes) | '
+            f'{len(loader.dataset):,} images | effective batch {effective_batch_size(runner)} '
+            f'({loader.batch_size} x {runner.world_size} processes) | '
             f'peak lr {peak:.3g} | teacher momentum {model.momentum:.6g} | '
             f'K = {model.head.num_prototypes} prototypes | '
-            f'{len(runner.train_dataloader)} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters} steps'
+            f'{len(loader)} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters} steps'
         )
+        # Before loader workers start; data sets that skip nothing are left alone.
+        if hasattr(loader.dataset, 'skipped_log'):
+            loader.dataset.skipped_log = Path(runner.work_dir) / SKIPPED
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
-        """Look for the two collapses now and then."""
-        if not self.every_n_train_iters(runner, self.interval):
-            return
-        ln_k = math.log(training_model(runner).head.num_prototypes)
-        seen = {
-            'uniform': float(outputs['inter']) > 0.995 * ln_k and float(outputs['teacher_entropy']) > 0.9 * ln_k,
-            'single': float(outputs['marginal_entropy']) < 0.1 * ln_k,
-        }
-        advice = {
-            'uniform': 'every query is spread over all prototypes: lower teacher_temp or raise the learning rate',
-            'single': 'all queries fall on few prototypes: raise volume_weight or lower the learning rate',
-        }
-        for kind, is_seen in seen.items():
-            self.symptoms[kind] = self.symptoms[kind] + 1 if is_seen else 0
-            if self.symptoms[kind] == self.patience:
-                runner.logger.warning(
-                    f'collapse ({kind}) for {self.patience * self.interval} iterations: {advice[kind]} '
-                    f'(inter {float(outputs["inter"]):.4f}, ln K {ln_k:.4f})'
-                )
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Tell how many files were skipped since the beginning of the run, earlier parts of a resumed one included."""
+        log = Path(runner.work_dir) / SKIPPED
+        skipped = read_skipped(log)
+        if skipped:
+            total = len(runner.train_dataloader.dataset)
+            runner.logger.warning(f'{len(skipped)} of {total} image files could not be used; they are listed in {log}')
 
     @master_only
     def after_run(self, runner: Runner) -> None:
-        """List checkpoint, backbone file, log and pictures."""
+        """List checkpoint, backbone file, log and picture, which other hooks have written by now."""
         info = runner.message_hub.runtime_info
         rows = {
             'checkpoint': info.get('last_ckpt'),

@@ -30,7 +30,7 @@ class FLSLScheduleHook(Hook):
     Args:
         base_batch_size: Batch size that ``momentum`` is meant for; the momentum's start value is scaled to the run's
             effective batch size. ``None`` leaves it alone.
-        **schedules: One schedule per name in :data:`flsl_mm.selfsup.flsl.SCHEDULED`, either
+        **schedules: One schedule per value that the model's ``set_scheduled`` takes, in the model's units, either
             ``dict(type='cosine', start=..., end=...)``, per iteration over the whole run, or
             ``dict(type='linear', start=..., end=..., epochs=...)``, per epoch over the first ``epochs`` epochs.
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from flsl_mm.engine.hooks.non_finite import DAMAGED_INPUT, DAMAGED_WEIGHTS, DIVERGED, batch_files
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
-from tests.reliability.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_pictures
 
 WRAPPERS = [FLSLOptimWrapper, FLSLAmpOptimWrapper]
 

@@ -1,10 +1,9 @@
-"""Clipping per parameter tensor, the two groups, and mixed precision that falls back to float32."""
+"""Clipping per parameter tensor, and mixed precision that falls back to float32."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
 
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
@@ -51,21 +50,6 @@ def test_mixed_precision_uses_bfloat16_on_an_accelerator():
     wrapper = FLSLAmpOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=1.0))
     with wrapper.optim_context(layer):
         assert layer(torch.ones(1, 2).cuda()).dtype == torch.bfloat16
-
-
-def test_constructor_makes_two_groups():
-    model = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
-    model[2].weight.requires_grad_(False)
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.get('FLSLOptimWrapperConstructor')
-    wrapper = constructor(dict(type='FLSLOptimWrapper', optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.3)))(model)
-    decayed, others = wrapper.optimizer.param_groups
-    assert [tuple(parameter.shape) for parameter in decayed['params']] == [(3, 2)]
-    assert [tuple(parameter.shape) for parameter in others['params']] == [(3,), (3,), (3,), (1,)]
-    assert (decayed['weight_decay'], others['weight_decay']) == (0.3, 0.0)
-    assert set(wrapper.get_lr()) == {'lr'}
-    assert isinstance(wrapper, OPTIM_WRAPPERS.get('FLSLOptimWrapper'))
-    with pytest.raises(ValueError, match='no paramwise_cfg'):
-        constructor(dict(optimizer={}), paramwise_cfg=dict(bias_decay_mult=0))
 
 
 def test_float16_goes_on_where_a_run_without_an_accelerator_stopped():

@@ -9,8 +9,8 @@ optim_wrapper = dict(
     dtype='float16',
     optimizer=dict(type='AdamW', lr=5e-5, betas=(0.9, 0.999), weight_decay=0.05),
     # No decay on norms and positions; biases decay, as in the original recipe. No layer-wise decay.
-    constructor='FLSLLayerDecayConstructor',
-    paramwise_cfg=dict(layer_decay_rate=1.0, decay_bias=True),
+    constructor='FLSLOptimWrapperConstructor',
+    paramwise_cfg=dict(decay_bias=True),
 )
 auto_scale_lr = dict(enable=True, base_batch_size=8)
 param_scheduler = [

@@ -6,6 +6,6 @@ optim_wrapper = dict(
     type='FLSLAmpOptimWrapper',
     dtype='float16',
     optimizer=dict(type='AdamW', lr=4e-4, weight_decay=0.05),
-    constructor='FLSLLayerDecayConstructor',
+    constructor='FLSLOptimWrapperConstructor',
     clip_grad=dict(max_norm=1.0),
 )

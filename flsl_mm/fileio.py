@@ -1,0 +1,72 @@
+"""Files that are written whole or not at all; imports the standard library only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+PARTIAL = '.partial'
+"""Ending of a file that is being written, or whose writer was killed."""
+
+
+@contextmanager
+def atomic_writer(path: str | os.PathLike, mode: str = 'wb', flush: bool = True, **options) -> Iterator[IO]:
+    """Open a file that takes its name when the block has ended without an error.
+
+    It is written under a temporary name beside ``path``, flushed to the disk and renamed, and the folder is flushed: a
+    kill or a loss of power at any moment leaves the earlier file of that name or the new one. Several of these in one
+    ``with`` statement (or :class:`contextlib.ExitStack`) take their names when all of them were written.
+
+    Args:
+        path: File to write; its folder must exist.
+        mode: ``'wb'``, or ``'w'`` for text, in UTF-8.
+        flush: Whether to wait for the disk, some milliseconds. Without, it withstands a kill but no loss of power.
+        **options: Of :func:`open`.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: If it cannot be written; an earlier file at ``path`` stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}{PARTIAL}')
+    if 'b' not in mode:
+        options.setdefault('encoding', 'utf-8')
+    try:
+        with open(temporary, mode, **options) as file:
+            yield file
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+        if flush:
+            flush_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write ``text`` in UTF-8 as :func:`atomic_writer` does."""
+    with atomic_writer(path, 'w') as file:
+        file.write(text)
+
+
+def remove_partial(folder: str | os.PathLike) -> None:
+    """Remove what writers that were killed have left in a folder; nobody may be writing there."""
+    for path in Path(folder).glob(f'.*{PARTIAL}'):
+        path.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames in ``folder`` outlast a loss of power, where the system can."""
+    if not hasattr(os, 'O_DIRECTORY'):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

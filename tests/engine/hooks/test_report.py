@@ -1,0 +1,62 @@
+"""What is said at the start and the end of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from flsl_mm.engine.hooks import FLSLReportHook
+from flsl_mm.engine.hooks.report import SKIPPED
+from tests.toy_run import ToyPictures, messages_of, toy_runner
+
+
+class Picture(Hook):
+    """Writes a picture at the end, as the probe of generated scenes does, and after the report's turn."""
+
+    priority = 'LOWEST'
+
+    def after_train(self, runner):
+        path = Path(runner.work_dir) / 'picture.png'
+        path.touch()
+        runner.message_hub.update_info('probe_picture', str(path))
+
+
+def test_report_names_numbers_and_files(tmp_path):
+    hooks = [FLSLReportHook(), dict(type='FLSLBackboneExportHook'), Picture()]
+    runner = toy_runner(tmp_path, hooks, default_hooks=dict(logger=dict(type='LoggerHook', interval=1)))
+    lines = messages_of(runner, runner.train)
+    start = next(line for line in lines if 'effective batch' in line)
+    for part in ('8 images', 'effective batch 2 (2 x 1 processes)', 'lr 0.001', 'K = 10', '4 steps per epoch'):
+        assert part in start
+    end = next(line for line in lines if line.startswith('Written:'))
+    for name in ('epoch_2.pth', 'epoch_2_backbone.pth', 'scalars.json', 'picture.png'):
+        assert name in end
+        path = next(word for word in end.split() if word.endswith(name))
+        assert Path(path).is_file()
+
+
+def test_skipped_files_are_listed_and_counted(tmp_path):
+    class Skipping(ToyPictures):
+        """Lists every second file in the first epoch, as FLSLImages does with files that it skips."""
+
+        skipped_log = None
+
+        def __getitem__(self, index):
+            if index < len(self) and index % 2:
+                with open(self.skipped_log, 'a') as file:
+                    file.write(f'{index}.png\tempty\n')
+            return super().__getitem__(index)
+
+    loader = dict(dataset=Skipping(), sampler=dict(type='FLSLSampler'), batch_size=2, num_workers=0)
+    runner = toy_runner(tmp_path, [FLSLReportHook()], train_dataloader=loader)
+    lines = messages_of(runner, runner.train)
+    warning = f'4 of 8 image files could not be used; they are listed in {tmp_path / SKIPPED}'
+    assert lines.count(warning) == 1
+    assert len((tmp_path / SKIPPED).read_text().splitlines()) == 4
+
+
+def test_nothing_is_said_of_files_where_none_was_skipped(tmp_path):
+    runner = toy_runner(tmp_path, [FLSLReportHook()])
+    assert not [line for line in messages_of(runner, runner.train) if 'image files' in line]
+    assert not (tmp_path / SKIPPED).exists()

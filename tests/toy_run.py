@@ -1,0 +1,137 @@
+"""Whole pretraining runs of the toy model in seconds: in this process, or from a config on files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from flsl_mm.selfsup import FLSL
+from tests.pictures import picture
+from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model
+
+ITERATIONS, EPOCH_LENGTH = 18, 6
+"""Iterations of a run of :func:`toy_config`, and of an epoch."""
+OPTIM_WRAPPER = dict(type='FLSLOptimWrapper', constructor='FLSLOptimWrapperConstructor', clip_grad=dict(max_norm=3.0))
+
+
+class ToyPictures(Dataset):
+    """Random pictures; an item is a function of its virtual index."""
+
+    def __init__(self, length: int = 8) -> None:
+        self.length = length
+        self.metainfo = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        generator = torch.Generator().manual_seed(index)
+        image = torch.randint(256, (3, 48, 48), generator=generator, dtype=torch.uint8)
+        return dict(inputs=image, img_path=f'picture {index}')
+
+
+def toy_runner(work_dir: Path, hooks: list[dict], model: FLSL | None = None, epochs: int = 2, **options) -> Runner:
+    """Build a Runner that trains the toy model on 4 batches of 2 pictures an epoch."""
+    settings = dict(
+        train_dataloader=dict(dataset=ToyPictures(), sampler=dict(type='FLSLSampler'), batch_size=2, num_workers=0),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3)),
+        randomness=dict(seed=3),
+        log_level='WARNING',
+        experiment_name=f'toy-{work_dir.name}',
+    )
+    return Runner(model or toy_model(), work_dir=str(work_dir), custom_hooks=hooks, **(settings | options))
+
+
+def record(model: FLSL, **getters: Callable[[FLSL], object]) -> list[dict]:
+    """Have every training step append what the getters return after it."""
+    rows, original = [], model.train_step
+
+    def train_step(data, optim_wrapper):
+        out = original(data, optim_wrapper)
+        rows.append({name: getter(model) for name, getter in getters.items()})
+        return out
+
+    model.train_step = train_step
+    return rows
+
+
+def messages_of(runner: Runner, run: Callable[[], object]) -> list[str]:
+    """Collect what a Runner logs."""
+    records = []
+    handler = logging.Handler(level=logging.INFO)
+    handler.emit = lambda entry: records.append(entry.getMessage())
+    runner.logger.addHandler(handler)
+    runner.logger.setLevel(logging.INFO)
+    run()
+    return records
+
+
+def write_pictures(folder: Path, count: int = 25) -> Path:
+    """Write ``count`` pictures; 25 make six batches of four, and one picture is left over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        picture(seed=i).save(folder / f'{i:03d}.png')
+    return folder
+
+
+def toy_config(data_root: Path, work_dir: Path, **options) -> Config:
+    """Make the config of a run; ``options`` are dotted keys as on the command line, with ``__`` for the dot."""
+    cfg = Config(
+        dict(
+            custom_imports=dict(imports=['flsl_mm', 'flsl_mm.selfsup'], allow_failed_imports=False),
+            model=dict(type='FLSL', backbone=BACKBONE, head=HEAD, data_preprocessor=VIEWS, center_momentum=0.9),
+            train_dataloader=dict(
+                batch_size=4,
+                num_workers=0,
+                drop_last=True,
+                collate_fn=dict(type='default_collate'),
+                sampler=dict(type='FLSLSampler'),
+                dataset=dict(type='FLSLImages', data_root=str(data_root), size=48),
+            ),
+            train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=ITERATIONS // EPOCH_LENGTH),
+            optim_wrapper=dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=5e-3, weight_decay=0.04)),
+            param_scheduler=[
+                dict(type='FLSLWarmupCosineLR', warmup_ratio=0.1, by_epoch=True, convert_to_iter_based=True),
+                dict(
+                    type='mmpretrain.CosineAnnealingWeightDecay',
+                    eta_min=0.4,
+                    by_epoch=True,
+                    convert_to_iter_based=True,
+                ),
+            ],
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1),
+                checkpoint=dict(type='FLSLCheckpointHook', by_epoch=False, interval=4, max_keep_ckpts=2),
+                preemption=dict(type='FLSLPreemptionHook'),
+                non_finite=dict(type='FLSLNonFiniteHook'),
+                history=dict(type='FLSLHistoryHook'),
+                schedule=dict(
+                    type='FLSLScheduleHook',
+                    momentum=dict(type='cosine', start=0.9, end=1.0),
+                    teacher_temp=dict(type='linear', start=0.04, end=0.07, epochs=3),
+                ),
+                freeze_last_layer=dict(type='FLSLFreezeLastLayerHook', epochs=1),
+                reseed=dict(type='FLSLReseedHook'),
+                collapse=dict(type='FLSLCollapseHook'),
+                report=dict(type='FLSLReportHook'),
+                export=dict(type='FLSLBackboneExportHook'),
+            ),
+            env_cfg=dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork')),
+            randomness=dict(seed=0),
+            default_scope='mmpretrain',
+            log_level='INFO',
+            log_processor=dict(window_size=5),
+            work_dir=str(work_dir),
+            resume=True,
+        )
+    )
+    cfg.merge_from_dict({key.replace('__', '.'): value for key, value in options.items()})
+    return cfg
