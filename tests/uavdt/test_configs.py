@@ -10,8 +10,7 @@ pytest.importorskip('mmdet')
 
 from mmengine.registry import MODELS, init_default_scope
 
-import flsl_mm.uavdt.ignore_regions  # noqa: F401
-from flsl_mm.uavdt.ignore_borders import FLSLExtendIgnoreRegions
+from flsl_mm.uavdt.ignore_regions import FLSLExtendIgnoreRegions
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'det'
 NAMES = [
