@@ -84,7 +84,7 @@ class UAVDTEval(COCOeval):
         result = super().evaluateImg(imgId, catId, aRng, maxDet)
         if result is not None:
             in_region = np.array([self.cocoDt.anns[i]['in_region'] for i in result['dtIds']], bool)
-            # Whether, not what: the ids take 16 times the memory.
+            # Whether, not what: ids take eight times the memory.
             result['dtMatches'], result['gtMatches'] = result['dtMatches'] > 0, result['gtMatches'] > 0
             result['dtIgnore'] |= in_region & ~result['dtMatches']
         return result

@@ -10,12 +10,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
 from flsl_mm import cli
-from flsl_mm.uavdt.check_sheet import choose_evenly, draw_sheet, sample_frames
-from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences
-from flsl_mm.uavdt.layout import SPLITS, find_sequences
 
 SHEET = 'check_sheet.png'
 EPILOG = """\
@@ -56,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--classes',
-        choices=list(CLASSES),
+        choices=['three', 'vehicle'],
         default='three',
         help='three: car, truck and bus (default); vehicle: all of them as one class',
     )
@@ -73,6 +68,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def convert(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
+    # Here, so that --help does not wait for torch.
+    from tqdm import tqdm
+
+    from flsl_mm.uavdt.check_sheet import choose_evenly, draw_sheet, sample_frames
+    from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences
+    from flsl_mm.uavdt.layout import SPLITS, find_sequences
+
     # The annotations are many small objects: without this the collector visits all that was imported again and again,
     # which is two thirds of the time.
     gc.freeze()
