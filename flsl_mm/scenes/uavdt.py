@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .output import MAX_PREVIEWS, Box, TreeRequest, Written, draw_boxes, save_image
-from .painter import CLASSES, Outline, paint_scene
+from .painter import CLASSES, Outline, instance_boxes, paint_scene
 from .specs import SceneSpec, sample_scene, scene_generator
 
 CATEGORIES = {'ball': 1, 'crate': 2, 'fish': 3}
@@ -95,15 +95,14 @@ def annotate(outline: Outline, visible: int, size_hw: tuple[int, int], regions: 
         Left, top, width, height of the whole object; out of view (1 no, 2 medium: 30 to 50%, 3 small); occlusion of the
         part in the picture (1 no, 2 large: over 70%, 3 medium, 4 small: up to 30%). Up to 1% counts as no.
     """
-    rows, columns = np.nonzero(outline.mask)
     if visible < 12:
         return None
-    inside_rows = (rows + outline.top >= 0) & (rows + outline.top < size_hw[0])
-    inside_columns = (columns + outline.left >= 0) & (columns + outline.left < size_hw[1])
-    inside = int((inside_rows & inside_columns).sum())
-    outside_share, hidden_share = (len(rows) - inside) / len(rows), (inside - visible) / inside
-    left, top = int(columns.min()) + outline.left, int(rows.min()) + outline.top
-    box = (left, top, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1)
+    left, top, mask = outline
+    whole = int(mask.sum())
+    inside = int(mask[max(-top, 0) : size_hw[0] - top, max(-left, 0) : size_hw[1] - left].sum())
+    outside_share, hidden_share = (whole - inside) / whole, (inside - visible) / inside
+    x, y, width, height = instance_boxes(mask, 1)[0].tolist()
+    box = (left + x, top + y, width, height)
     if outside_share > 0.5 or hidden_share > 0.9 or any(_share_inside(box, region) >= 0.5 for region in regions):
         return None
     out_of_view = 1 if outside_share <= 0.01 else 3 if outside_share <= 0.3 else 2

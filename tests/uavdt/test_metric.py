@@ -16,7 +16,6 @@ from flsl_mm.uavdt.annotations import ATTRIBUTES
 from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, read_sequences
 from flsl_mm.uavdt.layout import find_sequences
 from flsl_mm.uavdt.metric import UAVDTMetric
-from flsl_mm.uavdt.truth import read_truth
 from tests.uavdt.tree import write_sequence
 
 DAY_LOW_FRONT, NIGHT_HIGH_SIDE_BIRD = (1, 0, 0, 1, 0, 0, 1, 0, 0, 0), (0, 1, 0, 0, 0, 1, 0, 1, 1, 1)
@@ -287,24 +286,6 @@ def test_bad_input_is_one_line(ann_file, tmp_path):
             UAVDTMetric(str(coco))
     with pytest.raises(ValueError, match=r'has no picture 99: is it the split that is tested\?'):
         evaluate(ann_file, [sample(99)])
-
-
-def test_truth_is_what_was_converted(ann_file):
-    truth = read_truth(ann_file)
-    assert truth.classes == ('car', 'truck', 'bus')
-    assert [len(truth.objects.imgToAnns[i]) for i in (1, 2, 3, 4)] == [4, 2, 1, 0]
-    assert [annotation['occlusion'] for annotation in truth.objects.imgToAnns[1]] == [1, 2, 3, 4]
-    assert [annotation['category_id'] for annotation in truth.objects.imgToAnns[1]] == [1, 1, 1, 2]
-    assert truth.regions[1].tolist() == [[200, 0, 260, 200], [260, 0, 320, 200]]
-    assert truth.regions[4].shape == (0, 4)
-    assert {name for name, frames in truth.attributes.items() if 3 in frames} == {
-        'night',
-        'high_altitude',
-        'side_view',
-        'bird_view',
-        'long_term',
-    }
-    assert truth.attributes['daylight'] == {1, 2}
 
 
 RECORDED = np.load(Path(__file__).parents[1] / 'data' / 'uavdt_ap.npz')
