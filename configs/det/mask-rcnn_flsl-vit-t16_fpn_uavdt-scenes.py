@@ -1,6 +1,6 @@
-# Needs no download: procedural traffic seen from above, as a UAVDT tree under data/uavdt_scenes (or under the folder
-# that the environment variable UAVDT_SCENES_ROOT names), written and converted by
-#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt --num 50 --frames 3
+# Needs no download: procedural clips as a UAVDT tree under data/uavdt_scenes (or under the folder that the environment
+# variable UAVDT_SCENES_ROOT names), written and converted by
+#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt
 #   python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes --out data/uavdt_scenes/annotations
 # Starts from random weights; to start from a pretrained backbone add
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
@@ -50,9 +50,9 @@ val_evaluator = dict(ann_file=data_root + '/annotations/instances_test.json')
 test_evaluator = val_evaluator
 
 # 180 sequences of 4 frames, 180 steps an epoch.
-train_cfg = dict(max_epochs=6, val_interval=6)
+train_cfg = dict(max_epochs=4, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=6, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=4, convert_to_iter_based=True),
 ]
-default_hooks = dict(checkpoint=dict(interval=6))
+default_hooks = dict(checkpoint=dict(interval=4))

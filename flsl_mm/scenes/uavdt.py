@@ -15,7 +15,7 @@ from .output import MAX_PREVIEWS, Box, TreeRequest, Written, draw_boxes, save_im
 from .painter import CLASSES, Outline, instance_boxes, paint_scene
 from .specs import SceneSpec, sample_scene, scene_generator
 
-CATEGORIES = {'ball': 1, 'crate': 2, 'fish': 3}
+CATEGORIES = {'ball': 1, 'crate': 2, 'mushroom': 3}
 """Category (1 car, 2 truck, 3 bus) by the class of objects that stands for it."""
 WEATHERS = ('daylight', 'night', 'fog')
 ALTITUDES = ('low', 'medium', 'high')

@@ -134,3 +134,12 @@ def test_wrong_options_are_refused(tree, tmp_path, arguments):
         run(tree, '--out', tmp_path / 'out', *arguments)
     assert caught.value.code == 2
     assert not (tmp_path / 'out').exists()
+
+
+def test_help_does_not_wait_for_torch():
+    command = [sys.executable, '-X', 'importtime', uavdt2coco.__file__, '--help']
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('usage: uavdt2coco.py')
+    loaded = {line.rsplit('|', 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert 'argparse' in loaded
+    assert not {'numpy', 'torch', 'mmengine', 'cv2', 'PIL'} & loaded

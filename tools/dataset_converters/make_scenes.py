@@ -33,9 +33,9 @@ LAYOUTS = {
         'SCENES_ROOT={out} python tools/train.py configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
     ),
     'uavdt': Layout(
-        160,
-        (216, 384),
-        5,
+        240,
+        (160, 288),
+        4,
         'python tools/dataset_converters/uavdt2coco.py {out} --out {out}/annotations && '
         'UAVDT_SCENES_ROOT={out} python tools/train.py configs/det/mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py',
     ),
@@ -79,7 +79,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='seed, 0 or more (default: 0)')
     sizes = ', '.join(f'{name} {item.size_hw[0]}x{item.size_hw[1]}' for name, item in LAYOUTS.items())
     parser.add_argument('--size', type=size, metavar='HxW', help=f'height and width in pixels (default: {sizes})')
-    parser.add_argument('--frames', type=int, help='frames of a video (default: uavdt 5, davis 25)')
+    parser.add_argument('--frames', type=int, help='frames of a video (default: uavdt 4, davis 25)')
     parser.add_argument('--val-fraction', type=float, default=0.25, help='share of val, or uavdt: test (default: 0.25)')
     parser.add_argument(
         '--img1', action='store_true', help='uavdt: put the frames into a folder img1, as some copies do'
