@@ -82,12 +82,17 @@ class UAVDTEval(COCOeval):
         for annotation in self.cocoGt.imgToAnns[imgId]:
             annotation['ignore'] = occlusion not in (None, annotation['occlusion'])
         result = super().evaluateImg(imgId, catId, aRng, maxDet)
-        if result is not None:
-            in_region = np.array([self.cocoDt.anns[i]['in_region'] for i in result['dtIds']], bool)
-            # Whether, not what: ids take eight times the memory.
-            result['dtMatches'], result['gtMatches'] = result['dtMatches'] > 0, result['gtMatches'] > 0
-            result['dtIgnore'] |= in_region & ~result['dtMatches']
-        return result
+        if result is None:
+            return None
+        in_region = np.array([self.cocoDt.anns[i]['in_region'] for i in result['dtIds']], bool)
+        matched = result['dtMatches'] > 0
+        # Only what `accumulate` asks for, so that a whole split fits into memory.
+        return dict(
+            dtScores=np.array(result['dtScores']),
+            dtMatches=matched,
+            dtIgnore=result['dtIgnore'] | (in_region & ~matched),
+            gtIgnore=result['gtIgnore'],
+        )
 
     def average(self, frames: Sequence[EvalImgs], num_ranges: int | None = None) -> Averages:
         """Average the precision over frames, all or some of those that were evaluated.
