@@ -1,6 +1,6 @@
-# Needs no download: procedural traffic seen from above, as a UAVDT tree under data/uavdt_scenes (or under the folder
-# that the environment variable UAVDT_SCENES_ROOT names), written and converted by
-#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt --num 50 --frames 3
+# Needs no download: procedural clips as a UAVDT tree under data/uavdt_scenes (or under the folder that the environment
+# variable UAVDT_SCENES_ROOT names), written and converted by
+#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt
 #   python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes --out data/uavdt_scenes/annotations
 # Starts from random weights; to start from a pretrained backbone add
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
@@ -16,8 +16,9 @@ data_root = '{{$UAVDT_SCENES_ROOT:data/uavdt_scenes}}'
 model = _base_.uavdt_detector
 model.test_cfg.rcnn.max_per_img = 100
 
-image_scale = (512, 270)
+image_scale = (288, 160)
 train_dataloader = dict(
+    batch_size=4,
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
@@ -48,10 +49,10 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + '/annotations/instances_test.json')
 test_evaluator = val_evaluator
 
-# 30 sequences of 3 frames, 45 steps an epoch.
-train_cfg = dict(max_epochs=20, val_interval=20)
+# 180 sequences of 4 frames, 180 steps an epoch.
+train_cfg = dict(max_epochs=4, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=20, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=4, convert_to_iter_based=True),
 ]
-default_hooks = dict(logger=dict(interval=15), checkpoint=dict(interval=20))
+default_hooks = dict(checkpoint=dict(interval=4))

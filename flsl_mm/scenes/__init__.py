@@ -1,4 +1,4 @@
-"""Procedural scenes with exact masks, painted and written in real layouts; imports datasets, evaluation and engine."""
+"""Procedural scenes with exact masks, in real layouts; imports datasets, evaluation, visualization and engine."""
 
 from .dataset import FLSLScenes
 from .probe_hook import FLSLPatchProbeHook

@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
+import torch
 from PIL import Image
+from torchvision.transforms.functional import resize
+from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid
 
 from flsl_mm.datasets.palette import davis_palette
+
+Box = tuple[int, int, int, int]
+Color = tuple[int, int, int]
 
 MANIFEST = 'scenes.json'
 PREVIEW = 'preview.png'
@@ -103,22 +108,27 @@ def save_image(path: Path, image: np.ndarray) -> None:
 
 
 def tint_instances(image: np.ndarray, instance_map: np.ndarray) -> np.ndarray:
-    """Return a copy of a picture (H, W, 3) uint8 whose instances (H, W) are tinted and outlined in palette colours."""
-    colors = davis_palette()[instance_map % 256]
-    inside = instance_map > 0
-    edge = np.zeros_like(inside)
+    """Return a picture (H, W, 3) uint8 whose instances (H, W) are tinted in palette colours and outlined in white."""
+    numbers = np.unique(instance_map[instance_map > 0])
+    if not len(numbers):
+        return image
+    masks = torch.from_numpy(instance_map == numbers[:, None, None])
+    colors = [tuple(color) for color in davis_palette()[numbers % 256].tolist()]
+    tinted = draw_segmentation_masks(_to_tensor(image), masks, alpha=0.35, colors=colors)
+    edge = np.zeros(instance_map.shape, bool)
     edge[:, 1:] |= instance_map[:, 1:] != instance_map[:, :-1]
     edge[1:] |= instance_map[1:] != instance_map[:-1]
-    weight = np.where(inside, 0.35, 0.0)[..., None]
-    tinted = (image * (1 - weight) + colors * weight).astype(np.uint8)
-    tinted[edge] = 255
-    return tinted
+    tinted[:, edge] = 255
+    return _to_image(tinted)
 
 
-def draw_boxes(image: np.ndarray, boxes: Sequence[tuple[int, int, int, int]], color: tuple[int, int, int]) -> None:
-    """Draw boxes, left, top, width, height, on a picture (H, W, 3) uint8, in place."""
-    for left, top, width, height in boxes:
-        cv2.rectangle(image, (left, top), (left + width - 1, top + height - 1), color, 1 + image.shape[1] // 800)
+def draw_boxes(image: np.ndarray, boxes: Sequence[tuple[Box, Color]]) -> np.ndarray:
+    """Return a picture (H, W, 3) uint8 with boxes, left, top, width, height, drawn in their colours."""
+    if not boxes:
+        return image
+    corners = torch.tensor([(left, top, left + width - 1, top + height - 1) for (left, top, width, height), _ in boxes])
+    line = 1 + image.shape[1] // 800
+    return _to_image(draw_bounding_boxes(_to_tensor(image), corners, colors=[color for _, color in boxes], width=line))
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], sheet_width: int = 1536) -> np.ndarray:
@@ -133,9 +143,15 @@ def contact_sheet(pictures: Sequence[np.ndarray], sheet_width: int = 1536) -> np
     """
     height, width = pictures[0].shape[:2]
     ratio = min(1.0, sheet_width / 4 / width)
-    size = (round(width * ratio), round(height * ratio))
-    tiles = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
-    columns = min(sheet_width // size[0], len(tiles))
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    return np.concatenate(rows)
+    tiles = resize(_to_tensor(np.stack(pictures)), [round(height * ratio), round(width * ratio)], antialias=True)
+    return _to_image(make_grid(tiles, nrow=min(sheet_width // tiles.shape[-1], len(tiles)), padding=0))
+
+
+def _to_tensor(image: np.ndarray) -> torch.Tensor:
+    """Turn (..., H, W, 3) into a tensor (..., 3, H, W)."""
+    return torch.from_numpy(image).movedim(-1, -3)
+
+
+def _to_image(tensor: torch.Tensor) -> np.ndarray:
+    """Turn a tensor (3, H, W) into (H, W, 3)."""
+    return np.ascontiguousarray(tensor.movedim(0, -1).numpy())

@@ -1,13 +1,14 @@
 """Procedural scenes: textured objects of several classes over textured backgrounds, with exact instance masks.
 
-A scene is drawn in two steps: everything random is drawn once (`scene_specs.sample_scene`), and the result is painted
-at a moment of its clip (`paint_scene`). Both are deterministic: the same (seed, split, index) gives the same bytes with
+A scene is drawn in two steps: everything random is drawn once (`specs.sample_scene`), and the result is painted at a
+moment of its clip (`paint_scene`). Both are deterministic: the same (seed, split, index) gives the same bytes with
 the same versions of NumPy and OpenCV. The two splits take disjoint random streams: 'val' scenes are unseen whatever
 seeds and indices were used for training.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +21,17 @@ CLASSES = tuple(kind.name for kind in OBJECT_CLASSES)
 _STILL, _CLIP = 0, 1
 
 
+class Outline(NamedTuple):
+    """All of an object, hidden parts and parts outside the picture too: its mask (h, w) bool, and where that begins."""
+
+    left: int
+    top: int
+    mask: np.ndarray
+
+
+_OUT_OF_SIGHT = Outline(0, 0, np.zeros((0, 0), bool))
+
+
 @dataclass(frozen=True)
 class Scene:
     """A painted scene.
@@ -29,11 +41,13 @@ class Scene:
         instance_map: (H, W) int32, the visible object of each pixel: 0 background, i + 1 for object i. An object with
             a greater number was painted later and covers those with a smaller one.
         labels: (N,) int64, class of object i as an index into `CLASSES`; objects out of sight are listed too.
+        outlines: Outline of object i as if it were alone.
     """
 
     image: np.ndarray
     instance_map: np.ndarray
     labels: np.ndarray
+    outlines: tuple[Outline, ...]
 
 
 def render_scene(seed: int, index: int, size_hw: tuple[int, int], split: str = 'train') -> Scene:
@@ -92,10 +106,12 @@ def paint_scene(spec: SceneSpec, time: float) -> Scene:
     """
     canvas = _paint_background(spec, time)
     instance_map = np.zeros(spec.size_hw, np.int32)
-    for number, item in enumerate(spec.objects, start=1):
+    outlines = [
         _paint_object(canvas, instance_map, number, item, spec, time)
+        for number, item in enumerate(spec.objects, start=1)
+    ]
     labels = np.array([item.label for item in spec.objects], np.int64)
-    return Scene(_expose(canvas, spec, time), instance_map, labels)
+    return Scene(_expose(canvas, spec, time), instance_map, labels, tuple(outlines))
 
 
 def _paint_background(spec: SceneSpec, time: float) -> np.ndarray:
@@ -113,7 +129,7 @@ def _paint_background(spec: SceneSpec, time: float) -> np.ndarray:
 
 def _paint_object(
     canvas: np.ndarray, instance_map: np.ndarray, number: int, item: ObjectSpec, spec: SceneSpec, time: float
-) -> None:
+) -> Outline:
     """Paint one object and its shadow on the canvas (H, W, 3) and enter its number into the map (H, W), in place."""
     height, width = spec.size_hw
     short = min(spec.size_hw)
@@ -123,7 +139,7 @@ def _paint_object(
     left, top = (int(c) for c in np.floor(centre) - reach)
     # A shadow falls no further than the object is wide.
     if left + 4 * reach < 0 or top + 4 * reach < 0 or left - 2 * reach > width or top - 2 * reach > height:
-        return
+        return _OUT_OF_SIGHT
     angle = item.angle + item.spin * time
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos / item.squash[0], sin / item.squash[0]], [-sin / item.squash[1], cos / item.squash[1]]])
@@ -135,7 +151,9 @@ def _paint_object(
     inside, outside = _overlap((left, top), coverage.shape, spec.size_hw)
     weight = coverage[inside][..., None]
     canvas[outside] += (colors[inside] - canvas[outside]) * weight
-    instance_map[outside][coverage[inside] > 0.5] = number
+    mask = coverage > 0.5
+    instance_map[outside][mask[inside]] = number
+    return Outline(left, top, mask)
 
 
 def _overlap(corner: tuple[int, int], patch_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple:

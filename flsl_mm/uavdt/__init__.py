@@ -1,7 +1,6 @@
 """The UAVDT benchmark, from its files to its figures; imports pycocotools and mmengine, and no mmdet."""
 
-from .ignore_borders import FLSLExtendIgnoreRegions
-from .ignore_regions import FLSLIgnoreRegionAssigner
+from .ignore_regions import FLSLExtendIgnoreRegions, FLSLIgnoreRegionAssigner
 from .metric import UAVDTMetric
 
 __all__ = ['FLSLExtendIgnoreRegions', 'FLSLIgnoreRegionAssigner', 'UAVDTMetric']

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+from torchvision.utils import draw_bounding_boxes, make_grid
 
 from .annotations import BOX_COLUMNS, CATEGORIES
 from .layout import UAVDTFrames
@@ -69,14 +74,12 @@ def draw_sheet(frames: Sequence[SheetFrame], columns: int = 3, tile_width: int =
         ValueError: If a picture cannot be read.
     """
     tiles = [_draw_tile(frame, tile_width) for frame in frames]
-    height = max(tile.height for tile in tiles)
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    sheet = Image.new('RGB', (columns * (tile_width + _GAP) + _GAP, _BAND + rows * (height + _GAP) + _GAP), 'white')
+    height = max(tile.shape[1] for tile in tiles)
+    tiles = [pad(tile, (0, 0, 0, height - tile.shape[1]), value=255) for tile in tiles]
+    grid = make_grid(tiles, nrow=columns, padding=_GAP, pad_value=255)
+    sheet = Image.new('RGB', (grid.shape[2], _BAND + grid.shape[1]), 'white')
+    sheet.paste(to_pil_image(grid), (0, _BAND))
     _draw_legend(ImageDraw.Draw(sheet))
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        sheet.paste(tile, (_GAP + column * (tile_width + _GAP), _BAND + _GAP + row * (height + _GAP)))
     return sheet
 
 
@@ -88,29 +91,28 @@ def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
         left += 30 + int(draw.textlength(name, font=_FONT))
 
 
-def _draw_tile(frame: SheetFrame, width: int) -> Image.Image:
+def _draw_tile(frame: SheetFrame, width: int) -> Tensor:
+    """Draw a frame with its title above it (3, H, width), uint8."""
     try:
         with Image.open(frame.path) as file:
             picture = file.convert('RGB')
     except OSError as error:
         raise ValueError(f'{frame.path} is no readable picture: {error}') from error
     scale = width / picture.width
-    picture = picture.resize((width, round(picture.height * scale)), Image.Resampling.LANCZOS)
-    shade = Image.new('RGBA', picture.size)
-    draw = ImageDraw.Draw(shade)
-    for corners in _corners(frame.regions, scale):
-        draw.rectangle(corners, fill=(*REGION_COLOR, 70), outline=(*REGION_COLOR, 255))
-    for corners, category in zip(_corners(frame.boxes, scale), frame.categories, strict=True):
-        draw.rectangle(corners, outline=COLORS[category - 1])
-    picture.paste(shade, mask=shade)
-    tile = Image.new('RGB', (width, picture.height + _BAND), 'white')
-    tile.paste(picture, (0, _BAND))
+    picture = pil_to_tensor(picture.resize((width, round(picture.height * scale)), Image.Resampling.LANCZOS))
+    if len(frame.regions):
+        picture = draw_bounding_boxes(picture, _corners(frame.regions, scale), colors=REGION_COLOR, fill=True)
+    if len(frame.boxes):
+        colors = [COLORS[category - 1] for category in frame.categories]
+        picture = draw_bounding_boxes(picture, _corners(frame.boxes, scale), colors=colors)
+    tile = Image.new('RGB', (width, _BAND + picture.shape[1]), 'white')
+    tile.paste(to_pil_image(picture), (0, _BAND))
     ImageDraw.Draw(tile).text((4, _BAND / 2), frame.title, fill='black', font=_FONT, anchor='lm')
-    return tile
+    return pil_to_tensor(tile)
 
 
-def _corners(boxes: np.ndarray, scale: float) -> list[list[float]]:
+def _corners(boxes: np.ndarray, scale: float) -> Tensor:
     """Return the first and last pixel of boxes (N, 4), reduced; a box keeps at least one pixel."""
     low = boxes[:, :2] * scale
     high = np.maximum((boxes[:, :2] + boxes[:, 2:]) * scale - 1, low)
-    return np.concatenate([low, high], axis=1).round().tolist()
+    return torch.from_numpy(np.concatenate([low, high], axis=1).round())

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,33 +40,6 @@ def read_sequences(root: Path, sequences: Sequence[UAVDTSequence], stride: int, 
         yield from pool.map(read, sequences)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def new_files(folder: Path, names: Sequence[str]) -> Iterator[list[Path]]:
-    """Give temporary files that take the names of the wanted ones once all of them were written.
-
-    After an error or an interrupt they are removed, and files that were there before are as they were.
-
-    Args:
-        folder: Folder of the files; made if it is missing.
-        names: Names of the files to make.
-
-    Yields:
-        Paths to write, as many, in the same folder and with the same endings.
-
-    Raises:
-        OSError: If they cannot be written; the message says that nothing was changed.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = [folder / f'.{os.getpid()}.{name}' for name in names]
-    try:
-        yield fresh
-        for path, name in zip(fresh, names, strict=True):
-            path.replace(folder / name)
-    finally:
-        for path in fresh:
-            path.unlink(missing_ok=True)
 
 
 @dataclass

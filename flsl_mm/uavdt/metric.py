@@ -11,18 +11,20 @@ from mmengine.logging import print_log
 from mmengine.registry import METRICS
 
 from .annotations import ATTRIBUTES, OCCLUSIONS
-from .ap import Objects, area_under_curve, interpolated_ap, match, precision_recall
+from .ap import ANY_AREA, Averages, UAVDTEval, area_under_curve
 from .ignore_regions import covered_share
-from .truth import FrameTruth, read_truth
+from .truth import read_truth
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 BENCHMARK_THRESHOLD = 0.7
 _AT = {name: int(np.abs(THRESHOLDS - value).argmin()) for name, value in (('50', 0.5), ('70', 0.7), ('75', 0.75))}
-_ANY_AREA = (0.0, 1e10)
-_AREAS = {'small': (0.0, 32.0**2), 'medium': (32.0**2, 96.0**2), 'large': (96.0**2, 1e10)}
-QUESTIONS = ('all', *_AREAS, *(f'occlusion_{name}' for name in OCCLUSIONS.values()))
-"""What is asked of every class: all objects, those of a size, those of an occlusion."""
-_QUESTION_AREAS = np.array([_ANY_AREA, *_AREAS.values(), *[_ANY_AREA] * len(OCCLUSIONS)])
+_SIZES = {'small': (0.0, 32.0**2), 'medium': (32.0**2, 96.0**2), 'large': (96.0**2, 1e10)}
+RANGES = {
+    'all': (*ANY_AREA, None),
+    **{name: (*areas, None) for name, areas in _SIZES.items()},
+    **{f'occlusion_{name}': (*ANY_AREA, code) for code, name in OCCLUSIONS.items()},
+}
+"""What is averaged over: all objects, those of a size, those of an occlusion."""
 _SHOWN_ATTRIBUTES = ATTRIBUTES[:-1]  # long-term is about tracking
 
 
@@ -64,9 +66,12 @@ class UAVDTMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ann_file = ann_file
-        self.truth = read_truth(ann_file)
         self.max_covered = max_covered
-        self.max_detections = max_detections
+        self.truth = read_truth(ann_file)
+        objects = self.truth.objects
+        self.per_class = UAVDTEval(objects, tuple(RANGES.values()), THRESHOLDS, max_detections)
+        benchmark = np.array([BENCHMARK_THRESHOLD])
+        self.any_class = UAVDTEval(objects, (RANGES['all'],), benchmark, max_detections, any_class=True)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Match the detections of a batch.
@@ -81,18 +86,14 @@ class UAVDTMetric(BaseMetric):
         """
         self._check_classes()
         for sample in data_samples:
-            frame = self.truth.frames.get(sample['img_id'])
-            if frame is None:
-                raise ValueError(f'{self.ann_file} has no picture {sample["img_id"]}: is it the split that is tested?')
-            instances = sample['pred_instances']
-            boxes, scores, labels = (
-                torch.as_tensor(instances[name]).detach().double().cpu() for name in ('bboxes', 'scores', 'labels')
+            image_id = sample['img_id']
+            if image_id not in self.truth.regions:
+                raise ValueError(f'{self.ann_file} has no picture {image_id}: is it the split that is tested?')
+            detections = self._detections(image_id, sample['pred_instances'])
+            per_class, any_class = (
+                evaluation.evaluate_frame(image_id, detections) for evaluation in (self.per_class, self.any_class)
             )
-            in_regions = covered_share(boxes, _corners(frame.regions)) > self.max_covered
-            boxes = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1)
-            found = (values.numpy() for values in (boxes, scores, labels, in_regions))
-            result = self._match_frame(frame, *found)
-            self.results.append(dict(img_id=sample['img_id'], **result))
+            self.results.append(dict(img_id=image_id, per_class=per_class, any_class=any_class))
 
     def _check_classes(self) -> None:
         names = tuple(self.dataset_meta['classes'])
@@ -102,21 +103,19 @@ class UAVDTMetric(BaseMetric):
                 'give it all of them in this order (metainfo), or convert with the same --classes'
             )
 
-    def _match_frame(
-        self, frame: FrameTruth, boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, in_regions: np.ndarray
-    ) -> dict:
-        """Match the detections of a frame (N rows each), class by class and then regardless of the class."""
-        best_first = np.argsort(-scores, kind='stable')
-        per_class = []
-        for index in range(len(self.truth.classes)):
-            kept = best_first[classes[best_first] == index][: self.max_detections]
-            objects = _ask(frame, frame.classes == index)
-            status = match(boxes[kept], in_regions[kept], objects, THRESHOLDS)
-            per_class.append((scores[kept], status, objects.wanted.sum(1)))
-        kept = best_first[: self.max_detections]
-        anything = Objects(frame.boxes, np.ones((1, len(frame.boxes)), bool), np.array([_ANY_AREA]))
-        status = match(boxes[kept], in_regions[kept], anything, np.array([BENCHMARK_THRESHOLD]))
-        return dict(per_class=per_class, any_class=(scores[kept], status[0], len(frame.boxes)))
+    def _detections(self, image_id: int, instances: dict) -> list[dict]:
+        """Return a frame's detections as COCO's results, each with whether it lies mostly in ignore regions."""
+        boxes, scores, labels = (torch.as_tensor(instances[name]).cpu() for name in ('bboxes', 'scores', 'labels'))
+        boxes = boxes.double()
+        in_region = covered_share(boxes, self.truth.regions[image_id]) > self.max_covered
+        sizes = boxes[:, 2:] - boxes[:, :2]
+        columns = (torch.cat([boxes[:, :2], sizes], dim=1), sizes.prod(dim=1), scores.double(), labels, in_region)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        categories = self.per_class.params.catIds
+        return [
+            dict(id=i, image_id=image_id, category_id=categories[c], bbox=box, area=area, score=score, in_region=inside)
+            for i, (box, area, score, c, inside) in enumerate(rows, start=1)
+        ]
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Accumulate the frames, log the tables and return the numbers."""
@@ -124,87 +123,46 @@ class UAVDTMetric(BaseMetric):
             raise ValueError('no frame was tested: the data set is empty')
         # The order decides between equal scores; COCO's is by the pictures' ids.
         results = sorted(results, key=lambda result: result['img_id'])
-        frames = [self.truth.frames[result['img_id']] for result in results]
-        if len(frames) < len(self.truth.frames):
-            print_log(f'UAVDTMetric: {len(frames)} of the {len(self.truth.frames)} frames were tested', 'current')
-        classes = [_Detections(results, index) for index in range(len(self.truth.classes))]
-        rows = {'all': _average(classes, 'all')}
-        rows.update({name: _average([found], 'all') for name, found in zip(self.truth.classes, classes, strict=True)})
-        flags = [self.truth.attributes.get(frame.sequence) or {} for frame in frames]
+        if len(results) < len(self.truth.regions):
+            print_log(f'UAVDTMetric: {len(results)} of the {len(self.truth.regions)} frames were tested', 'current')
+        everything = self.per_class.average([result['per_class'] for result in results])
+        rows = {name: _average(everything, len(results), index) for index, name in enumerate(RANGES)}
+        for index, name in enumerate(self.truth.classes):
+            rows[name] = _average(everything, len(results), classes=[index])
         for name in _SHOWN_ATTRIBUTES:
-            rows[name] = _average(classes, 'all', np.array([frame_flags.get(name, False) for frame_flags in flags]))
-        rows.update({name: _average(classes, name) for name in QUESTIONS[1:]})
-        benchmark = _benchmark_ap([result['any_class'] for result in results])
+            shown = [r['per_class'] for r in results if r['img_id'] in self.truth.attributes[name]]
+            rows[name] = _average(self.per_class.average(shown, num_ranges=1), len(shown))
+        benchmark = area_under_curve([result['any_class'][0] for result in results])
         print_log(_format_table(rows, self.truth.classes, benchmark), 'current')
         return _numbers(rows, self.truth.classes, benchmark)
-
-
-class _Detections:
-    """All detections of a class, in the order of the frames."""
-
-    def __init__(self, results: Sequence[dict], index: int) -> None:
-        scores, status, num_objects = zip(*(result['per_class'][index] for result in results), strict=True)
-        self.scores = np.concatenate(scores)
-        self.status = np.concatenate(status, axis=-1)
-        self.num_objects = np.array(num_objects)
-        self.frame = np.repeat(np.arange(len(scores)), [len(part) for part in scores])
 
 
 Row = dict[str, float]
 """A line of the table: ``frames``, ``objects``, ``AP``, ``AP50``, ``AP70``, ``AP75`` and ``recall70``."""
 
 
-def _average(classes: Sequence[_Detections], question: str, frames: np.ndarray | None = None) -> Row:
-    """Average a question over the classes that have objects, in all frames or in those marked (F,)."""
-    index = QUESTIONS.index(question)
-    frames = np.ones(len(classes[0].num_objects), bool) if frames is None else frames
-    precisions, recalls, total = [], [], 0
-    for found in classes:
-        num_objects = int(found.num_objects[frames, index].sum())
-        total += num_objects
-        if num_objects == 0:
-            continue
-        shown = frames[found.frame]
-        precision, recall = precision_recall(found.scores[shown], found.status[index][:, shown], num_objects)
-        precisions.append(interpolated_ap(precision, recall))
-        recalls.append(recall[:, -1] if recall.shape[1] else np.zeros(len(THRESHOLDS)))
-    ap = np.mean(precisions, axis=0) if precisions else np.full(len(THRESHOLDS), -1.0)
-    recall70 = float(np.mean(recalls, axis=0)[_AT['70']]) if recalls else -1.0
+def _average(averages: Averages, num_frames: int, index: int = 0, classes: Sequence[int] | None = None) -> Row:
+    """Average one of the ranges over the classes that have objects, of all or of some classes."""
+    num_objects = averages.num_objects[:, index]
+    counted = num_objects > 0 if classes is None else np.array(classes)
+    ap, recall = np.full((2, len(THRESHOLDS)), -1.0)
+    if num_objects[counted].any():
+        ap, recall = (values[:, counted, index].mean(axis=1) for values in (averages.precision, averages.recall))
     at = {f'AP{name}': float(ap[position]) for name, position in _AT.items()}
-    return dict(frames=int(frames.sum()), objects=total, AP=float(ap.mean()), **at, recall70=recall70)
-
-
-def _benchmark_ap(parts: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> float:
-    """Return the toolkit's number from scores, status and number of objects of each frame."""
-    scores, status, num_objects = zip(*parts, strict=True)
-    if not sum(num_objects):
-        return -1.0
-    curve = precision_recall(np.concatenate(scores), np.concatenate(status, axis=-1), sum(num_objects))
-    return float(area_under_curve(*curve)[0])
-
-
-def _ask(frame: FrameTruth, of_class: np.ndarray) -> Objects:
-    """Return the objects (G,) of a class, and which of them each of the questions is about."""
-    boxes, occlusions = frame.boxes[of_class], frame.occlusions[of_class]
-    areas = boxes[:, 2] * boxes[:, 3]
-    wanted = [(low <= areas) & (areas <= high) for low, high in (_ANY_AREA, *_AREAS.values())]
-    wanted += [occlusions == code for code in OCCLUSIONS]
-    return Objects(boxes, np.array(wanted), _QUESTION_AREAS)
-
-
-def _corners(boxes: np.ndarray) -> torch.Tensor:
-    """Return boxes (N, 4), left, top, width, height, as corners."""
-    return torch.from_numpy(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
+    recall70 = float(recall[_AT['70']])
+    return dict(
+        frames=num_frames, objects=int(num_objects[counted].sum()), AP=float(ap.mean()), **at, recall70=recall70
+    )
 
 
 def _numbers(rows: dict[str, Row], classes: Sequence[str], benchmark: float) -> dict[str, float]:
     """Return the metric's numbers by name."""
     numbers = {name: rows['all'][name] for name in ('AP', 'AP50', 'AP75')}
-    numbers.update({f'AP_{size}': rows[size]['AP'] for size in _AREAS})
+    numbers.update({f'AP_{size}': rows[size]['AP'] for size in _SIZES})
     numbers.update({'AP70': rows['all']['AP70'], 'benchmark_AP70': benchmark})
     for name, row in rows.items():
         columns = ('AP', 'AP50', 'AP70') if name in classes else ('AP', 'AP70')
-        if name != 'all' and name not in _AREAS:
+        if name != 'all' and name not in _SIZES:
             numbers.update({f'{name}_{column}': row[column] for column in columns})
     return numbers
 
@@ -213,7 +171,7 @@ def _format_table(rows: dict[str, Row], classes: Sequence[str], benchmark: float
     """Return the rows that have objects as a table, with a line between groups."""
     columns = ('AP', 'AP50', 'AP75', 'AP70', 'recall70')
     head = f'{"":20}{"frames":>8}{"objects":>9}' + ''.join(f'{column:>10}' for column in columns)
-    groups = (('all', *classes), tuple(_AREAS), _SHOWN_ATTRIBUTES[:3], _SHOWN_ATTRIBUTES[3:6], _SHOWN_ATTRIBUTES[6:])
+    groups = (('all', *classes), tuple(_SIZES), _SHOWN_ATTRIBUTES[:3], _SHOWN_ATTRIBUTES[3:6], _SHOWN_ATTRIBUTES[6:])
     occlusions = tuple(name for name in rows if name.startswith('occlusion_'))
     lines = ['UAVDT', head]
     for group in (*groups, occlusions):

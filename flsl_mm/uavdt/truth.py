@@ -1,31 +1,19 @@
-"""What a converted UAVDT split says about its frames, as arrays."""
+"""What a converted UAVDT split says about its frames, ready for COCO's evaluation."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import torch
+from pycocotools.coco import COCO
+from torch import Tensor
 
-
-@dataclass(frozen=True)
-class FrameTruth:
-    """The annotations of a frame.
-
-    Args:
-        sequence: Name of its sequence.
-        boxes: Objects (G, 4): left, top, width, height in pixels.
-        classes: Index of the class of each object (G,).
-        occlusions: The benchmark's occlusion code of each object (G,).
-        regions: Ignore regions (R, 4), as boxes.
-    """
-
-    sequence: str
-    boxes: np.ndarray
-    classes: np.ndarray
-    occlusions: np.ndarray
-    regions: np.ndarray
+from .annotations import ATTRIBUTES
 
 
 @dataclass(frozen=True)
@@ -33,14 +21,25 @@ class SplitTruth:
     """A converted split.
 
     Args:
-        classes: Names of the classes.
-        frames: Annotations by the id of the picture.
-        attributes: Flags of each sequence by name; None for a sequence without a file of attributes.
+        objects: Frames and annotated objects; the ignore regions are not among them.
+        classes: Names of the classes, in the order of their category ids.
+        regions: Ignore regions by the id of their frame: corners x1, y1, x2, y2 (R, 4), float64.
+        attributes: Ids of the frames whose sequence has a flag, by the name of the flag.
     """
 
+    objects: COCO
     classes: tuple[str, ...]
-    frames: dict[int, FrameTruth]
-    attributes: dict[str, dict[str, bool] | None]
+    regions: dict[int, Tensor]
+    attributes: dict[str, frozenset[int]]
+
+
+def index_annotations(content: dict) -> COCO:
+    """Build pycocotools' index of images, annotations and categories, without what it prints."""
+    coco = COCO()
+    coco.dataset = content
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco
 
 
 def read_truth(path: str | Path) -> SplitTruth:
@@ -53,31 +52,26 @@ def read_truth(path: str | Path) -> SplitTruth:
     if not Path(path).is_file():
         raise FileNotFoundError(f'no annotation file {path}: write it with tools/dataset_converters/uavdt2coco.py')
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-        return _parse(content)
+        return _parse(json.loads(Path(path).read_text(encoding='utf-8')))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f'{path} was not written by tools/dataset_converters/uavdt2coco.py: {error!r}') from error
 
 
 def _parse(content: dict) -> SplitTruth:
-    categories = [category['id'] for category in content['categories']]
-    images = content['images']
-    annotations = content['annotations']
-    image_ids = np.array([annotation['image_id'] for annotation in annotations], int)
-    boxes = np.array([annotation['bbox'] for annotation in annotations], float).reshape(-1, 4)
-    classes = np.array([categories.index(annotation['category_id']) for annotation in annotations], int)
-    occlusions = np.array([0 if item['iscrowd'] else item['occlusion'] for item in annotations], int)
-    crowd = np.array([annotation['iscrowd'] for annotation in annotations], bool)
-    order = np.argsort(image_ids, kind='stable')
-    wanted = [image['id'] for image in images]
-    starts = np.searchsorted(image_ids[order], wanted, side='left')
-    ends = np.searchsorted(image_ids[order], wanted, side='right')
-    frames = {}
-    for image, start, end in zip(images, starts, ends, strict=True):
-        rows = order[start:end]
-        objects, regions = rows[~crowd[rows]], rows[crowd[rows]]
-        frames[image['id']] = FrameTruth(
-            image['sequence'], boxes[objects], classes[objects], occlusions[objects], boxes[regions]
-        )
-    attributes = {name: sequence['attributes'] for name, sequence in content['sequences'].items()}
-    return SplitTruth(tuple(category['name'] for category in content['categories']), frames, attributes)
+    images, sequences = content['images'], content['sequences']
+    objects, corners = [], defaultdict(list)
+    for annotation in content['annotations']:
+        if annotation['iscrowd']:
+            left, top, width, height = annotation['bbox']
+            corners[annotation['image_id']].append((left, top, left + width, top + height))
+        else:
+            names = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'occlusion')
+            objects.append({name: annotation[name] for name in names})
+    regions = {i['id']: torch.tensor(corners[i['id']], dtype=torch.float64).reshape(-1, 4) for i in images}
+    flags = {name: sequence['attributes'] or {} for name, sequence in sequences.items()}
+    attributes = {
+        name: frozenset(i['id'] for i in images if flags[i['sequence']].get(name, False)) for name in ATTRIBUTES
+    }
+    coco = index_annotations(dict(images=images, annotations=objects, categories=content['categories']))
+    classes = tuple(category['name'] for category in coco.loadCats(sorted(coco.getCatIds())))
+    return SplitTruth(coco, classes, regions, attributes)

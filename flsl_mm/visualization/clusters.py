@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torchvision.transforms.functional import to_pil_image
+from torchvision.utils import make_grid
 
 from flsl_mm.fileio import atomic_writer
 
 
 def cluster_colors(count: int) -> np.ndarray:
     """Return ``count`` well-distinct RGB colours (count, 3), uint8; the first, of the largest cluster, is grey."""
+    import matplotlib  # only for its colours, which a start need not wait for
+
     base = np.concatenate([matplotlib.colormaps[name].colors for name in ('Set1', 'Dark2', 'Set2')])
     base = np.concatenate([[[0.45, 0.45, 0.45]], base[(base.std(-1) > 0.08)]])
     return (255 * base[np.arange(count) % len(base)]).astype(np.uint8)
@@ -48,15 +52,15 @@ def picture_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], pa
         The path.
     """
     gap, band = 6, 22
-    height, width = (side * scale for side in rows[0][0].shape[:2])
-    canvas = Image.new('RGB', (len(titles) * (width + gap) + gap, band + len(rows) * (height + gap)), 'white')
+    pictures = torch.from_numpy(np.stack([picture for row in rows for picture in row])).permute(0, 3, 1, 2)
+    enlarged = pictures.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    grid = make_grid(enlarged, nrow=len(titles), padding=gap, pad_value=255)
+    canvas = Image.new('RGB', (grid.shape[2], band + grid.shape[1]), 'white')
+    canvas.paste(to_pil_image(grid), (0, band))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
     for column, title in enumerate(titles):
-        left = gap + column * (width + gap)
-        draw.text((left + width / 2, band / 2), title, fill='black', font=font, anchor='mm')
-        for row, pictures in enumerate(rows):
-            picture = Image.fromarray(pictures[column]).resize((width, height), Image.Resampling.NEAREST)
-            canvas.paste(picture, (left, band + row * (height + gap)))
+        centre = gap + (column + 0.5) * enlarged.shape[3] + column * gap
+        draw.text((centre, (band + gap) / 2), title, fill='black', font=font, anchor='mm')
     with atomic_writer(path) as file:
         canvas.save(file, format='PNG')
     return Path(path)

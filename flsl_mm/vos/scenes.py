@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from flsl_mm.scenes.output import TreeRequest
-from flsl_mm.scenes.writers import LAYOUTS, write_scenes
+from flsl_mm.scenes.writers import write_scenes
 
 from .dataset import DAVISDataset
 
@@ -25,13 +25,23 @@ class DAVISScenes(DAVISDataset):
         num: Videos of both splits together, at least 2.
         frames: Frames of a video, at least 5.
         seed: Seed of the scenes.
+        size_hw: Height and width in pixels.
         **kwargs: As of :class:`~flsl_mm.vos.dataset.DAVISDataset`.
     """
 
-    def __init__(self, data_root: str, num: int = 10, frames: int = 25, seed: int = 0, **kwargs) -> None:
+    def __init__(
+        self,
+        data_root: str,
+        num: int = 10,
+        frames: int = 25,
+        seed: int = 0,
+        size_hw: tuple[int, int] = (240, 432),
+        **kwargs,
+    ) -> None:
         if is_main_process() and not Path(data_root).exists():
-            size_hw = LAYOUTS['davis'].size_hw
-            request = TreeRequest(num=num, frames=frames, seed=seed, size_hw=size_hw, val_fraction=0.4, progress=True)
+            request = TreeRequest(
+                num=num, frames=frames, seed=seed, size_hw=tuple(size_hw), val_fraction=0.4, progress=True
+            )
             lines = write_scenes(Path(data_root), 'davis', request)
             print_log(f'wrote procedural videos to {data_root}: {"; ".join(lines)}', logger='current')
         barrier()

@@ -1,4 +1,4 @@
-"""The procedural scenes: determinism, exact masks, motion, and what the classes paint."""
+"""The procedural scenes: determinism, exact masks, outlines, and objects that come and go."""
 
 from dataclasses import replace
 
@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flsl_mm.scenes.backgrounds import BACKGROUND_KINDS
 from flsl_mm.scenes.objects import OBJECT_CLASSES
 from flsl_mm.scenes.painter import CLASSES, instance_boxes, paint_scene, render_clip, render_scene
 from flsl_mm.scenes.specs import sample_scene, scene_generator
-from flsl_mm.scenes.textures import TILE, Grid, hsv, noise_tile, ramp
 
 SIZE = (96, 128)
 
@@ -28,21 +26,22 @@ def test_same_arguments_give_the_same_scene():
     np.testing.assert_array_equal(first.labels, second.labels)
 
 
+def test_seeds_keep_their_scenes():
+    """Measurements name scenes by their seed; recorded with OpenCV 4.12, whose other versions may round otherwise."""
+    scene = render_scene(5, 0, (64, 96))
+    assert scene.labels.tolist() == [1, 1, 3, 5, 4, 2]
+    np.testing.assert_allclose(np.bincount(scene.instance_map.ravel()), [5573, 61, 24, 168, 118, 104, 96], atol=2)
+    np.testing.assert_allclose(scene.image.mean(axis=(0, 1)), [89.7, 67.2, 46.9], atol=0.2)
+    frame = list(render_clip(5, 0, 5, (64, 96), roles=('returns', 'enters')))[3]
+    assert frame.labels.tolist() == [3, 5, 0, 4, 4, 4]
+    np.testing.assert_allclose(np.bincount(frame.instance_map.ravel()), [4937, 275, 101, 269, 88, 109, 365], atol=2)
+    np.testing.assert_allclose(frame.image.mean(axis=(0, 1)), [87.4, 70.0, 56.8], atol=0.2)
+
+
 @pytest.mark.parametrize('other', [dict(seed=5), dict(index=8), dict(split='val')])
 def test_seed_index_and_split_each_change_the_scene(other):
     arguments = dict(seed=4, index=7, size_hw=SIZE, split='train')
     assert not np.array_equal(render_scene(**arguments).image, render_scene(**(arguments | other)).image)
-
-
-def test_random_streams_of_splits_and_kinds_are_disjoint():
-    streams = [
-        scene_generator(kind, seed, split, index).bit_generator.state['state']['state']
-        for kind in range(3)
-        for seed in range(4)
-        for split in ('train', 'val')
-        for index in range(10)
-    ]
-    assert len(set(streams)) == len(streams) == 240
 
 
 @settings(max_examples=20, deadline=None)
@@ -90,6 +89,24 @@ def test_instance_map_is_the_painters_order_of_the_objects_alone(index):
         alone = paint_scene(replace(spec, objects=(item,)), 0.0)
         expected[alone.instance_map == 1] = number
     np.testing.assert_array_equal(paint_scene(spec, 0.0).instance_map, expected)
+
+
+def test_outlines_are_the_objects_alone():
+    height, width = SIZE
+    cut_off = 0
+    for index in range(8):
+        spec = spec_of(index)
+        scene = paint_scene(spec, 0.0)
+        for item, outline in zip(spec.objects, scene.outlines, strict=True):
+            # A canvas with half a picture all round shows what the picture cuts off.
+            whole = np.zeros((2 * height, 2 * width), bool)
+            top, left = outline.top + height // 2, outline.left + width // 2
+            whole[top : top + outline.mask.shape[0], left : left + outline.mask.shape[1]] = outline.mask
+            inside = whole[height // 2 : -height // 2, width // 2 : -width // 2]
+            alone = paint_scene(replace(spec, objects=(item,)), 0.0).instance_map == 1
+            np.testing.assert_array_equal(inside, alone)
+            cut_off += whole.sum() > inside.sum()
+    assert cut_off
 
 
 def test_the_mask_of_a_ball_is_a_disc():
@@ -146,90 +163,3 @@ def test_objects_return_and_enter_as_asked():
                 alone = paint_scene(replace(spec, objects=(spec.objects[number],)), time)
                 assert spec.objects[number].motion.absence(time) == 0
                 assert alone.instance_map.any() or np.abs(spec.objects[number].motion.drift).max() > 0.08
-
-
-def test_motion_is_smooth():
-    spec = spec_of(2, roles=('returns', 'enters'))
-    for item in spec.objects:
-        path = np.stack([item.motion.centre(t) for t in np.linspace(0, 1, 101)])
-        assert np.linalg.norm(np.diff(path, axis=0), axis=1).max() < 0.12
-        assert np.ptp(path, axis=0).max() > 0
-
-
-def test_motion_by_hand():
-    motion = replace(
-        spec_of(0, roles=('returns',)).objects[1].motion,
-        start=np.array([0.1, 0.2]),
-        drift=np.array([0.4, 0.0]),
-        sway=np.array([0.0, 0.1]),
-        phase=0.0,
-        away=np.array([2.0, 0.0]),
-    )
-    np.testing.assert_allclose(motion.centre(0.0), [0.1, 0.2])
-    np.testing.assert_allclose(motion.centre(0.5), [0.1 + 0.2 + 2.0, 0.2], atol=1e-12)
-    # Half way out between 0.15 and 0.42; the sway has reached sin(2 pi 0.285).
-    np.testing.assert_allclose(motion.centre(0.285), [0.1 + 0.114 + 1.0, 0.2 + 0.1 * np.sin(2 * np.pi * 0.285)])
-
-
-@pytest.mark.parametrize('kind', OBJECT_CLASSES, ids=lambda kind: kind.name)
-def test_painters_stay_within_the_unit_disc_and_vary(kind):
-    grid = Grid.make((61, 61), np.array([[1 / 28, 0, -30 / 28], [0, 1 / 28, -30 / 28]]))
-    outside = np.hypot(grid.u, grid.v) > 1.02
-    areas, colors = [], []
-    for seed in range(40):
-        field, painted = kind.paint(grid, kind.sample(np.random.default_rng(seed)))
-        assert field.dtype == painted.dtype == np.float32
-        assert (field[outside] > 0).all()
-        areas.append((field < 0).mean())
-        colors.append(painted[field < 0].mean(axis=0))
-    assert min(areas) > 0.05
-    assert np.std(colors, axis=0).max() > 0.05
-
-
-@pytest.mark.parametrize('kind', BACKGROUND_KINDS, ids=lambda kind: kind.name)
-def test_backgrounds_are_textured(kind):
-    grid = Grid.make((64, 64), np.array([[1 / 64, 0, -0.5], [0, 1 / 64, -0.5]]))
-    for seed in range(5):
-        colors = kind.paint(grid, kind.sample(np.random.default_rng(seed)))
-        assert colors.shape == (64, 64, 3)
-        assert colors.dtype == np.float32
-        assert colors.std(axis=(0, 1)).max() > 0.01
-
-
-@pytest.mark.parametrize('name', ['white', 'clouds', 'fibres', 'cells'])
-def test_noise_tiles_are_standardised_and_wrap(name):
-    tile = noise_tile(name)
-    assert tile.shape == (TILE, TILE)
-    assert abs(tile.mean()) < 0.05
-    assert 0.9 < tile.std() < 1.05
-    # The step over the seam is like the steps inside.
-    seam, inside = np.abs(tile[0] - tile[-1]).mean(), np.abs(np.diff(tile, axis=0)).mean()
-    assert seam < 1.5 * inside
-
-
-def test_textures_follow_their_grid():
-    still = Grid.make((40, 40), np.array([[0.02, 0, 0], [0, 0.02, 0.0]]))
-    moved = Grid.make((40, 40), np.array([[0.02, 0, -0.1], [0, 0.02, -0.06]]))
-    before, after = (grid.texture('rough', 50, (10.0, 20.0)) for grid in (still, moved))
-    # 50 tile pixels a unit: a tile pixel a pixel; the grid moved by 5 and 3 pixels.
-    np.testing.assert_allclose(after[3:, 5:], before[:-3, :-5], atol=1e-3)
-
-
-def test_ramp_and_hsv_by_hand():
-    np.testing.assert_allclose(hsv(1 / 3, 1.0, 0.5), [0, 0.5, 0], atol=1e-6)
-    colors = ramp((hsv(0, 0, 0), hsv(0, 0, 1.0)), np.array([[-1.0, 0.2, 7.0]]))
-    np.testing.assert_allclose(colors[0, :, 0], [0, 0.2, 1], atol=0.003)
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (dict(seed=-1), 'seed must be 0 or more'),
-        (dict(index=-1), 'index of a scene must be 0 or more'),
-        (dict(split='test'), "unknown split 'test'"),
-        (dict(size_hw=(31, 64)), 'at least 32 pixels a side, got 31x64'),
-    ],
-)
-def test_bad_arguments_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        render_scene(**(dict(seed=0, index=0, size_hw=SIZE) | arguments))

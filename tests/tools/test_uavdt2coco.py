@@ -107,7 +107,7 @@ def test_a_full_disk(tree, tmp_path, capsys):
     assert run(tree, '--out', out) == 0
     before = contents(out)
     # The second temporary file is on a disk without room.
-    (out / f'.{os.getpid()}.instances_test.json').symlink_to('/dev/full')
+    (out / f'.instances_test.json.{os.getpid()}.partial').symlink_to('/dev/full')
     assert run(tree, '--out', out) == 2
     last_line = capsys.readouterr().err.splitlines()[-1]
     assert last_line == f'error: the disk of {out} is full; what was there before is unchanged'
@@ -134,3 +134,12 @@ def test_wrong_options_are_refused(tree, tmp_path, arguments):
         run(tree, '--out', tmp_path / 'out', *arguments)
     assert caught.value.code == 2
     assert not (tmp_path / 'out').exists()
+
+
+def test_help_does_not_wait_for_torch():
+    command = [sys.executable, '-X', 'importtime', uavdt2coco.__file__, '--help']
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith('usage: uavdt2coco.py')
+    loaded = {line.rsplit('|', 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert 'argparse' in loaded
+    assert not {'numpy', 'torch', 'mmengine', 'cv2', 'PIL'} & loaded

@@ -10,8 +10,7 @@ pytest.importorskip('mmdet')
 
 from mmengine.registry import MODELS, init_default_scope
 
-import flsl_mm.uavdt.ignore_regions  # noqa: F401
-from flsl_mm.uavdt.ignore_borders import FLSLExtendIgnoreRegions
+from flsl_mm.uavdt.ignore_regions import FLSLExtendIgnoreRegions
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'det'
 NAMES = [
@@ -55,28 +54,10 @@ def sample(objects, regions):
     return result
 
 
-def extended(boxes, flags, img_shape=(128, 128)):
-    from mmdet.structures.bbox import HorizontalBoxes
-
-    boxes = HorizontalBoxes(torch.as_tensor(boxes, dtype=torch.float32))
-    results = dict(gt_bboxes=boxes, gt_ignore_flags=flags, img_shape=img_shape)
-    return FLSLExtendIgnoreRegions()(results)['gt_bboxes'].tensor
-
-
-def test_regions_at_the_border_go_on_beyond_it():
-    boxes = [[0, 10, 50, 60], [40, 30.2, 99.4, 59.8], [0, 0, 100, 60], [10, 1, 99, 59], [0, 10, 50, 60]]
-    assert extended(boxes, [True, True, True, True, False], (60, 100)).tolist() == [
-        [-100, 10, 50, 160],
-        [40, pytest.approx(30.2), pytest.approx(199.4), pytest.approx(159.8)],
-        [-100, -100, 200, 160],
-        [10, 1, 99, 59],
-        [0, 10, 50, 60],
-    ]
-    assert extended(torch.zeros(0, 4), []).shape == (0, 4)
-
-
 @pytest.mark.parametrize('objects', [torch.zeros(0, 4), torch.tensor([[90.0, 80, 110, 100]])])
 def test_anchors_in_regions_get_no_gradient(objects):
+    from mmdet.structures.bbox import HorizontalBoxes
+
     init_default_scope('mmdet')
     model = Config.fromfile(CONFIGS / f'{NAMES[-1]}.py').model
     train_cfg = model.train_cfg.rpn
@@ -85,7 +66,9 @@ def test_anchors_in_regions_get_no_gradient(objects):
     sizes = [(128 // stride[0], 128 // stride[1]) for stride in head.prior_generator.strides]
     scores = [torch.zeros(1, 3, *size, requires_grad=True) for size in sizes]
     deltas = [torch.zeros(1, 12, *size) for size in sizes]
-    data = sample(objects, extended(REGION, [True]))
+    boxes = HorizontalBoxes(REGION.clone())
+    FLSLExtendIgnoreRegions()(dict(gt_bboxes=boxes, gt_ignore_flags=[True], img_shape=(128, 128)))
+    data = sample(objects, boxes.tensor)
     losses = head.loss_by_feat(scores, deltas, [data.gt_instances], [data.metainfo], [data.ignored_instances])
     sum(losses['loss_rpn_cls']).backward()
     # The region is the left half. Anchors round its edge, and they alone, lie in it by half.

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 from pycocotools import mask as coco_mask
 
-from flsl_mm.uavdt.check_sheet import COLORS, REGION_COLOR, choose_evenly, draw_sheet, sample_frames
-from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences, rectangle
+from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, read_sequences, rectangle
 from flsl_mm.uavdt.layout import UAVDTFrames, UAVDTSequence, find_sequences
 from tests.uavdt.tree import write_sequence
 
@@ -182,56 +181,3 @@ def test_any_boxes_come_back(boxes, regions, empty_before):
 
 def test_rectangle_goes_round():
     assert rectangle(1, 2, 10, 20) == [1, 2, 11, 2, 11, 22, 1, 22]
-
-
-def test_new_files_appear_together_or_not_at_all(tmp_path):
-    folder = tmp_path / 'new' / 'folder'
-    with new_files(folder, ['a.json', 'b.png']) as (first, second):
-        assert (first.parent, first.suffix, second.suffix) == (folder, '.json', '.png')
-        first.write_text('one')
-        second.write_text('two')
-        assert not (folder / 'a.json').exists()
-    assert sorted(path.name for path in folder.iterdir()) == ['a.json', 'b.png']
-
-    def interrupted():
-        with new_files(folder, ['a.json', 'b.png']) as (first, _):
-            first.write_text('half')
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert sorted(path.name for path in folder.iterdir()) == ['a.json', 'b.png']
-    assert (folder / 'a.json').read_text() == 'one'
-
-
-def test_sheet_shows_boxes_and_regions_where_they_are(tmp_path):
-    boxes = [(2, 1, 100, 50, 40, 30, 1, 1, 2)]
-    write_sequence(tmp_path, 'M0101', boxes, [(2, 1, 200, 100, 60, 40)], frames=3, size=(320, 180))
-    (frames,) = read_sequences(tmp_path, find_sequences(tmp_path), 1, 0)
-    shown = sample_frames(tmp_path, frames)
-    assert [frame.title for frame in shown] == [
-        'train M0101 frame 1: 0 boxes, 0 ignored',
-        'train M0101 frame 2: 1 boxes, 1 ignored',
-        'train M0101 frame 3: 0 boxes, 0 ignored',
-    ]
-    sheet = np.asarray(draw_sheet(shown, columns=3, tile_width=640))
-    # The second tile starts after a gap, a tile and a gap; below the legend, a gap and the title.
-    tile = sheet[20 + 4 + 20 :, 4 + 640 + 4 :][:360, :640]
-    assert tile[100, 240].tolist() == list(COLORS[1])
-    assert tile[120, 201].tolist() != list(COLORS[1])
-    assert tile[240, 460].tolist() != tile[240, 300].tolist() == [90, 90, 90]
-    assert tile[200, 450].tolist() == list(REGION_COLOR)
-
-
-def test_sheet_has_tiles_for_frames_of_any_size_and_names_a_broken_one(tmp_path):
-    write_sequence(tmp_path, 'M0101', BOXES, REGIONS, frames=5)
-    write_sequence(tmp_path, 'M0203', [], frames=1, size=(30, 60))
-    sequences = read_sequences(tmp_path, find_sequences(tmp_path), 1, 0)
-    shown = [frame for frames in sequences for frame in sample_frames(tmp_path, frames)]
-    assert len(shown) == 4
-    assert [frame.path.name[-5] for frame in choose_evenly(shown, 2)] == ['1', '1']
-    assert draw_sheet(shown, columns=3, tile_width=40).width == 3 * 44 + 4
-    content = shown[0].path.read_bytes()
-    shown[0].path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r'img000001.jpg is no readable picture'):
-        draw_sheet(shown)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from flsl_mm.uavdt.ignore_regions import FLSLIgnoreRegionAssigner, covered_share
+from flsl_mm.uavdt.ignore_regions import FLSLExtendIgnoreRegions, FLSLIgnoreRegionAssigner, covered_share
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +130,24 @@ def test_subclasses_are_wrapped_and_other_assigners_refused():
 def test_all_boxes_in_regions_and_no_boxes():
     assert assign([IN_REGION, ACROSS], [OBJECT], REGIONS).gt_inds.tolist() == [-1, -1]
     assert assign([], [OBJECT], REGIONS).gt_inds.tolist() == []
+
+
+def extended(boxes, flags, img_shape=(128, 128)):
+    pytest.importorskip('mmdet')
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    boxes = HorizontalBoxes(torch.as_tensor(boxes, dtype=torch.float32))
+    results = dict(gt_bboxes=boxes, gt_ignore_flags=flags, img_shape=img_shape)
+    return FLSLExtendIgnoreRegions()(results)['gt_bboxes'].tensor
+
+
+def test_regions_at_the_border_go_on_beyond_it():
+    boxes = [[0, 10, 50, 60], [40, 30.2, 99.4, 59.8], [0, 0, 100, 60], [10, 1, 99, 59], [0, 10, 50, 60]]
+    assert extended(boxes, [True, True, True, True, False], (60, 100)).tolist() == [
+        [-100, 10, 50, 160],
+        [40, pytest.approx(30.2), pytest.approx(199.4), pytest.approx(159.8)],
+        [-100, -100, 200, 160],
+        [10, 1, 99, 59],
+        [0, 10, 50, 60],
+    ]
+    assert extended(torch.zeros(0, 4), []).shape == (0, 4)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from mmengine.registry import METRICS
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from flsl_mm.uavdt.annotations import ATTRIBUTES
 from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, read_sequences
 from flsl_mm.uavdt.layout import find_sequences
 from flsl_mm.uavdt.metric import UAVDTMetric
-from flsl_mm.uavdt.truth import read_truth
 from tests.uavdt.tree import write_sequence
 
 DAY_LOW_FRONT, NIGHT_HIGH_SIDE_BIRD = (1, 0, 0, 1, 0, 0, 1, 0, 0, 0), (0, 1, 0, 0, 0, 1, 0, 1, 1, 1)
@@ -287,12 +288,50 @@ def test_bad_input_is_one_line(ann_file, tmp_path):
         evaluate(ann_file, [sample(99)])
 
 
-def test_truth_is_what_was_converted(ann_file):
-    truth = read_truth(ann_file)
-    assert truth.classes == ('car', 'truck', 'bus')
-    assert [len(frame.boxes) for frame in truth.frames.values()] == [4, 2, 1, 0]
-    assert truth.frames[1].occlusions.tolist() == [1, 2, 3, 4]
-    assert truth.frames[1].classes.tolist() == [0, 0, 0, 1]
-    assert truth.frames[1].regions.tolist() == [[200, 0, 60, 200], [260, 0, 60, 200]]
-    assert truth.frames[4].boxes.shape == truth.frames[4].regions.shape == (0, 4)
-    assert truth.attributes['M0205']['night'] is True
+RECORDED = np.load(Path(__file__).parents[1] / 'data' / 'uavdt_ap.npz')
+CASES = sorted({key.split('/')[0] for key in RECORDED})
+
+
+def recorded_case(name, folder):
+    """Write a recorded case as an annotation file; return it, the detections and the metric's options."""
+    case = {key.split('/')[1]: RECORDED[key] for key in RECORDED if key.startswith(f'{name}/')}
+    annotations = []
+    for image_id, category, occlusion, *bbox in case['objects'].tolist():
+        annotations.append(dict(image_id=image_id, category_id=category, bbox=bbox, iscrowd=0, occlusion=occlusion))
+    for image_id, *bbox in case['regions'].tolist():
+        annotations.append(dict(image_id=image_id, category_id=1, bbox=bbox, iscrowd=1))
+    for number, annotation in enumerate(annotations, start=1):
+        annotation.update(id=number, area=annotation['bbox'][2] * annotation['bbox'][3])
+    content = dict(
+        images=[dict(id=i, sequence=str(s)) for i, s in enumerate(case['sequence_of_image'].tolist(), start=1)],
+        sequences={
+            str(i): dict(attributes=dict(zip(ATTRIBUTES, flags, strict=True)))
+            for i, flags in enumerate(case['flags'].tolist())
+        },
+        categories=[dict(id=i, name=name) for i, name in enumerate(case['classes'].tolist(), start=1)],
+        annotations=annotations,
+    )
+    path = folder / 'instances.json'
+    path.write_text(json.dumps(content))
+    samples = []
+    for image_id in case['tested'].tolist():
+        rows = torch.from_numpy(case['detections'][case['detections'][:, 0] == image_id])
+        found = dict(bboxes=rows[:, 3:], scores=rows[:, 2], labels=rows[:, 1].long())
+        samples.append(dict(img_id=image_id, pred_instances=found))
+    max_covered, max_detections = case['options'].tolist()
+    options = dict(classes=tuple(case['classes']), max_covered=max_covered, max_detections=int(max_detections))
+    return path, samples, options, dict(zip(case['names'].tolist(), case['values'].tolist(), strict=True))
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_numbers_of_another_implementation(name, tmp_path):
+    """Recorded from the array arithmetic that did the same before COCOeval was used, at commit 61fdeb5.
+
+    ``ties`` has equal scores and overlaps everywhere, ``crowded`` more than 100 detections in a frame, ``few`` one
+    class and at most three detections a frame.
+    """
+    ann_file, samples, options, expected = recorded_case(name, tmp_path)
+    numbers = evaluate(ann_file, samples, **options)
+    assert numbers.keys() == expected.keys()
+    for key, value in expected.items():
+        assert numbers[key] == pytest.approx(value, abs=1e-7), key

@@ -6,18 +6,55 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-from flsl_mm.scenes.output import PREVIEW, TreeRequest
-from flsl_mm.scenes.writers import LAYOUTS, write_scenes
 
+class Layout(NamedTuple):
+    """The defaults of a layout's options, and how its tree is used."""
+
+    num: int
+    size_hw: tuple[int, int]
+    frames: int
+    usage: str
+
+
+LAYOUTS = {
+    'images': Layout(
+        1000,
+        (256, 256),
+        1,
+        'python tools/train.py configs/pretrain/flsl_vit-s16.py '
+        '--cfg-options train_dataloader.dataset.data_root={out}/train',
+    ),
+    'coco': Layout(
+        250,
+        (256, 256),
+        1,
+        'SCENES_ROOT={out} python tools/train.py configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
+    ),
+    'uavdt': Layout(
+        240,
+        (160, 288),
+        4,
+        'python tools/dataset_converters/uavdt2coco.py {out} --out {out}/annotations && '
+        'UAVDT_SCENES_ROOT={out} python tools/train.py configs/det/mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py',
+    ),
+    'davis': Layout(
+        8,
+        (240, 432),
+        25,
+        'python tools/test.py configs/vos/flsl_vit-t16_scenes.py CHECKPOINT '
+        '--cfg-options test_dataloader.dataset.data_root={out}',
+    ),
+}
 EPILOG = """\
 layouts:
   images  train/, val/: pictures in sub-folders, for pretraining
   coco    train/, val/, annotations/instances_{train,val}.json: objects with masks, for detection
-  uavdt   the official UAVDT download: --num sequences of traffic seen from above, with ignore regions and attributes
+  uavdt   the official UAVDT download: --num sequences of objects as car, truck and bus, ignore regions, attributes
   davis   the official DAVIS-2017 download: --num videos of several objects, some of which leave and return
 
-The same options give the same bytes (with the same versions of NumPy, OpenCV and Pillow).
+The same options give the same bytes (with the same versions of NumPy, OpenCV, Pillow and torchvision).
 OUT is written whole or not at all.
 """
 
@@ -42,10 +79,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='seed, 0 or more (default: 0)')
     sizes = ', '.join(f'{name} {item.size_hw[0]}x{item.size_hw[1]}' for name, item in LAYOUTS.items())
     parser.add_argument('--size', type=size, metavar='HxW', help=f'height and width in pixels (default: {sizes})')
-    parser.add_argument('--frames', type=int, help='frames of a video (default: uavdt 30, davis 25)')
-    parser.add_argument(
-        '--val-fraction', type=float, default=0.25, help='share of val; uavdt has splits of its own (default: 0.25)'
-    )
+    parser.add_argument('--frames', type=int, help='frames of a video (default: uavdt 4, davis 25)')
+    parser.add_argument('--val-fraction', type=float, default=0.25, help='share of val, or uavdt: test (default: 0.25)')
     parser.add_argument(
         '--img1', action='store_true', help='uavdt: put the frames into a folder img1, as some copies do'
     )
@@ -55,6 +90,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def make_scenes(args: argparse.Namespace) -> None:
     """Write the tree and say what it holds and how it is used."""
+    # Here, so that --help does not wait for torch.
+    from flsl_mm.scenes.output import PREVIEW, TreeRequest
+    from flsl_mm.scenes.writers import write_scenes
+
     layout = LAYOUTS[args.layout]
     request = TreeRequest(
         num=layout.num if args.num is None else args.num,

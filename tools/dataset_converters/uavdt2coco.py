@@ -10,12 +10,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm import tqdm
-
 from flsl_mm import cli
-from flsl_mm.uavdt.check_sheet import choose_evenly, draw_sheet, sample_frames
-from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, new_files, read_sequences
-from flsl_mm.uavdt.layout import SPLITS, find_sequences
 
 SHEET = 'check_sheet.png'
 EPILOG = """\
@@ -56,7 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--classes',
-        choices=list(CLASSES),
+        choices=['three', 'vehicle'],
         default='three',
         help='three: car, truck and bus (default); vehicle: all of them as one class',
     )
@@ -73,17 +68,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def convert(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
+    # Here, so that --help does not wait for torch.
+    from tqdm import tqdm
+
+    from flsl_mm.fileio import atomic_writer
+    from flsl_mm.uavdt.check_sheet import choose_evenly, draw_sheet, sample_frames
+    from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, read_sequences
+    from flsl_mm.uavdt.layout import SPLITS, find_sequences
+
     # The annotations are many small objects: without this the collector visits all that was imported again and again,
     # which is two thirds of the time.
     gc.freeze()
     sequences = find_sequences(args.root)
-    names = [*(f'instances_{split}.json' for split in SPLITS), SHEET]
+    names = [f'instances_{split}.json' for split in SPLITS]
     classes = CLASSES[args.classes]
     info = dict(description='UAVDT, converted by flsl_mm', frame_stride=args.frame_stride)
     try:
         with ExitStack() as stack:
-            *json_paths, sheet_path = stack.enter_context(new_files(args.out, names))
-            files = [stack.enter_context(path.open('w', encoding='utf-8')) for path in json_paths]
+            args.out.mkdir(parents=True, exist_ok=True)
+            sheet = stack.enter_context(atomic_writer(args.out / SHEET))
+            files = [stack.enter_context(atomic_writer(args.out / name, 'w')) for name in names]
             writers = {split: CocoSplitWriter(file, classes, info) for split, file in zip(SPLITS, files, strict=True)}
             shown = []
             reader = read_sequences(args.root, sequences, args.frame_stride, args.workers)
@@ -92,13 +96,16 @@ def convert(args: argparse.Namespace) -> None:
                 shown += sample_frames(args.root, frames)
             for writer in writers.values():
                 writer.finish()
-            draw_sheet(choose_evenly(shown)).save(sheet_path)
+            draw_sheet(choose_evenly(shown)).save(sheet, format='PNG')
+            # A full disk shows here, before the first file takes its name.
+            for file in (sheet, *files):
+                file.flush()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(f'the disk of {args.out} is full; what was there before is unchanged') from error
         raise
     print(format_counts({split: writer.counts for split, writer in writers.items()}, classes))
-    print(f'wrote {", ".join(names[:-1])} to {args.out}; look at {args.out / SHEET}')
+    print(f'wrote {", ".join(names)} to {args.out}; look at {args.out / SHEET}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,117 @@
+"""Folders that appear whole or not at all, and the pictures with annotations drawn in."""
+
+import json
+
+import numpy as np
+import pytest
+
+from flsl_mm.scenes.output import (
+    TreeRequest,
+    contact_sheet,
+    draw_boxes,
+    new_folder,
+    save_image,
+    tint_instances,
+    write_manifest,
+)
+from tests.scenes.trees import files_of, pixels
+
+
+@pytest.mark.parametrize(
+    ('num', 'fraction', 'sizes'), [(4, 0.25, (3, 1)), (2, 0.01, (1, 1)), (5, 0.99, (1, 4)), (10, 0.4, (6, 4))]
+)
+def test_each_split_has_something(num, fraction, sizes):
+    request = TreeRequest(num=num, seed=0, size_hw=(32, 32), val_fraction=fraction)
+    assert request.split_sizes() == dict(train=sizes[0], val=sizes[1])
+
+
+def fill(out, text, force=False, error=None):
+    with new_folder(out, force) as folder:
+        write_manifest(folder, layout='test')
+        (folder / 'file').write_text(text)
+        if error:
+            raise error
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    with new_folder(tmp_path / 'a' / 'b', force=False) as folder:
+        (folder / 'file').write_text('x')
+        assert not (tmp_path / 'a' / 'b').exists()
+    assert files_of(tmp_path) == {'a/b/file': b'x'}
+
+
+def test_an_own_folder_is_replaced_only_when_asked(tmp_path):
+    fill(tmp_path / 'out', 'one')
+    with pytest.raises(FileExistsError, match='is not empty: choose another folder, or give --force'):
+        fill(tmp_path / 'out', 'two')
+    assert (tmp_path / 'out' / 'file').read_text() == 'one'
+    fill(tmp_path / 'out', 'two', force=True)
+    assert (tmp_path / 'out' / 'file').read_text() == 'two'
+    assert json.loads((tmp_path / 'out' / 'scenes.json').read_text()) == dict(layout='test')
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
+def test_after_an_error_everything_is_as_it_was(tmp_path, error):
+    fill(tmp_path / 'out', 'one')
+    before = files_of(tmp_path)
+    with pytest.raises(type(error)):
+        fill(tmp_path / 'out', 'half', force=True, error=error)
+    assert files_of(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
+def test_what_is_somebody_elses_is_never_replaced(tmp_path):
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'thesis.txt').write_text('precious')
+    with pytest.raises(FileExistsError, match='was not written by make_scenes'):
+        fill(tmp_path / 'mine', 'new', force=True)
+    with pytest.raises(FileExistsError, match='is a file'):
+        fill(tmp_path / 'mine' / 'thesis.txt', 'new', force=True)
+    assert files_of(tmp_path) == {'mine/thesis.txt': b'precious'}
+
+
+def test_pictures_are_saved_in_the_format_of_their_name(tmp_path):
+    image = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    for name, kind in (('a.png', b'\x89PNG'), ('a.jpg', b'\xff\xd8')):
+        save_image(tmp_path / name, image)
+        assert (tmp_path / name).read_bytes().startswith(kind)
+        assert np.abs(pixels(tmp_path / name).astype(int) - image).max() <= 3
+
+
+def test_contact_sheet_by_hand():
+    pictures = [np.full((10, 20, 3), value, np.uint8) for value in range(10, 80, 10)]
+    # A tile is a quarter of 45 wide, so 11 by 6 pixels, four of them in a row.
+    sheet = contact_sheet(pictures, sheet_width=45)
+    assert sheet.shape == (12, 44, 3)
+    np.testing.assert_array_equal(sheet[::6, ::11, 0], [[10, 20, 30, 40], [50, 60, 70, 0]])
+    # Small pictures keep their size.
+    assert contact_sheet(pictures, sheet_width=200).shape == (10, 140, 3)
+    np.testing.assert_array_equal(contact_sheet(pictures[:1]), pictures[0])
+
+
+def test_tint_marks_instances_only():
+    image = np.full((6, 6, 3), 100, np.uint8)
+    instance_map = np.zeros((6, 6), np.int32)
+    instance_map[2:5, 2:5] = 1
+    tinted = tint_instances(image, instance_map)
+    np.testing.assert_array_equal(tinted[0, 0], [100, 100, 100])
+    # 65% of the picture and 35% of the palette's (128, 0, 0); the outline is white.
+    np.testing.assert_array_equal(tinted[4, 4], [109, 65, 65])
+    np.testing.assert_array_equal(tinted[2, 2:5], np.full((3, 3), 255))
+    assert image.max() == 100
+    np.testing.assert_array_equal(tint_instances(image, 0 * instance_map), image)
+
+
+def test_boxes_are_drawn_on_their_outermost_pixels():
+    image = np.full((20, 30, 3), 100, np.uint8)
+    drawn = draw_boxes(image, [((2, 3, 5, 4), (255, 0, 0)), ((12, 10, 50, 5), (0, 0, 255))])
+    red, blue = ((drawn == color).all(axis=2) for color in ((255, 0, 0), (0, 0, 255)))
+    rows, columns = np.nonzero(red)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 6, 2, 6)
+    assert red.sum() == 2 * 5 + 2 * 2
+    # The second goes on beyond the picture.
+    assert blue[:, 29].sum() == 2
+    assert (drawn[~red & ~blue] == 100).all()
+    assert image.min() == image.max() == 100
+    np.testing.assert_array_equal(draw_boxes(image, []), image)
