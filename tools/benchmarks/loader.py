@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CONFIG = measure.ROOT / 'configs' / 'pretrain' / 'flsl_vit-s16.py'
 SIZE, QUALITY, NOISE = (500, 375), 90, 19.0
-"""Width and height in pixels, JPEG quality, and standard deviation of the noise: files of 110 KB, as ImageNet's are."""
+"""Width and height in pixels, JPEG quality, standard deviation of the noise: files of 100 KB, ImageNet's have 110."""
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -83,20 +83,15 @@ def run_one(command: list[str], limit: float) -> str | None:
     return f'exit code {code}' if code else None
 
 
-def choose(names: list[str] | None, device: str) -> dict[str, list[str]]:
-    """Give the benchmarks to run; raises ValueError if there is none of a name."""
-    planned = plan(device)
-    if unknown := set(names or ()) - set(planned):
-        raise ValueError(f'no benchmark {", ".join(sorted(unknown))}: choose from {", ".join(planned)}')
-    return {name: command for name, command in planned.items() if name in (names or planned)}
-
-
 def run(args: argparse.Namespace) -> None:
     """Run the benchmarks one after the other, and keep the file up to date; leaves with 1 if one of them failed."""
     if args.limit_seconds <= 0:
         raise ValueError(f'--limit-seconds must be positive, got {args.limit_seconds}')
     measure.check_folder(args.out)
-    chosen = choose(args.only, measure.choose_device(args.device))
+    planned = plan(measure.choose_device(args.device))
+    if unknown := set(args.only or ()) - set(planned):
+        raise ValueError(f'no benchmark {", ".join(sorted(unknown))}: choose from {", ".join(planned)}')
+    chosen = {name: command for name, command in planned.items() if name in (args.only or planned)}
     results: dict[str, Any] = dict(machine=measure.machine(), benchmarks={}, failed={})
     with TemporaryDirectory() as folder:
         for number, (name, (script, *options)) in enumerate(chosen.items(), 1):

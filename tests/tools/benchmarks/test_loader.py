@@ -22,7 +22,7 @@ def test_generated_files_are_like_imagenets(tmp_path):
     for file in files:
         with Image.open(file) as image:
             assert (image.format, image.mode, image.size) == ('JPEG', 'RGB', (500, 375))
-        assert 100_000 < file.stat().st_size < 120_000
+        assert 90_000 < file.stat().st_size < 110_000
 
 
 def test_links_repeat_the_files(tmp_path):
