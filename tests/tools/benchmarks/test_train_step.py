@@ -84,7 +84,11 @@ def test_bare_vits_do_the_backbones_work_on_the_steps_views(config):
         vit.register_forward_hook(
             lambda module, inputs, output: seen.append((module, inputs[0], output.requires_grad, tuple(output.shape)))
         )
+    gradients = {}
+    for name, parameter in trial.student.named_parameters():
+        parameter.register_hook(lambda gradient, name=name: gradients.update({name: gradient.shape}))
     trial.limit()
+    assert gradients == {name: parameter.shape for name, parameter in trial.student.named_parameters()}
     teacher_view, global_view, *local_views = trial.views
     expected = [teacher_view, global_view, torch.cat(local_views)]
     assert [module for module, *_ in seen] == [trial.teacher, trial.student, trial.student]
