@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -93,7 +94,8 @@ def test_mistakes_show_before_anything_is_measured(monkeypatch, capsys, options,
 @pytest.mark.parametrize('program', ['train_step', 'loader', 'detector', 'vos', 'run_all'])
 def test_help_does_not_wait_for_torch(program):
     command = [sys.executable, '-X', 'importtime', f'tools/benchmarks/{program}.py', '--help']
-    done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=True)
+    environment = dict(os.environ, PYTHONPATH=str(measure.ROOT))
+    done = subprocess.run(command, cwd=measure.ROOT, env=environment, capture_output=True, text=True, check=True)
     assert '--out' in done.stdout
     imported = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
     assert 'argparse' in imported
