@@ -49,6 +49,10 @@ def test(args: argparse.Namespace) -> None:
     runner.test()
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    return cli.run(test, parse_args(argv))
+
+
 if __name__ == '__main__':
-    arguments = parse_args()
-    sys.exit(cli.run(test, arguments))
+    sys.exit(main())

@@ -75,6 +75,10 @@ def train(args: argparse.Namespace) -> None:
     cli.build_runner(cfg).train()
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    return cli.run(train, parse_args(argv))
+
+
 if __name__ == '__main__':
-    arguments = parse_args()
-    sys.exit(cli.run(train, arguments))
+    sys.exit(main())

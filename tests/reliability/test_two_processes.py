@@ -1,7 +1,8 @@
-"""Two processes on halves of a batch compute what one computes on the whole batch."""
+"""Two processes on halves of a batch compute what one computes on the whole batch, and send no more than they must."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ import torch
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODELS
 from torch import Tensor, distributed
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from flsl_mm.engine.optim import FLSLOptimWrapper
 from flsl_mm.selfsup import FLSLDataPreprocessor
 from tests.reliability.children import CONTEXT
-from tests.selfsup.toy import toy_model, toy_views
+from tests.selfsup.toy import HEAD, toy_model, toy_views
 
 STEPS = 3
 RELATIVE = 1e-5
@@ -34,6 +36,24 @@ def make_batches(sizes: list[int]) -> list[list[Tensor]]:
     return [toy_views(toy_model(views=CROPS), size, seed=seed)['views'] for seed, size in enumerate(sizes)]
 
 
+def count_traffic(model: MMDistributedDataParallel) -> Counter:
+    """Count the bytes that a process gives to all-reduce from now on: gradients, and all."""
+    sent = Counter()
+    all_reduce = distributed.all_reduce
+
+    def counted(tensor: Tensor, *args, **kwargs):
+        sent['all'] += tensor.nbytes
+        return all_reduce(tensor, *args, **kwargs)
+
+    def hook(state, bucket):
+        sent['gradients'] += bucket.buffer().nbytes
+        return allreduce_hook(None, bucket)
+
+    distributed.all_reduce = counted
+    model.register_comm_hook(None, hook)
+    return sent
+
+
 def process(rank: int, world_size: int, sizes: list[int], accumulate: int, folder: Path) -> None:
     """Train on this process's share of the batches and save what came of it."""
     torch.set_num_threads(1)
@@ -46,6 +66,7 @@ def process(rank: int, world_size: int, sizes: list[int], accumulate: int, folde
     options = dict(window_member='first', center_momentum=0.9, momentum=0.9)
     model = toy_model(dict(drop_path_rate=0.0), views, **options)
     wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
+    sent = count_traffic(wrapped)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     model.follow_optimizer(optimizer)
     wrapper = FLSLOptimWrapper(optimizer=optimizer, clip_grad=dict(max_norm=3.0), accumulative_counts=accumulate)
@@ -62,7 +83,7 @@ def process(rank: int, world_size: int, sizes: list[int], accumulate: int, folde
     for views in make_batches(sizes):
         # As FLSLSampler deals them out.
         losses.append(wrapped.train_step([view[rank::world_size] for view in views], wrapper))
-    found = dict(losses=losses, gradients=gradients, state=model.state_dict())
+    found = dict(losses=losses, gradients=gradients, state=model.state_dict(), sent=dict(sent))
     torch.save(found, folder / f'{rank}_of_{world_size}.pth')
     distributed.barrier()
     distributed.destroy_process_group()
@@ -119,3 +140,7 @@ def test_halves_of_a_batch(sizes, accumulate, tmp_path):
             assert torch.equal(left[name], right[name])
             torch.testing.assert_close(left[name], one[name], rtol=RELATIVE, atol=0, msg=name)
         torch.testing.assert_close((left['loss'] + right['loss']) / 2, one['loss'], rtol=RELATIVE, atol=0)
+    # Gradients once a step; with each batch, for the volume and for the centre, a mean per prototype and a count.
+    gradients = sum(gradient.nbytes for gradient in whole['gradients'][0].values())
+    statistics = 2 * 4 * (HEAD['num_prototypes'] + 1)
+    assert first['sent'] == dict(gradients=STEPS * gradients, all=STEPS * gradients + len(sizes) * statistics)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,6 @@ from flsl_mm.checkpoint import load_backbone, read_checkpoint
 from tests.checkpoint.cases import official, same, timm_vit, tiny, training
 from tests.reference import FOLDER, official_checkpoint
 from tools.model_converters import convert
-
-TOOL = Path(convert.__file__)
 
 
 def run(*arguments) -> int:
@@ -78,17 +74,6 @@ def test_command_line_errors(source, tmp_path, capsys):
     assert target.read_bytes() == before
     assert run(source, target, '--to', 'timm', '--force') == 0
     assert os.listdir(target.parent) == ['a.pth']
-
-
-def test_as_a_program(tmp_path):
-    done = subprocess.run(
-        [sys.executable, TOOL, tmp_path / 'none.pth', tmp_path / 'a.pth', '--to', 'flsl'],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == f'error: checkpoint {tmp_path / "none.pth"} does not exist'
-    assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.recorded

@@ -1,12 +1,17 @@
 """Times one optimiser step of FLSL against the least that it contains: bare timm ViTs on the same views.
 
 The step is the one that training does: views of a uint8 batch, teacher, student, mean shift, heads, losses, backward
-pass, clipping, optimiser, EMA. The limit is timm's own ViT of the same size: the student's forward and backward pass on
-the student views and the teacher's forward pass on the teacher view, on views that are there, without head, loss, drop
-path or optimiser. Then each part is timed by itself, with the device waited for at its borders.
+pass, clipping, optimiser, EMA. In turns with it are timed
 
-FLOP utilisation is the matrix arithmetic of the limit (counted by torch) per second of the whole step, as a share of a
-large matrix product's rate in the same precision, measured in the same run.
+  bare ViTs     timm's ViT of the same size on views that are there: the student's forward and backward pass and the
+                teacher's forward pass, without head, loss, drop path or optimiser
+  matrix rate   a large matrix product in the same precision; the step's share of that rate is the matrix arithmetic
+                of the bare ViTs (counted by torch) per second of the whole step
+  views         alone, as a share of the step, and beside a large copy: the uint8 batch read and all float32 views
+                written once are the least bytes to move
+  compiled      with --compile: step and bare ViTs once more with their blocks compiled
+
+Then each part of the step is timed by itself, with the device waited for at its borders.
 """
 
 from __future__ import annotations
@@ -14,93 +19,142 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import measure
-import timm
-import torch
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import MODELS
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-import flsl_mm.selfsup  # noqa: F401
-from flsl_mm.engine.hooks.compile import compile_blocks
-from flsl_mm.selfsup import FLSL
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-CONFIG = Path(__file__).parents[2] / 'configs' / 'pretrain' / 'flsl_vit-s16.py'
-PARTS = ('views', 'teacher', 'student', 'mean shift, heads, losses', 'backward', 'clip', 'optimiser', 'EMA')
+CONFIG = measure.ROOT / 'configs' / 'pretrain' / 'flsl_vit-s16.py'
+COPY_BYTES = {'cpu': 2**28, 'cuda': 2**31}
+MATRIX_SIDE = {'cpu': 2048, 'cuda': 8192}
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measure.get_parser(__doc__, repeats=10)
     parser.add_argument('--config', type=Path, default=CONFIG, help='pretraining config (default: flsl_vit-s16.py)')
     parser.add_argument('--batch-size', type=int, default=8, help='images a step (default: 8)')
     parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32', help='(default: float32)')
-    parser.add_argument('--compile', action='store_true', help='compile the blocks of both, ours and timm’s')
-    measure.add_device_option(parser)
-    measure.add_options(parser, repeats=10)
+    parser.add_argument('--compile', action='store_true', help='also time compiled blocks, ours and timm’s')
     return parser
 
 
-def build_step(args: argparse.Namespace) -> tuple[FLSL, Any, dict]:
-    """Build model, optimiser wrapper and a batch of noise as the loader gives it."""
-    if not args.config.is_file():
-        raise ValueError(f'no config {args.config}')
-    MMLogger.get_instance('benchmark', log_level='WARNING')  # init_weights reports each weight
-    cfg = Config.fromfile(args.config)
-    if cfg.model.type != 'FLSL':
-        raise ValueError(f'{args.config} is no pretraining config: its model is {cfg.model.type}, not FLSL')
-    cfg.optim_wrapper.type = 'FLSLOptimWrapper' if args.dtype == 'float32' else 'FLSLAmpOptimWrapper'
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    model = model.to(args.device).train()
-    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    wrapper.initialize_count_status(model, 0, 10**6)
-    size = cfg.train_dataloader.dataset.size
-    inputs = torch.randint(256, (args.batch_size, 3, size, size), dtype=torch.uint8)
-    return model, wrapper, dict(inputs=inputs.pin_memory() if args.device == 'cuda' else inputs)
+class Trial:
+    """A training step on a batch of noise, and the bare ViTs on the same views.
+
+    Args:
+        args: Options of the program, with the device.
+        compiled: Whether the transformer blocks of both are compiled.
+    """
+
+    def __init__(self, args: argparse.Namespace, compiled: bool = False) -> None:
+        import torch
+        from mmengine.optim import build_optim_wrapper
+        from mmengine.registry import MODELS
+
+        from flsl_mm.engine.hooks.compile import compile_blocks
+
+        cfg = measure.read_config(args.config, 'FLSL')
+        cfg.optim_wrapper.type = 'FLSLOptimWrapper' if args.dtype == 'float32' else 'FLSLAmpOptimWrapper'
+        torch.manual_seed(0)
+        self.model = MODELS.build(cfg.model)
+        with measure.quiet():
+            self.model.init_weights()
+        self.model = self.model.to(args.device).train()
+        self.wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
+        self.wrapper.initialize_count_status(self.model, 0, 10**6)
+        size = cfg.model.data_preprocessor.global_crops.size
+        images = torch.randint(256, (args.batch_size, 3, size, size), dtype=torch.uint8)
+        self.images = images.to(args.device)
+        self.batch = dict(inputs=images.pin_memory() if args.device == 'cuda' else images)
+        self.views = self.make_views()
+        self.student = bare_vit(self.model.backbone, size).to(args.device).train()
+        self.teacher = bare_vit(self.model.backbone, size).to(args.device).eval()
+        self.autocast = torch.autocast(args.device, getattr(torch, args.dtype), enabled=args.dtype != 'float32')
+        if compiled:
+            for network in (self.model, self.student, self.teacher):
+                compile_blocks(network)
+
+    def step(self) -> None:
+        """Train."""
+        self.model.train_step(self.batch, self.wrapper)
+
+    def make_views(self) -> list[Tensor]:
+        """Make the views of a batch that is on the device."""
+        return self.model.data_preprocessor(dict(inputs=self.images), True)['inputs']['views']
+
+    def limit(self) -> None:
+        """Do what no step can do without: the student's forward and backward pass and the teacher's forward pass."""
+        import torch
+
+        teacher_view, *student_views = self.views
+        with self.autocast:
+            with torch.no_grad():
+                self.teacher(teacher_view)
+            sizes = groupby(student_views, key=lambda view: view.shape)
+            loss = sum(self.student(torch.cat(list(group))).float().square().mean() for _, group in sizes)
+        loss.backward()
+        self.student.zero_grad(set_to_none=True)
 
 
-def bare_vits(model: FLSL) -> tuple[nn.Module, nn.Module]:
-    """Build timm's ViT of the student's size twice: to train, and to evaluate as a teacher."""
+def bare_vit(backbone: nn.Module, image_size: int) -> nn.Module:
+    """Build timm's ViT of a backbone's size."""
+    from timm.models.vision_transformer import VisionTransformer
 
-    def build() -> nn.Module:
-        backbone = model.backbone
-        vit = timm.models.vision_transformer.VisionTransformer(
-            **backbone.spec.arch,
-            img_size=max(crops.size for crops in model.data_preprocessor.crops),
-            patch_size=backbone.patch_size,
-            num_classes=0,
-            global_pool='',
-            class_token=False,
-            dynamic_img_size=True,
-        )
-        return vit.to(next(model.parameters()).device)
-
-    return build().train(), build().eval().requires_grad_(False)
+    return VisionTransformer(
+        img_size=image_size,
+        patch_size=backbone.patch_size,
+        embed_dim=backbone.embed_dim,
+        depth=len(backbone.blocks),
+        num_heads=backbone.blocks[0].attn.num_heads,
+        num_classes=0,
+        global_pool='',
+        class_token=False,
+        dynamic_img_size=True,
+    )
 
 
-def bare_step(student: nn.Module, teacher: nn.Module, views: list[Tensor], dtype: torch.dtype) -> None:
-    """Do what no step can do without: the student's forward and backward pass and the teacher's forward pass."""
-    teacher_view, *student_views = views
-    device = teacher_view.device.type
-    with torch.autocast(device, dtype, enabled=dtype != torch.float32):
-        with torch.no_grad():
-            teacher(teacher_view)
-        outputs = [student(torch.cat([*group])) for _, group in groupby(student_views, key=lambda view: view.shape[-1])]
-        loss = sum(output.float().square().mean() for output in outputs)
-    loss.backward()
-    student.zero_grad(set_to_none=True)
+def time_in_turns(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Time the step, the bare ViTs, the views, a copy and a matrix product in turns.
+
+    Returns:
+        Seconds of each turn by name, and how much there is of each, as :func:`summarize` takes it.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        trial.limit()
+    source = torch.ones(COPY_BYTES[args.device] // 4, device=args.device)
+    target = torch.empty_like(source)
+    side = MATRIX_SIDE[args.device]
+    left, right = (torch.randn(side, side, dtype=getattr(torch, args.dtype), device=args.device) for _ in range(2))
+    works = dict(
+        step=trial.step,
+        limit=trial.limit,
+        views=trial.make_views,
+        copy=lambda: target.copy_(source),
+        product=lambda: left @ right,
+    )
+    if args.compile:
+        compiled = Trial(args, compiled=True)
+        works.update(compiled_step=compiled.step, compiled_limit=compiled.limit)
+    # The number of samples that drop path keeps varies: kernels are compiled again in the first steps.
+    seconds = measure.in_turns(works, args.repeats, args.device, warmup=5 if args.compile else 2)
+    amounts = dict(
+        images=args.batch_size,
+        step_flops=counter.get_total_flops(),
+        product_flops=2 * side**3,
+        view_bytes=trial.images.nbytes + sum(view.nbytes for view in trial.views),
+        copy_bytes=2 * source.nbytes,
+    )
+    return seconds, amounts
 
 
 class Stopwatch:
@@ -110,12 +164,12 @@ class Stopwatch:
         self.device = device
         self.seconds: dict[str, float] = defaultdict(float)
         self.running: list[str] = []
-        self.since = time.perf_counter()
+        self.since = measure.perf_counter()
 
     def lap(self) -> None:
         """Charge the time since the last call to the innermost part that runs."""
         measure.synchronize(self.device)
-        now = time.perf_counter()
+        now = measure.perf_counter()
         if self.running:
             self.seconds[self.running[-1]] += now - self.since
         self.since = now
@@ -136,86 +190,102 @@ class Stopwatch:
         setattr(owner, method, timed_function)
 
 
-def time_parts(model: FLSL, wrapper: Any, step: Callable[[], Any], args: argparse.Namespace) -> dict[str, float]:
-    """Give the median milliseconds of each part of a step; the rest of a part is what no inner part takes."""
+def time_parts(trial: Trial, args: argparse.Namespace) -> dict[str, float]:
+    """Give the median seconds of each part of a step; the rest of a part is what no inner part takes."""
+    model, wrapper = trial.model, trial.wrapper
     watch = Stopwatch(args.device)
-    watch.wrap(model.data_preprocessor, 'forward', 'views')
-    watch.wrap(model.teacher.backbone, 'forward', 'teacher')
-    watch.wrap(model.backbone, 'forward', 'student')
-    watch.wrap(model, 'loss', 'mean shift, heads, losses')
-    watch.wrap(wrapper, 'backward', 'backward')
-    watch.wrap(wrapper, '_clip_grad', 'clip')
-    watch.wrap(wrapper.optimizer, 'step', 'optimiser')
-    watch.wrap(model.teacher, 'update', 'EMA')
+    wrapped = (
+        (model.data_preprocessor, 'forward', 'views: to the device'),
+        (model.data_preprocessor, 'crop', 'views: crops'),
+        (model.data_preprocessor, 'jitter', 'views: jitter'),
+        (model.teacher.backbone, 'forward', 'teacher'),
+        (model.backbone, 'forward', 'student'),
+        (model, 'loss', 'mean shift, heads, losses'),
+        (wrapper, 'backward', 'backward'),
+        (wrapper, '_clip_grad', 'clip'),
+        (wrapper.optimizer, 'step', 'optimiser'),
+        (model.teacher, 'update', 'EMA'),
+    )
+    for owner, method, part in wrapped:
+        watch.wrap(owner, method, part)
     laps = []
     for _ in range(args.repeats):
         watch.seconds.clear()
-        step()
+        trial.step()
         laps.append(dict(watch.seconds))
-    return {part: round(1e3 * statistics.median(lap[part] for lap in laps), 2) for part in PARTS}
+    return {part: statistics.median(lap[part] for lap in laps) for *_, part in wrapped}
 
 
-def matrix_rate(dtype: torch.dtype, device: str, repeats: int) -> float:
-    """Measure the FLOP/s of a large matrix product."""
-    side = 8192 if device == 'cuda' else 2048
-    left, right = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
-    seconds = measure.in_turns({'matrix product': lambda: left @ right}, repeats, device)['matrix product']
-    return 2 * side**3 / statistics.median(seconds)
+def summarize(seconds: dict[str, list[float]], amounts: dict[str, int]) -> dict[str, float]:
+    """Turn the seconds of each turn, by name, into figures, limits and ratios.
+
+    ``amounts`` has the ``images`` of a step, the matrix arithmetic of the bare ViTs (``step_flops``) and of the matrix
+    product (``product_flops``), and the bytes that the views move at least (``view_bytes``) and the copy
+    (``copy_bytes``), read and written.
+    """
+    least_views = [amounts['view_bytes'] / amounts['copy_bytes'] * copy for copy in seconds['copy']]
+    of_product = amounts['step_flops'] / amounts['product_flops']
+    numbers = measure.medians(dict(seconds, least_views=least_views))
+    numbers.update(
+        ratio=measure.ratio(seconds['step'], seconds['limit']),
+        images_per_second=amounts['images'] / numbers['step_seconds'],
+        matrix_flops_per_second=amounts['product_flops'] / numbers['product_seconds'],
+        matrix_share=of_product * measure.ratio(seconds['product'], seconds['step']),
+        views_share=measure.ratio(seconds['views'], seconds['step']),
+        views_ratio=measure.ratio(seconds['views'], least_views),
+    )
+    if 'compiled_step' in seconds:
+        numbers.update(
+            compiled_ratio=measure.ratio(seconds['compiled_step'], seconds['compiled_limit']),
+            compiled_share=measure.ratio(seconds['compiled_step'], seconds['step']),
+        )
+    return numbers
 
 
-def run(args: argparse.Namespace) -> dict:
+def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print."""
-    dtype = getattr(torch, args.dtype)
-    model, wrapper, batch = build_step(args)
-    student, teacher = bare_vits(model)
-    if args.compile:
-        for network in (model, student, teacher):
-            compile_blocks(network)
-    views = model.data_preprocessor(batch, True)['inputs']['views']
-
-    def step() -> None:
-        model.train_step(batch, wrapper)
-
-    def limit() -> None:
-        bare_step(student, teacher, views, dtype)
-
-    with FlopCounterMode(display=False) as counter:
-        limit()
-    seconds = measure.in_turns(dict(step=step, limit=limit), args.repeats, args.device)
-    ratio = measure.ratio(seconds['step'], seconds['limit'])
+    measure.check_positive(args, 'batch_size')
+    trial = Trial(args)
+    trial.step()
     memory = measure.peak_memory(args.device)
-    rate = matrix_rate(dtype, args.device, args.repeats)
-    step_seconds = statistics.median(seconds['step'])
+    seconds, amounts = time_in_turns(trial, args)
+    trained = [parameter for parameter in trial.model.parameters() if parameter.requires_grad]
     numbers = dict(
-        step_seconds=step_seconds,
-        limit_seconds=statistics.median(seconds['limit']),
-        ratio=ratio,
-        images_per_second=args.batch_size / step_seconds,
-        limit_tflop=counter.get_total_flops() / 1e12,
-        matrix_tflops=rate / 1e12,
-        flop_utilisation=counter.get_total_flops() / step_seconds / rate,
-        parts_ms=time_parts(model, wrapper, step, args),
+        summarize(seconds, amounts),
+        parts_seconds=time_parts(trial, args),
         peak_memory=memory,
+        gradient_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
+        amounts=amounts,
         seconds=seconds,
     )
     report(args, numbers)
     return numbers
 
 
-def report(args: argparse.Namespace, numbers: dict) -> None:
-    """Print the numbers."""
-    print(
-        f'{args.config.stem}, batch {args.batch_size}, {args.dtype}, {args.device}, {torch.get_num_threads()} threads, '
-        f'median of {args.repeats}\n'
-        f'step              {1e3 * numbers["step_seconds"]:9.1f} ms   {numbers["images_per_second"]:.1f} images/s\n'
-        f'bare timm ViTs    {1e3 * numbers["limit_seconds"]:9.1f} ms\n'
-        f'ratio             {numbers["ratio"]:9.3f}\n'
-        f'FLOP utilisation  {numbers["flop_utilisation"]:9.1%} of {numbers["matrix_tflops"]:.2f} TFLOP/s'
-    )
-    for part, milliseconds in numbers['parts_ms'].items():
-        print(f'  {part:<26}{milliseconds:9.1f} ms')
-    print('peak memory       ' + ', '.join(f'{name} {value:.2f}' for name, value in numbers['peak_memory'].items()))
+def report(args: argparse.Namespace, numbers: dict[str, Any]) -> None:
+    """Print the table."""
+    rate, share = numbers['matrix_flops_per_second'] / 1e12, numbers['matrix_share']
+    step, views, least = (numbers[f'{name}_seconds'] for name in ('step', 'views', 'least_views'))
+    rows = [
+        measure.row('step', step, 'bare ViTs', numbers['limit_seconds'], f'{numbers["ratio"]:.3f}'),
+        ('images/s', f'{numbers["images_per_second"]:,.1f}', '', ''),
+        ('matrix rate', f'{share * rate:.2f} TFLOP/s', f'product {rate:.2f} TFLOP/s', f'{share:.1%}'),
+        measure.row('views', views, 'step', step, f'{numbers["views_share"]:.1%}'),
+        measure.row('views', views, 'least bytes', least, f'{numbers["views_ratio"]:.1f}'),
+    ]
+    if 'compiled_ratio' in numbers:
+        compiled, limit = (numbers[f'compiled_{name}_seconds'] for name in ('step', 'limit'))
+        rows.append(measure.row('compiled step', compiled, 'compiled ViTs', limit, f'{numbers["compiled_ratio"]:.3f}'))
+        rows.append(measure.row('compiled step', compiled, 'step', step, f'{numbers["compiled_share"]:.3f}'))
+    rows += [(f'  {part}', f'{1e3 * seconds:,.1f} ms', '', '') for part, seconds in numbers['parts_seconds'].items()]
+    rows.append(('gradients', f'{numbers["gradient_bytes"] / 1e6:.1f} MB', '', ''))
+    measure.print_table(f'{args.config.stem}, batch {args.batch_size}', args, numbers, rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    return measure.main(get_parser(), run, argv)
 
 
 if __name__ == '__main__':
-    sys.exit(measure.main(get_parser(), run, None))
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""A clock that tests set, given durations in place of measured ones, and small configs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import measure
+import pytest
+from mmengine.config import Config
+
+PRETRAIN = measure.ROOT / 'configs' / 'pretrain'
+DETECTION = measure.ROOT / 'configs' / 'det'
+
+
+class Clock:
+    """A clock of the benchmarks that only goes when it is told to, by adding to ``now``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(measure, 'perf_counter', lambda: self.now)
+
+    def takes(self, seconds: float) -> Callable[..., None]:
+        """Make some work of this duration."""
+
+        def work(*args, **kwargs) -> None:
+            self.now += seconds
+
+        return work
+
+
+def give_durations(monkeypatch: pytest.MonkeyPatch, **seconds: list[float]) -> dict:
+    """Let the works of a program run as often as they would, but take the given seconds; returns what it asked for."""
+    asked = {}
+
+    def in_turns(works: dict[str, Callable], repeats: int, device: str = 'cpu', warmup: int = 2) -> dict:
+        asked.update(works=works, repeats=repeats, warmup=warmup)
+        for _ in range(warmup + repeats):
+            asked['results'] = {name: work() for name, work in works.items()}
+        return {name: seconds[name] for name in works}
+
+    monkeypatch.setattr(measure, 'in_turns', in_turns)
+    return asked
+
+
+def tiny_pretraining(folder: Path) -> Path:
+    """Write the default pretraining config with a narrow model and small views."""
+    cfg = Config.fromfile(PRETRAIN / 'flsl_vit-s16.py')
+    cfg.model.backbone.update(arch=dict(embed_dim=16, depth=2, num_heads=2), img_size=64)
+    cfg.model.head.update(in_channels=16, hidden_channels=(16,), bottleneck_channels=8, num_prototypes=8)
+    cfg.model.data_preprocessor.update(global_crops=dict(size=64), local_crops=dict(size=32))
+    cfg.train_dataloader.dataset.size = 64
+    cfg.dump(folder / 'tiny.py')
+    return folder / 'tiny.py'

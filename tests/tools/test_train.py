@@ -1,0 +1,81 @@
+"""tools/train.py: how its options change a config, and one line for every mistake."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('mmpretrain')
+pytest.importorskip('mmdet')
+
+from mmengine.config import Config
+
+from flsl_mm import cli
+from tools import train
+
+PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
+DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
+
+
+@pytest.fixture
+def built(monkeypatch) -> list[Config]:
+    """Configs of the runs that the program would start."""
+    configs = []
+    runner = SimpleNamespace(train=lambda: None)
+    monkeypatch.setattr(cli, 'build_runner', lambda cfg: configs.append(cfg) or runner)
+    return configs
+
+
+def test_a_run_is_the_config(built):
+    assert train.main([PRETRAIN]) == 0
+    (cfg,) = built
+    changed = dict(launcher='none', work_dir='work_dirs/flsl_vit-s16')
+    assert cfg.to_dict() == Config.fromfile(PRETRAIN).to_dict() | changed
+
+
+@pytest.mark.parametrize(('config', 'dtype'), [(PRETRAIN, None), (DETECTION, 'float16')])
+def test_amp(built, config, dtype):
+    """Detectors get float16: bfloat16 rounds box corners by pixels."""
+    plain = 'optim_wrapper.type=FLSLOptimWrapper'
+    assert train.main([config, '--amp', '--cfg-options', plain]) == 0
+    assert built[0].optim_wrapper.type == 'FLSLAmpOptimWrapper'
+    assert built[0].optim_wrapper.get('dtype') == dtype
+
+
+def test_compile_adds_a_hook(built):
+    assert train.main([PRETRAIN, '--compile']) == 0
+    hooks = Config.fromfile(PRETRAIN).default_hooks
+    assert built[0].default_hooks == dict(hooks, compile=dict(type='FLSLCompileHook'))
+
+
+def test_learning_rate_scales_with_accumulated_batches(built):
+    base = Config.fromfile(PRETRAIN).auto_scale_lr.base_batch_size
+    options = ['--auto-scale-lr', '--cfg-options', 'optim_wrapper.accumulative_counts=4']
+    assert train.main([PRETRAIN, *options]) == 0
+    assert built[0].auto_scale_lr == dict(enable=True, base_batch_size=base / 4)
+
+
+def test_resume(built, tmp_path):
+    file = tmp_path / 'iter_4.pth'
+    file.touch()
+    assert train.main([PRETRAIN, '--resume']) == 0
+    assert train.main([PRETRAIN, '--resume', str(file)]) == 0
+    assert [(cfg.resume, cfg.load_from) for cfg in built] == [(True, None), (True, str(file))]
+
+
+@pytest.mark.parametrize(
+    ('options', 'line'),
+    [
+        (['none.py'], "no config file 'none.py'; this project keeps its own under configs/"),
+        ([PRETRAIN, '--resume', 'none.pth'], "no checkpoint 'none.pth' to resume from"),
+        (
+            [DETECTION, '--auto-scale-lr'],
+            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config',
+        ),
+    ],
+)
+def test_mistakes(built, capsys, options, line):
+    assert train.main(options) == 2
+    assert capsys.readouterr().err == f'error: {line}\n'
+    assert built == []
