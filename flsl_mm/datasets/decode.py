@@ -2,12 +2,16 @@
 
 import os
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .teacher_view import random_crop_box, resized_crop
+
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
+"""Endings of the files that count as images, lower case."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -73,6 +77,28 @@ def decode_teacher_view(
     across, down = upright.width / width, upright.height / height
     reduced_box = round(box[0] * across), round(box[1] * down), round(box[2] * across), round(box[3] * down)
     return resized_crop(upright, reduced_box, size)
+
+
+def read_image(path: str | os.PathLike) -> Image.Image:
+    """Decode an image file whole: upright as its EXIF orientation says, RGB as of :func:`to_rgb`.
+
+    Raises:
+        Exception: As :func:`decode_teacher_view`.
+    """
+    with warnings.catch_warnings():
+        # As in decode_teacher_view.
+        warnings.simplefilter('ignore')
+        warnings.simplefilter('error', Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turn an image upright as its EXIF orientation says and convert it to RGB as :func:`to_rgb` does."""
+    image.load()
+    with suppress(Exception):  # a broken EXIF block does not spoil the pixels
+        image = ImageOps.exif_transpose(image)
+    return to_rgb(image)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from flsl_mm.datasets import FLSLImages
+from flsl_mm.datasets.images import FLSLImages
 
 ROOT = Path(__file__).parents[2]
 SCENES = ROOT / 'configs' / 'pretrain' / 'flsl_vit-t16_scenes.py'

@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from flsl_mm.datasets import FLSLImages
+from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.scenes.painter import render_scene
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
