@@ -1,6 +1,8 @@
 # A demonstration without download: ViT-T/16 on generated scenes, a few minutes on two CPU cores.
 _base_ = ['_base_/flsl_vit.py', '_base_/schedule_300e.py', '_base_/runtime.py']
-custom_imports = dict(imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes', 'flsl_mm.probes.hook'], allow_failed_imports=False
+)
 
 model = dict(
     backbone=dict(arch='tiny', img_size=128),
@@ -28,7 +30,7 @@ custom_hooks = [
     ),
     dict(type='FLSLFreezeLastLayerHook', epochs=1),
     dict(type='FLSLReseedHook'),
-    dict(type='FLSLPatchProbeHook'),
+    dict(type='FLSLProbeHook', scenes=dict()),
     dict(type='FLSLReportHook'),
     dict(type='FLSLBackboneExportHook'),
 ]

@@ -86,7 +86,7 @@ def make_config(folder: Path, iterations: int, workers: int) -> Config:
     cfg.train_dataloader.merge(dict(batch_size=BATCH_SIZE, num_workers=workers, persistent_workers=workers > 0))
     cfg.train_dataloader.dataset = dict(type='FLSLImages', data_root=str(folder / 'pictures'), size=64)
     cfg.train_cfg.max_epochs = -(-iterations // (NUM_PICTURES // BATCH_SIZE))
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'FLSLPatchProbeHook']
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'FLSLProbeHook']
     cfg.work_dir = str(folder / 'work')
     cfg.log_level = 'WARNING'
     return cfg

@@ -159,7 +159,7 @@ def run_config(args: argparse.Namespace, folder: Path, files: int, work_dir: str
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint = None
     # The probe of the demonstration's generated scenes has no place in a run on files.
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'FLSLPatchProbeHook']
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'FLSLProbeHook']
     cfg.log_level = 'WARNING'
     cfg.work_dir = work_dir
     return cfg, alone
