@@ -6,11 +6,23 @@ has no compiled ops, importing the package also makes mmdet importable (:mod:`fl
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .version import __version__
 
-__all__ = ['__version__', 'register']
+FROM_MODULES = {'load_model': '.api', 'mean_shift_clusters': '.evaluation.clusters'}
+"""What people call from Python, and where it is; imported when it is asked for."""
+
+__all__ = ['__version__', 'load_model', 'mean_shift_clusters', 'register']
+
+
+def __getattr__(name: str) -> Any:
+    """Import what :data:`FROM_MODULES` names at its first use, so that importing the package stays light."""
+    if name not in FROM_MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(FROM_MODULES[name], __name__), name)
 
 
 def register() -> None:

@@ -40,6 +40,12 @@ write_checkpoint(backbone_file(backbone, mean=None, std=None), 'loaded.pth')
 write_checkpoint(to_flsl(read_checkpoint('official.pth')), 'converted.pth')
 load_backbone(backbone, 'converted.pth')
 
+import flsl_mm
+import torch
+
+print('before it is asked for', [name for name in sys.modules if name.startswith('flsl_mm.') and 'api' in name])
+print('features', tuple(flsl_mm.load_model('official.pth').features(torch.zeros(2, 3, 20, 33)).shape))
+
 history = read_checkpoint('history.pth')['history']
 print('history', history.log_history.tolist(), history.count_history.tolist(), history.max_length)
 
@@ -73,6 +79,13 @@ def test_files_are_converted_and_loaded(folder):
     assert same(read_checkpoint(folder / 'converted.pth')['state_dict'], training()['state_dict'])
     line = 'loaded 29/29 backbone tensors from converted.pth (FLSL training checkpoint, teacher)'
     assert line in (folder / 'printed').read_text()
+
+
+def test_a_model_is_loaded_and_gives_features(folder):
+    printed = (folder / 'printed').read_text()
+    assert 'before it is asked for []\n' in printed  # importing the package stays light
+    assert 'features (2, 3, 5, 16)\n' in printed
+    assert 'official.pth does not say how its images were normalised' not in (folder / 'printed').read_text()
 
 
 def test_histories_keep_their_numbers(folder):

@@ -1,6 +1,8 @@
 # A demonstration without download: ViT-T/16 on generated scenes, a few minutes on two CPU cores.
 _base_ = ['_base_/flsl_vit.py', '_base_/schedule_300e.py', '_base_/runtime.py']
-custom_imports = dict(imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes', 'flsl_mm.probes'], allow_failed_imports=False
+)
 
 model = dict(
     backbone=dict(arch='tiny', img_size=128),
@@ -22,6 +24,6 @@ optim_wrapper = dict(optimizer=dict(lr=8e-3))  # for a batch of 256, as everywhe
 default_hooks = dict(
     logger=dict(interval=10),
     schedule=dict(_delete_=True, type='FLSLScheduleHook', momentum=dict(type='cosine', start=0.98, end=1.0)),
-    probe=dict(type='FLSLPatchProbeHook'),
+    probe=dict(type='FLSLProbeHook', scenes=dict()),
 )
 env_cfg = dict(cudnn_benchmark=False)

@@ -171,12 +171,13 @@ def to_timm(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
     return found.tensors
 
 
-def complete_spec(spec: BackboneSpec, heads: int | None = None) -> BackboneSpec:
+def complete_spec(spec: BackboneSpec, heads: int | None = None, advice: str = 'give it with --heads') -> BackboneSpec:
     """Settle what a file may leave open: heads, and how positions are resized.
 
     Args:
         spec: Spec of a backbone in a checkpoint.
         heads: Number of attention heads, for files that do not say. Without it, those of the usual ViT of that width.
+        advice: How the caller is told the number of heads, for the message.
 
     Raises:
         CheckpointError: If heads are unknown, do not divide the width, or the file says another number; or if a
@@ -190,7 +191,7 @@ def complete_spec(spec: BackboneSpec, heads: int | None = None) -> BackboneSpec:
     if not heads or heads < 1 or spec.embed_dim % heads:
         raise CheckpointError(
             f'the file does not say its number of heads and {spec.embed_dim} channels are not split into '
-            f'{heads or "a usual number"}: give it with --heads'
+            f'{heads or "a usual number"}: {advice}'
         )
     return replace(spec, num_heads=heads, pos_resize=spec.pos_resize or 'offset')
 

@@ -17,13 +17,19 @@ from .files import CheckpointError, read_checkpoint
 from .layouts import FoundBackbone, find_backbone, listed, some
 
 
-def load_backbone(backbone: FLSLViT, checkpoint: str | os.PathLike | Mapping, branch: str = 'teacher') -> str:
+def load_backbone(
+    backbone: FLSLViT,
+    checkpoint: str | os.PathLike | Mapping,
+    branch: str = 'teacher',
+    source: str = 'the checkpoint',
+) -> str:
     """Load every tensor of a backbone, or none and raise; say in one logged line what was loaded.
 
     Args:
         backbone: Receives the weights. A position table of another grid is resized in the backbone's own mode.
         checkpoint: File, or what :func:`read_checkpoint` returned.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
+        source: What messages call a checkpoint that was read already; a file is called by its path.
 
     Returns:
         The line.
@@ -33,7 +39,7 @@ def load_backbone(backbone: FLSLViT, checkpoint: str | os.PathLike | Mapping, br
             patch size or kind of positions are not the backbone's.
         FileNotFoundError: If there is no such file.
     """
-    source, spec = 'the checkpoint', backbone.spec
+    spec = backbone.spec
     if not isinstance(checkpoint, Mapping):
         source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
     try:

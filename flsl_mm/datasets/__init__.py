@@ -1,6 +1,1 @@
-"""Pictures on the disk, as pretraining reads them; imports torch, Pillow and mmengine's registries."""
-
-from .images import FLSLImages
-from .sampler import FLSLSampler
-
-__all__ = ['FLSLImages', 'FLSLSampler']
+"""Pictures on the disk; imports torch and Pillow, and mmengine where `images` and `sampler` register themselves."""

@@ -10,6 +10,9 @@ from PIL import ExifTags, Image, ImageOps
 
 from .teacher_view import random_crop_box, resized_crop
 
+EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
+"""Endings of the files that count as images, lower case."""
+
 _WHITE = (255, 255, 255, 255)
 
 
@@ -71,6 +74,28 @@ def _is_turned(image: Image.Image) -> bool:
     with suppress(Exception):
         return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     return False
+
+
+def read_image(path: str | os.PathLike) -> Image.Image:
+    """Decode an image file whole: upright as its EXIF orientation says, RGB as of :func:`to_rgb`.
+
+    Raises:
+        Exception: As :func:`decode_teacher_view`.
+    """
+    with warnings.catch_warnings():
+        # As in decode_teacher_view.
+        warnings.simplefilter('ignore')
+        warnings.simplefilter('error', Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Turn an image upright as its EXIF orientation says and convert it to RGB as :func:`to_rgb` does."""
+    image.load()
+    with suppress(Exception):  # a broken EXIF block does not spoil the pixels
+        image = ImageOps.exif_transpose(image)
+    return to_rgb(image)
 
 
 def _reduce_jpeg(image: Image.Image, largest_factor: float) -> None:

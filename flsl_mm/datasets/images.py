@@ -10,9 +10,8 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from .decode import decode_teacher_view
+from .decode import EXTENSIONS, decode_teacher_view
 
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
 _MAX_FAILURES = 100
 _MAX_WARNINGS = 20
 _ADVICE = (

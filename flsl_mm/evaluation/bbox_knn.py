@@ -15,6 +15,9 @@ from .knn import knn_scores
 GRID = 3
 """Patches along each side of the box."""
 
+TOP = 5
+"""Number of classes among which top-5 looks for the right one."""
+
 
 def resized_boxes(
     boxes: Tensor, image_hw: tuple[int, int], resize: int = 256, crop: int = 224, squash: bool = False
@@ -67,7 +70,7 @@ def box_patches(box: Tensor, patch_size: int, crop: int = 224) -> Tensor:
     return (y[:, None] * (crop // patch_size) + x).flatten()
 
 
-def bbox_knn_accuracy(
+def bbox_knn_right(
     train_features: Tensor,
     train_labels: Tensor,
     features: Tensor,
@@ -75,7 +78,7 @@ def bbox_knn_accuracy(
     k: int = 20,
     temperature: float = 0.07,
     count_every_rank: bool = False,
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     """Classify images by the patches of their largest box: right when one of the patches is.
 
     Args:
@@ -86,10 +89,10 @@ def bbox_knn_accuracy(
         k: Number of neighbours of a patch.
         temperature: Of the weights ``exp(cosine / temperature)``.
         count_every_rank: Count an image in top-5 once for every rank at which one of its patches is right, as the
-            original does; its top-5 can exceed 1.
+            original does; its top-5 accuracy can exceed 1.
 
     Returns:
-        ``top1`` and ``top5``, 0..1.
+        ``top1`` and ``top5``, what each image counts (M,), float64; their means are the accuracies.
     """
     num_classes = int(max(train_labels.max(), labels.max())) + 1
     patches = features.shape[1]
@@ -97,6 +100,31 @@ def bbox_knn_accuracy(
     scores = knn_scores(train_features.flatten(0, 1), bank, features.flatten(0, 1), num_classes, k, temperature)
     ranked = scores.argsort(dim=-1, descending=True, stable=True).view(len(labels), patches, num_classes)
     right = (ranked == labels.view(-1, 1, 1)).any(1)
-    among = right[:, : min(5, k)]
+    among = right[:, : min(TOP, k)]
     top5 = among.sum(1) if count_every_rank else among.any(1)
-    return dict(top1=float(right[:, 0].double().mean()), top5=float(top5.double().mean()))
+    return dict(top1=right[:, 0].double(), top5=top5.double())
+
+
+def chance_bbox_accuracy(train_labels: Tensor, labels: Tensor, count_every_rank: bool = False) -> dict[str, float]:
+    """Give the accuracy of the best blind answer, a different one of the most frequent training classes for each patch.
+
+    An image counts when one of its nine patches is right, so that guesses score far more than the most frequent class:
+    with nine classes or fewer, 1.
+
+    Args:
+        train_labels: Classes of the training boxes (N,).
+        labels: True classes (M,).
+        count_every_rank: As of :func:`bbox_knn_right`.
+
+    Returns:
+        ``top1`` and ``top5``.
+    """
+    counts = train_labels.bincount()
+    frequent = counts.argsort(descending=True, stable=True)[: int((counts > 0).sum())]
+
+    def covered(answers: int) -> float:
+        return float(torch.isin(labels, frequent[:answers]).double().mean())
+
+    ranks = min(TOP, len(frequent))
+    top5 = ranks * covered(GRID**2) if count_every_rank else covered(TOP * GRID**2)
+    return dict(top1=covered(GRID**2), top5=top5)

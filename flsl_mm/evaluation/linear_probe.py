@@ -47,18 +47,17 @@ def fit_linear_probe(
     Returns:
         The classifier.
     """
-    features = features.float()
-    mean, std = features.mean(0), features.std(0)
-    std = torch.where(std > 1e-6 * mean.abs().clamp_min(1e-6), std, torch.inf)  # a constant channel says nothing
+    mean, std = features.double().mean(0).float(), features.double().std(0).float()
+    # A channel that varies by no more than rounding says nothing.
+    std = torch.where(std > 1e-5 * mean.abs().clamp_min(1e-5), std, torch.inf)
+    features = (features.float() - mean) / std
     weight = features.new_zeros(features.shape[1], num_classes, requires_grad=True)
     bias = features.new_zeros(num_classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=iterations, line_search_fn='strong_wolfe')
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        scaled = weight / std[:, None]  # standardising the weights instead saves a copy of all features
-        loss = F.cross_entropy(features @ scaled + (bias - mean @ scaled), labels)
-        loss = loss + 0.5 * weight_decay * weight.square().sum()
+        loss = F.cross_entropy(features @ weight + bias, labels) + 0.5 * weight_decay * weight.square().sum()
         loss.backward()
         return loss
 

@@ -5,6 +5,8 @@ TokenCut (Wang et al., CVPR 2022, arXiv 2202.11539): a normalised cut of the gra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -52,7 +54,8 @@ def connected_part(mask: Tensor, seed: tuple[int, int]) -> Tensor:
 def discover_object(features: Tensor, threshold: float = 0.2) -> Tensor:
     """Find the patches of an image's salient object.
 
-    The side of the cut that holds the most extreme patch is the object, and of it the part round that patch.
+    The side of the cut that holds the most extreme patch is the object, and of it the part round that patch. Where all
+    patches are alike, or none is like another, there is nothing to cut, and the object is the whole image.
 
     Args:
         features: Patch features (h, w, C).
@@ -62,7 +65,11 @@ def discover_object(features: Tensor, threshold: float = 0.2) -> Tensor:
         Mask of patches (h, w), bool.
     """
     h, w, _ = features.shape
-    vector = fiedler_vector(features.flatten(0, 1), threshold)
+    tokens = F.normalize(features.flatten(0, 1).double(), dim=-1)
+    related = int((tokens @ tokens.T > threshold).sum())
+    if related in (len(tokens), len(tokens) ** 2):
+        return torch.ones(h, w, dtype=torch.bool)
+    vector = fiedler_vector(tokens, threshold)
     seed = int(vector.abs().argmax())
     above = vector > vector.mean()
     mask = above if above[seed] else ~above
@@ -80,3 +87,19 @@ def patch_box(mask: Tensor, patch_size: int, image_hw: tuple[int, int]) -> Tenso
 def correctly_localised(box: Tensor, boxes: Tensor, threshold: float = 0.5) -> bool:
     """Tell whether a box (4,) overlaps one of the true boxes (N, 4) by IoU ``threshold`` or more (CorLoc)."""
     return bool((box_iou(box[None], boxes) >= threshold).any())
+
+
+def chance_corloc(boxes: Sequence[Tensor], sizes_hw: Sequence[tuple[int, int]]) -> float:
+    """Give the CorLoc of the best blind answer: a box in the middle of every image, of the best of ten sizes.
+
+    Args:
+        boxes: True boxes of each image (N, 4), corners in pixels.
+        sizes_hw: Height and width of each image.
+    """
+    hits = torch.zeros(10)
+    for of_image, (height, width) in zip(boxes, sizes_hw, strict=True):
+        share = torch.arange(1, 11)[:, None] / 10
+        middle = torch.tensor([width, height, width, height]) / 2
+        answers = middle + share * middle * torch.tensor([-1, -1, 1, 1])
+        hits += (box_iou(answers, of_image.float()) >= 0.5).any(1)
+    return float(hits.max() / len(boxes))

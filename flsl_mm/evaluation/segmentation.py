@@ -1,4 +1,4 @@
-"""Mean intersection over union of predicted labels (pure functions)."""
+"""Intersection over union of predicted labels (pure functions)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 
-def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Count pairs of label and prediction.
+def class_counts(predictions: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Count by class what its intersection over union is made of; counts of several images add up.
 
     Args:
         predictions: Predicted classes (M,), 0 to ``num_classes`` - 1.
@@ -15,24 +15,23 @@ def confusion_matrix(predictions: Tensor, labels: Tensor, num_classes: int) -> T
         num_classes: Number of classes.
 
     Returns:
-        Counts (num_classes, num_classes), rows are true classes.
+        Right predictions, predictions and labels of each class (3, num_classes).
     """
     counted = (labels >= 0) & (labels < num_classes)
-    index = labels[counted] * num_classes + predictions[counted]
-    return torch.bincount(index, minlength=num_classes**2).view(num_classes, num_classes)
+    predictions, labels = predictions[counted], labels[counted]
+    right = labels[predictions == labels]
+    return torch.stack([torch.bincount(of, minlength=num_classes) for of in (right, predictions, labels)])
 
 
-def mean_iou(confusion: Tensor) -> float:
-    """Average the intersection over union of the classes that occur in the labels; confusion (K, K), rows true.
+def class_iou(counts: Tensor) -> Tensor:
+    """Give the IoU of each class (..., K) from :func:`class_counts` (..., 3, K); NaN for one without labels."""
+    right, predicted, labelled = counts.double().unbind(-2)
+    return torch.where(labelled > 0, right / (predicted + labelled - right), torch.nan)
 
-    Returns:
-        Mean IoU in 0..1; NaN without labels.
-    """
-    confusion = confusion.double()
-    hits = confusion.diag()
-    union = confusion.sum(0) + confusion.sum(1) - hits
-    present = confusion.sum(1) > 0
-    return float((hits[present] / union[present]).mean())
+
+def mean_iou(counts: Tensor) -> Tensor:
+    """Average :func:`class_iou` over the classes that have labels; (...), NaN without labels."""
+    return class_iou(counts).nanmean(-1)
 
 
 def chance_mean_iou(train_labels: Tensor, labels: Tensor, num_classes: int) -> float:
@@ -50,7 +49,6 @@ def chance_mean_iou(train_labels: Tensor, labels: Tensor, num_classes: int) -> f
     share = torch.bincount(train_labels, minlength=num_classes).double()
     share = share / share.sum()
     counts = torch.bincount(counted, minlength=num_classes).double()
-    hits = counts * share
-    drawn = (hits / (counts + len(counted) * share - hits))[counts > 0].mean()
-    constant = train_labels.mode().values.expand_as(counted)
-    return max(float(drawn), mean_iou(confusion_matrix(constant, counted, num_classes)))
+    drawn = torch.stack([counts * share, len(counted) * share, counts])
+    constant = class_counts(train_labels.mode().values.expand_as(counted), counted, num_classes)
+    return float(torch.maximum(mean_iou(drawn), mean_iou(constant)))

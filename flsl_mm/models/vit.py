@@ -18,6 +18,9 @@ from .block import DropPathBlock
 from .pos_embed import resize_pos_embed, sincos_pos_embed
 from .spec import SPEC_KEY, BackboneSpec
 
+SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_resize')
+"""Fields of a spec, besides ``arch``, that are arguments of :class:`FLSLViT`."""
+
 
 def verified_init_cfg(init_cfg: Mapping | Sequence[Mapping] | None) -> Any:
     """Have ``type='Pretrained'`` load all weights or raise, where MMEngine's own loader would warn and go on.
@@ -136,6 +139,12 @@ class FLSLViT(BaseModule):
         self._freeze_stages()
         self._freeze_unread()
 
+    @classmethod
+    def from_spec(cls, spec: BackboneSpec, **options: Any) -> FLSLViT:
+        """Build the backbone that a spec describes, its fields all said; ``options`` are other arguments."""
+        said = {name: getattr(spec, name) for name in SPEC_OPTIONS}
+        return cls(arch=spec.arch, **said, **options)
+
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
         """Note the spec in the metadata beside the tensors: heads and position modes leave no trace in them."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -197,22 +206,34 @@ class FLSLViT(BaseModule):
         Returns:
             One tensor per entry of ``out_indices``: (B, C, h, w) feature maps, or (B, h * w, C) tokens.
         """
+        outputs, grid_hw = self.block_tokens(images, self.out_indices)
+        if self.out_type == 'tokens':
+            return outputs
+        return tuple(tokens.transpose(1, 2).unflatten(2, grid_hw).contiguous() for tokens in outputs)
+
+    def block_tokens(self, images: Tensor, out_indices: Sequence[int]) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
+        """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
+
+        Args:
+            images: Normalised images (B, in_channels, H, W), any H and W.
+            out_indices: Blocks, 0-based.
+
+        Returns:
+            Tokens (B, h * w, C) for each block, and the grid (h, w).
+        """
         tokens, grid_hw = self.embed(images)
         outputs = {}
-        for index, block in enumerate(self.blocks[: max(self.out_indices) + 1]):
+        for index, block in enumerate(self.blocks[: max(out_indices) + 1]):
             if self.with_cp and tokens.requires_grad:
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)
-            if index in self.out_indices:
+            if index in out_indices:
                 outputs[index] = tokens
         last = len(self.blocks) - 1
         if self.final_norm and last in outputs:
             outputs[last] = self.norm(outputs[last])
-        ordered = [outputs[index] for index in self.out_indices]
-        if self.out_type == 'tokens':
-            return tuple(ordered)
-        return tuple(tokens.transpose(1, 2).unflatten(2, grid_hw).contiguous() for tokens in ordered)
+        return tuple(outputs[index] for index in out_indices), grid_hw
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Give the depth of a parameter for layer-wise learning-rate decay.

@@ -1,6 +1,5 @@
-"""Procedural scenes with exact masks, in real layouts; imports datasets, evaluation, visualization and engine."""
+"""Procedural scenes with exact masks, painted and written in real layouts; imports datasets."""
 
 from .dataset import FLSLScenes
-from .probe_hook import FLSLPatchProbeHook
 
-__all__ = ['FLSLPatchProbeHook', 'FLSLScenes']
+__all__ = ['FLSLScenes']

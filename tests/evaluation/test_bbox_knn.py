@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from flsl_mm.evaluation.bbox_knn import bbox_knn_accuracy, box_patches, largest_box, resized_boxes
+from flsl_mm.evaluation.bbox_knn import (
+    bbox_knn_right,
+    box_patches,
+    chance_bbox_accuracy,
+    largest_box,
+    resized_boxes,
+)
 from tests.reference import load
 
 
@@ -24,14 +30,14 @@ def test_recorded_patches(recorded):
 @pytest.mark.recorded
 @pytest.mark.parametrize('k', [5, 20])
 def test_recorded_accuracy(recorded, k):
-    got = bbox_knn_accuracy(
+    got = bbox_knn_right(
         *(recorded[name] for name in ('train_features', 'train_labels', 'query_features', 'query_labels')),
         k=k,
         temperature=float(recorded['temperature']),
         count_every_rank=True,
     )
-    assert 100 * got['top1'] == pytest.approx(float(recorded[f'top1_k{k}']), abs=1e-9)
-    assert 100 * got['top5'] == pytest.approx(float(recorded[f'top5_k{k}']), abs=1e-9)
+    assert 100 * float(got['top1'].mean()) == pytest.approx(float(recorded[f'top1_k{k}']), abs=1e-9)
+    assert 100 * float(got['top5'].mean()) == pytest.approx(float(recorded[f'top5_k{k}']), abs=1e-9)
 
 
 def test_an_image_counts_once():
@@ -39,8 +45,8 @@ def test_an_image_counts_once():
     bank = torch.tensor([[[1.0, 0, 0]], [[0.8, 0.6, 0]], [[0, 0, 1.0]]])
     asked = torch.tensor([[[1.0, 0, 0], [0.7, 0.7, 0]]])
     arguments = (bank, torch.tensor([0, 1, 2]), asked, torch.tensor([0]))
-    assert bbox_knn_accuracy(*arguments, k=3) == dict(top1=1.0, top5=1.0)
-    assert bbox_knn_accuracy(*arguments, k=3, count_every_rank=True)['top5'] == 2.0
+    assert {key: right.tolist() for key, right in bbox_knn_right(*arguments, k=3).items()} == dict(top1=[1], top5=[1])
+    assert bbox_knn_right(*arguments, k=3, count_every_rank=True)['top5'].tolist() == [2]
 
 
 def test_boxes_follow_the_image():
@@ -62,4 +68,23 @@ def test_constant_features_score_chance():
     labels = torch.arange(40) % 4
     features = torch.ones(40, 9, 5)
     shuffled = torch.randperm(40, generator=torch.Generator().manual_seed(0))
-    assert bbox_knn_accuracy(features, labels[shuffled], features, labels, k=9)['top1'] == 0.25
+    assert float(bbox_knn_right(features, labels[shuffled], features, labels, k=9)['top1'].mean()) == 0.25
+
+
+def test_guesses_of_nine_patches_score_more_than_one_guess():
+    """What blind patches score is not the share of the most frequent class; the chance is no less than they score."""
+    generator = torch.Generator().manual_seed(0)
+    labels, known = torch.randint(40, (2, 600), generator=generator)
+    bank, asked = torch.randn(2, 600, 9, 6, generator=generator)
+    scored = float(bbox_knn_right(bank, known, asked, labels, k=1)['top1'].mean())
+    chance = chance_bbox_accuracy(known, labels)['top1']
+    assert scored == pytest.approx(1 - (1 - 1 / 40) ** 9, abs=0.04)
+    assert scored - 0.03 < chance < scored + 0.1
+
+
+def test_chance_by_hand():
+    known = torch.arange(60).repeat_interleave(torch.arange(60, 0, -1))  # class 0 is the most frequent one
+    labels = torch.tensor([0, 8, 9, 44, 45, 59])
+    assert chance_bbox_accuracy(known, labels) == dict(top1=2 / 6, top5=4 / 6)
+    assert chance_bbox_accuracy(known, labels, count_every_rank=True)['top5'] == pytest.approx(5 * 2 / 6)
+    assert chance_bbox_accuracy(torch.tensor([0, 1]), torch.tensor([0, 1, 1])) == dict(top1=1.0, top5=1.0)

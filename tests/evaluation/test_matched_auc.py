@@ -32,16 +32,18 @@ def scenes(seed: int, batch: int = 16, side: int = 8) -> torch.Tensor:
 def test_position_alone_scores_chance(seed):
     owners = scenes(seed)
     table = sincos_pos_embed(32, (8, 8)).view(1, 8, 8, 32).expand(16, -1, -1, -1)
-    assert matched_same_object_auc(table, owners) == pytest.approx(0.5, abs=1e-3)
+    auc, error = matched_same_object_auc(table, owners)
+    assert auc == pytest.approx(0.5, abs=1e-3)
+    assert error < 1e-3
 
 
 def test_constant_features_score_chance():
-    assert matched_same_object_auc(torch.ones(16, 8, 8, 4), scenes(0)) == 0.5
+    assert matched_same_object_auc(torch.ones(16, 8, 8, 4), scenes(0)) == (0.5, 0.0)
 
 
 def test_features_of_the_object_score_one():
     owners = scenes(1)
-    assert matched_same_object_auc(torch.eye(3)[owners], owners) == 1
+    assert matched_same_object_auc(torch.eye(3)[owners], owners) == (1.0, 0.0)
 
 
 def test_position_would_win_without_matching():
@@ -58,7 +60,7 @@ def test_displacements_have_a_direction():
     """One object side by side with another, above itself: only vertical pairs are of one object, horizontal of two."""
     owners = torch.tensor([[[1, 2], [1, 2]]]).repeat(40, 1, 1)
     table = torch.randn(1, 2, 2, 6, generator=torch.Generator().manual_seed(0)).expand(40, -1, -1, -1)
-    assert math.isnan(matched_same_object_auc(table, owners))
+    assert all(map(math.isnan, matched_same_object_auc(table, owners)))
 
 
 def test_background_does_not_count():
@@ -67,3 +69,21 @@ def test_background_does_not_count():
     noisy = features.clone()
     noisy[owners == 0] = torch.randn(int((owners == 0).sum()), 3)
     assert matched_same_object_auc(noisy, owners) == matched_same_object_auc(features, owners)
+
+
+def test_the_standard_error_is_that_of_other_images():
+    """It is the spread of the AUC over sets of images drawn anew, and counts images: doubled, they say no more."""
+    generator = torch.Generator().manual_seed(4)
+
+    def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        owners = scenes(seed, batch=12)
+        # What distinguishes the objects differs from image to image, so that pairs of one image move together.
+        kinds = torch.nn.functional.normalize(torch.randn(12, 3, 6, generator=generator), dim=-1)
+        clean = kinds[torch.arange(12)[:, None, None], owners]
+        return clean + 0.5 * torch.randn(clean.shape, generator=generator), owners
+
+    figures = torch.tensor([matched_same_object_auc(*draw(seed)) for seed in range(40)])
+    assert figures[:, 1].mean() == pytest.approx(float(figures[:, 0].std()), rel=0.3)
+    features, owners = draw(0)
+    repeated = matched_same_object_auc(features.repeat(2, 1, 1, 1), owners.repeat(2, 1, 1), min_pairs=40)
+    assert repeated[0] == pytest.approx(matched_same_object_auc(features, owners)[0])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from flsl_mm.evaluation.object_discovery import (
+    chance_corloc,
     connected_part,
     correctly_localised,
     discover_object,
@@ -55,3 +56,18 @@ def test_localised_from_half_an_overlap():
     box = torch.tensor([0.0, 0, 10, 10])
     assert correctly_localised(box, torch.tensor([[0.0, 0, 10, 5], [90, 90, 99, 99]]))  # 50 / 100
     assert not correctly_localised(box, torch.tensor([[0.0, 0, 10, 4.9]]))
+
+
+def test_nothing_to_cut_is_the_whole_image():
+    assert discover_object(torch.ones(4, 5, 3)).all()
+    assert discover_object(torch.eye(20).view(4, 5, 20)).all()
+
+
+def test_chance_is_the_best_box_in_the_middle():
+    middle, corner = torch.tensor([[25.0, 25, 75, 75]]), torch.tensor([[0.0, 0, 20, 20]])
+    sizes = [(100, 100)] * 4
+    assert chance_corloc([middle, middle, middle, corner], sizes) == 0.75
+    # An object as wide as the image and half as high: no box in the middle of one size overlaps both by half.
+    flat = torch.tensor([[0.0, 0, 100, 100]])
+    assert chance_corloc([middle, middle, flat, corner], sizes) == 0.5
+    assert chance_corloc([torch.cat([middle, flat])] * 2, sizes[:2]) == 1

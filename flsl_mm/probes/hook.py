@@ -1,0 +1,165 @@
+"""Probes while a model trains; ``custom_imports`` names this module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from flsl_mm.api import FeatureExtractor, image_tensor
+from flsl_mm.evaluation.clusters import mean_shift_clusters
+from flsl_mm.visualization.clusters import paint_clusters, picture_grid
+
+from .bbox_knn import BBoxKNNProbe
+from .classification import ClassificationProbe
+from .figures import Probe
+from .images import feature_maps
+from .object_discovery import ObjectDiscoveryProbe
+from .scenes import ScenesProbe
+from .segmentation import SegmentationProbe
+
+PROBES = dict(
+    scenes=ScenesProbe,
+    segmentation=SegmentationProbe,
+    classification=ClassificationProbe,
+    bbox_knn=BBoxKNNProbe,
+    object_discovery=ObjectDiscoveryProbe,
+)
+"""Probes by the name that the hook's arguments and the logged figures have."""
+
+
+@HOOKS.register_module()
+class FLSLProbeHook(Hook):
+    """Measures the teacher's features at the start, at the end and in between: ``probe/NAME/FIGURE`` in the logs.
+
+    Looking changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
+    main process looks while the others wait for it in their next step, so probes should take minutes at most.
+
+    Args:
+        interval: Epochs, or iterations, between two looks; 0 looks at the start and at the end only.
+        by_epoch: Whether ``interval`` counts epochs.
+        num_pictures: Rows of the picture of the teacher's clusters before and after training, which is drawn where
+            ``scenes`` is among the probes; 0 draws none.
+        scale: Multiplies the cosine similarities in the mean shift that finds the clusters.
+        **probes: One dict of settings for each name in :data:`PROBES` that is wanted.
+
+    Raises:
+        ValueError: If there is no probe, or one of another name.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self, interval: int = 0, by_epoch: bool = True, num_pictures: int = 6, scale: float = 20.0, **probes: dict
+    ) -> None:
+        if not probes or set(probes) - set(PROBES):
+            raise ValueError(
+                f'FLSLProbeHook needs probes among {", ".join(PROBES)}, each with a dict of its settings; got '
+                f'{", ".join(probes) or "none"}'
+            )
+        self.interval = interval
+        self.by_epoch = by_epoch
+        self.num_pictures = num_pictures if 'scenes' in probes else 0
+        self.scale = scale
+        self.settings = probes
+        self.probes: dict[str, Probe] = {}
+        self.latest: tuple[int, dict[str, float]] = (-1, {})
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Build the probes and look at the untrained teacher; a resumed run keeps what the first one saw."""
+        self.probes = {name: PROBES[name](**settings) for name, settings in self.settings.items()}
+        if 'probe_before' not in runner.message_hub.runtime_info:
+            before = dict(figures=self.look(runner, runner.iter), clusters=self.clusters(runner))
+            runner.message_hub.update_info('probe_before', before)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Look every ``interval`` iterations."""
+        if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
+            self.look(runner, runner.iter + 1)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Look every ``interval`` epochs."""
+        if self.by_epoch and self.every_n_epochs(runner, self.interval):
+            self.look(runner, runner.iter)
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Look at the trained teacher, print both looks side by side and write the picture."""
+        step, after = self.latest
+        if step != runner.iter:
+            after = self.look(runner, runner.iter)
+        before = runner.message_hub.get_info('probe_before')
+        runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
+        if self.num_pictures:
+            path = self.draw(before['clusters'], self.clusters(runner), Path(runner.work_dir))
+            runner.message_hub.update_info('probe_picture', str(path))
+
+    @master_only
+    def look(self, runner: Runner, step: int) -> dict[str, float]:
+        """Measure the teacher and log the figures at a step; returns them by name."""
+        source = _source(runner)
+        training = source.backbone.training
+        source.eval()
+        try:
+            figures = {
+                f'probe/{name}/{key}': figure.value
+                for name, probe in self.probes.items()
+                for key, figure in probe(source).items()
+            }
+        finally:
+            source.train(training)
+        for name, value in figures.items():
+            runner.message_hub.update_scalar(name, value)
+        runner.visualizer.add_scalars(figures, step=step)
+        self.latest = step, figures
+        return figures
+
+    def comparison(self, runner: Runner, before: dict[str, float], after: dict[str, float]) -> list[str]:
+        """Give a line for each figure: before, after, chance."""
+        patch_size = _source(runner).patch_size
+        lines = []
+        for name, probe in self.probes.items():
+            lines.append(f'  {probe.title}')
+            chance = probe.chance(patch_size)
+            for key, row in probe.rows.items():
+                figures = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
+                lines.append(f'    {row}: {figures[0]:.3f} -> {figures[1]:.3f} (chance {chance[key]:.3f})')
+        return lines
+
+    def clusters(self, runner: Runner) -> list:
+        """Find the clusters of the first scenes, as nested lists (they go into checkpoints)."""
+        if not self.num_pictures:
+            return []
+        images = self.probes['scenes'].images[: self.num_pictures]
+        maps = feature_maps(_source(runner), images, image_tensor, {})
+        return [mean_shift_clusters(features.cpu(), self.scale).tolist() for _, features in maps]
+
+    def draw(self, before: list, after: list, folder: Path) -> Path:
+        """Write the picture: scenes, their objects, and the clusters of both looks."""
+        scenes = self.probes['scenes']
+        rows = []
+        for image, instances, *looks in zip(scenes.images, scenes.instances, before, after, strict=False):
+            pixels = image.permute(1, 2, 0).numpy()
+            rows.append([pixels, *(paint_clusters(pixels, np.array(look)) for look in (instances, *looks))])
+        titles = ('input', 'objects', 'clusters before', 'clusters after')
+        return picture_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
+
+
+def _model(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _source(runner: Runner) -> FeatureExtractor:
+    """Make the teacher's backbone a feature source, with the normalisation of the run."""
+    model = _model(runner)
+    mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
+    return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')

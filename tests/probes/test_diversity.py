@@ -1,0 +1,36 @@
+"""Diversity of trivial features, whose figures are known."""
+
+import math
+
+import pytest
+import torch
+
+from flsl_mm.probes.diversity import DiversityProbe
+from flsl_mm.probes.sources import Constant, MeanColor, PositionAlone
+from tests.probes.data import PATCH, SPEC
+
+IMAGES = torch.randint(256, (6, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+def test_constants_have_no_rank():
+    figures = DiversityProbe(IMAGES)(Constant(PATCH))
+    assert figures['effective_rank'].value == 0
+    assert figures['within_cosine'].value == pytest.approx(1)
+    assert math.isnan(figures['between_share'].value)
+
+
+def test_position_is_the_same_in_all_images():
+    figures = DiversityProbe(IMAGES)(PositionAlone(SPEC))
+    assert figures['between_share'].value == pytest.approx(0, abs=1e-9)
+    assert figures['within_cosine'].error == pytest.approx(0, abs=1e-6)
+
+
+def test_images_of_one_colour_differ_between_images_only():
+    plain = IMAGES[:, :, :1, :1].expand(-1, -1, 32, 32)
+    assert DiversityProbe(plain)(MeanColor(PATCH))['between_share'].value == pytest.approx(1)
+
+
+def test_limit_and_square():
+    probe = DiversityProbe(IMAGES, limit=4)
+    assert len(probe.images) == 4
+    assert probe.chance(PATCH) == {}

@@ -1,0 +1,58 @@
+"""The probe on generated scenes: what knows the objects scores 1, position and constants chance."""
+
+import pytest
+import torch
+
+from flsl_mm.probes.scenes import ScenesProbe
+from flsl_mm.probes.sources import Constant, PositionAlone
+from flsl_mm.scenes.painter import render_scene
+from tests.probes.data import PATCH, SPEC
+
+
+class Oracle:
+    """Recognises the scenes and gives the truth."""
+
+    name = 'truth'
+    patch_size = PATCH
+
+    def __init__(self, probe: ScenesProbe) -> None:
+        self.scenes = probe.images.float() / 255
+        self.owners, self.classes = probe.patches(PATCH)
+
+    def __call__(self, images):
+        index = torch.tensor([int((self.scenes - image).abs().flatten(1).sum(1).argmin()) for image in images])
+        owners, classes = self.owners[index].clamp_min(0), self.classes[index].clamp_min(0)
+        return torch.cat([10 * torch.eye(6)[classes], torch.eye(40)[owners]], dim=-1)
+
+
+@pytest.fixture(scope='module')
+def probe():
+    return ScenesProbe(num_scenes=12, size=64)
+
+
+def test_the_truth_scores_one(probe):
+    figures = probe(Oracle(probe))
+    assert figures['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbour
+    assert figures['knn_accuracy'].value == 1
+
+
+def test_constants_score_chance(probe):
+    figures, chance = probe(Constant(PATCH)), probe.chance(PATCH)
+    assert figures['matched_auc'].value == chance['matched_auc'] == 0.5
+    assert figures['knn_accuracy'].value <= chance['knn_accuracy']
+
+
+def test_position_scores_chance(probe):
+    figures, chance = probe(PositionAlone(SPEC)), probe.chance(PATCH)
+    assert figures['matched_auc'].value == pytest.approx(0.5, abs=1e-3)
+    assert figures['knn_accuracy'].value < chance['knn_accuracy'] + 3 * figures['knn_accuracy'].error
+
+
+def test_scenes_are_held_out_and_their_own_for_each_seed(probe):
+    assert torch.equal(probe.images[3], torch.from_numpy(render_scene(0, 3, (64, 64), 'val').image).permute(2, 0, 1))
+    assert not torch.equal(ScenesProbe(2, 64, seed=1).images[0], probe.images[0])
+
+
+def test_sizes_of_whole_patches(probe):
+    with pytest.raises(ValueError, match='scenes of 64 pixels are not whole patches of 12'):
+        probe.chance(12)

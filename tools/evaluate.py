@@ -1,0 +1,251 @@
+"""Measure what frozen patch features know, beside the features that anybody has: random weights, colour, position."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flsl_mm.api import FeatureExtractor
+    from flsl_mm.models import BackboneSpec
+    from flsl_mm.probes.figures import Probe
+
+EPILOG = """examples:
+  python tools/evaluate.py work_dirs/RUN/epoch_5_backbone.pth                  generated scenes, needs no data
+  python tools/evaluate.py FILE --segmentation CAMVID --num-classes 11 --ignore-index 11 --size 240
+  python tools/evaluate.py FILE OTHER_FILE --classes TINY_IMAGENET --limit 2000
+  python tools/evaluate.py FILE --coco instances_val.json --images val2017 --out table.json
+  python tools/evaluate.py none --arch tiny --patch-size 8 --scenes            random weights alone
+
+FILE is any checkpoint of docs/weights.md. What each figure measures and how it can be fooled: docs/evaluation.md
+"""
+
+SHOWN_SKIPPED = 10
+"""Unreadable images that are listed; all of them are in the JSON file."""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('files', nargs='+', metavar='FILE', help='checkpoints, one a column; none: random weights only')
+    data = parser.add_argument_group('data (by default: --scenes)')
+    data.add_argument('--scenes', action='store_true', help='generated scenes that no training has seen')
+    data.add_argument(
+        '--segmentation', metavar='FOLDER', help='images/{train,val}, annotations/{train,val} (PNG masks)'
+    )
+    data.add_argument('--classes', metavar='FOLDER', help='train/CLASS/* and val/CLASS/*')
+    data.add_argument(
+        '--coco', nargs='+', metavar='JSON', help='COCO annotations; of two, the second is asked about for the k-NN'
+    )
+    data.add_argument('--images', nargs='+', metavar='FOLDER', help='the folder, or one each, of the COCO images')
+    settings = parser.add_argument_group('settings')
+    settings.add_argument('--size', type=positive, default=224, help='most pixels of the shorter side (default: 224)')
+    settings.add_argument('--limit', type=positive, help='images of each split, drawn at random (default: all)')
+    settings.add_argument('--num-scenes', type=positive, default=64, help='scenes asked about, and as many known ones')
+    settings.add_argument('--num-classes', type=positive, help='of the masks (default: as the masks say)')
+    settings.add_argument('--ignore-index', type=int, default=255, help='number in the masks that is not counted (255)')
+    settings.add_argument('--class-names', nargs='+', metavar='NAME', help='of the masks, for the IoU of each')
+    settings.add_argument('--k', type=positive, default=20, help='number of neighbours (default: 20)')
+    settings.add_argument('--temperature', type=float, default=0.07, help='of their weights (default: 0.07)')
+    settings.add_argument('--bank', type=positive, default=30_000, help='training patches of the segmentation (30000)')
+    settings.add_argument(
+        '--official-bbox-knn', action='store_true', help='scale boxes and count top-5 as the original program does'
+    )
+    settings.add_argument('--seed', type=int, default=0, help='of everything that is drawn (default: 0)')
+    settings.add_argument('--random-seeds', type=positive, default=2, help='random networks to average (default: 2)')
+    settings.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1, ...')
+    settings.add_argument('--out', type=Path, metavar='JSON', help='file for all figures, settings and versions')
+    model = parser.add_argument_group('model, where the file does not say')
+    model.add_argument('--arch', choices=('tiny', 'small', 'base'))
+    model.add_argument('--patch-size', type=positive)
+    model.add_argument('--num-heads', type=positive)
+    model.add_argument('--branch', choices=('teacher', 'student'), default='teacher', help='where the file has both')
+    args = parser.parse_args(argv)
+    if bool(args.coco) != bool(args.images):
+        parser.error('--coco and --images go together')
+    if args.coco and (len(args.coco) > 2 or len(args.images) > len(args.coco)):
+        parser.error('--coco takes one or two files, --images one folder for all or one for each')
+    return args
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+    return int(text)
+
+
+def chosen_device(name: str) -> str:
+    """Give the device to compute on.
+
+    Raises:
+        ValueError: If it is not there.
+    """
+    import torch
+
+    if name == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f'device {name} cannot be used: {str(error).splitlines()[0]}') from None
+    return name
+
+
+def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
+    """Load the files, each under a name of its own."""
+    from flsl_mm.api import load_model
+
+    models = []
+    for path in args.files:
+        if path == 'none':
+            continue
+        model = load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+        if any(other.name == model.name for other in models):
+            model.name = path
+        models.append(model)
+    return models
+
+
+def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
+    """Give the different networks among the models, each of which gets a table; for ``none`` alone, the options'."""
+    from flsl_mm.models import BackboneSpec
+
+    specs = list(dict.fromkeys(model.spec for model in models))
+    if 'none' in args.files and not specs:
+        patch_size = args.patch_size or 16
+        spec = BackboneSpec.from_arch(
+            args.arch or 'small',
+            patch_size=patch_size,
+            img_size=224 // patch_size * patch_size,
+            in_channels=3,
+            pos_embed='sincos',
+            pos_resize='offset',
+        )
+        specs.append(spec)
+    return specs
+
+
+def build_probes(args: argparse.Namespace) -> list[Probe]:
+    """Build the probes that the options ask for, each followed by the diversity of features on its images."""
+    from flsl_mm.probes.bbox_knn import BBoxKNNProbe
+    from flsl_mm.probes.classification import ClassificationProbe
+    from flsl_mm.probes.diversity import DiversityProbe
+    from flsl_mm.probes.object_discovery import ObjectDiscoveryProbe
+    from flsl_mm.probes.scenes import ScenesProbe
+    from flsl_mm.probes.segmentation import SegmentationProbe
+
+    neighbours = dict(k=args.k, temperature=args.temperature)
+    drawn = dict(limit=args.limit, seed=args.seed)
+    probes: list[Probe] = []
+    if args.segmentation:
+        masks = dict(num_classes=args.num_classes, ignore_index=args.ignore_index, class_names=args.class_names)
+        settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbours, **drawn)
+        probes.append(SegmentationProbe(args.segmentation, **settings))
+    if args.classes:
+        probes.append(ClassificationProbe(args.classes, size=args.size, **neighbours, **drawn))
+    if args.coco:
+        probes.append(ObjectDiscoveryProbe(args.coco[-1], args.images[-1], size=args.size, **drawn))
+    if args.scenes or not probes:
+        probes.insert(0, ScenesProbe(args.num_scenes, seed=args.seed, **neighbours))
+    with_diversity = [
+        each for probe in probes for each in (probe, DiversityProbe(probe.images, args.size, seed=args.seed))
+    ]
+    if args.coco:
+        val = (args.coco[1], args.images[-1]) if len(args.coco) == 2 else ()
+        settings = dict(temperature=args.temperature, official=args.official_bbox_knn, **drawn)
+        try:
+            with_diversity.append(BBoxKNNProbe(args.coco[0], args.images[0], *val, **settings))
+        except ValueError as error:
+            print(f'without bbox-aligned k-NN: {error}', file=sys.stderr)
+    return with_diversity
+
+
+def surroundings(device: str) -> dict[str, Any]:
+    """Say which versions computed on which hardware."""
+    import numpy
+    import timm
+    import torch
+    import torchvision
+
+    from flsl_mm import __version__
+
+    cpuinfo = Path('/proc/cpuinfo')
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    cpu = next(
+        (line.partition(':')[2].strip() for line in lines if line.startswith('model name')), platform.processor()
+    )
+    modules = {module.__name__: module.__version__ for module in (torch, torchvision, timm, numpy)}
+    gpu = torch.cuda.get_device_name(device) if device.startswith('cuda') else None
+    return dict(
+        versions=dict(flsl_mm=__version__, python=platform.python_version(), **modules),
+        hardware=dict(device=device, gpu=gpu, cpu=cpu, threads=torch.get_num_threads()),
+    )
+
+
+def check_writable(path: Path) -> None:
+    """Raise before anything is computed if the file for the figures cannot be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open('a'):
+        pass
+    if new:
+        path.unlink()
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure, print the tables and write the file."""
+    if args.out:
+        check_writable(args.out)
+    from flsl_mm.probes.table import measure, render, trivial_sources
+
+    device = chosen_device(args.device)
+    models = load_models(args, device)
+    probes = build_probes(args)
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    report = dict(settings=settings, **surroundings(device), tables=[])
+    for spec in geometries(args, models):
+        alike = [model for model in models if model.spec == spec]
+        trivial = trivial_sources(spec, args.random_seeds, device)
+        table = dict(models=[model.name for model in alike], network=spec.to_dict(), probes=[])
+        report['tables'].append(table)
+        for probe in probes:
+            table['probes'].append(measure(probe, alike, trivial))
+            if args.out:
+                args.out.write_text(json.dumps(report, indent=1) + '\n')
+        print(f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels')
+        print(render(table['probes']), end='\n\n')
+    report_skipped(probes)
+
+
+def report_skipped(probes: list[Probe]) -> None:
+    """List the images that could not be used."""
+    skipped = {path: reason for probe in probes for path, reason in probe.skipped.items()}
+    if skipped:
+        print(f'{len(skipped)} images could not be used:', file=sys.stderr)
+    for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
+        print(f'  {path} ({reason})', file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    args = parse_args(argv)
+    try:
+        evaluate(args)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
