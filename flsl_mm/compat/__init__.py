@@ -1,4 +1,4 @@
-"""Run mmdet where mmcv was installed without its compiled ops: a stand-in for ``mmcv._ext`` on torchvision."""
+"""Run mmdet where mmcv has no compiled ops: a stand-in for ``mmcv._ext``; imports torch, torchvision and mmcv."""
 
 from .mmcv_ext import MISSING_OPS_MESSAGE, StandInFinder, install
 

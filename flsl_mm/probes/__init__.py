@@ -1,7 +1,7 @@
-"""What frozen features know, measured on data: probes, and the trivial features that they are compared with.
+"""What frozen features know, measured on data; imports api, evaluation, datasets, scenes, visualization and below.
 
-A probe is built on data and called with a feature source (:mod:`.sources`). Imports evaluation, models, checkpoint,
-api, datasets, scenes and visualization; mmengine for the hook only, which is left out where mmengine is missing.
+A probe is built on data and called with a feature source (:mod:`.sources`): a model, or one of the trivial features
+beside which its figures stand. The hook is left out where mmengine is missing.
 """
 
 from importlib.util import find_spec

@@ -26,7 +26,7 @@ SPEC = BackboneSpec.from_arch(
 
 
 def write_segmentation(root: Path, num_classes: int = 4, images: int = 12, side: int = SIDE) -> Path:
-    """Write images of whole patches, each with the colour of a class drawn for it, and their masks; 9 is unannotated."""
+    """Write images of whole patches, each of a drawn class's colour, and their masks; 9 is unannotated."""
     rng = np.random.default_rng(0)
     for split in ('train', 'val'):
         for kind in ('images', 'annotations'):

@@ -57,7 +57,7 @@ def test_features_in_order_and_bad_files_named(tmp_path, monkeypatch):
 
 
 def test_folders_without_images(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no image in the folder .*: put some there'):
+    with pytest.raises(FileNotFoundError, match=r'no image in the folder .*: put some there'):
         find_images(tmp_path, 'put some there')
     with pytest.raises(FileNotFoundError, match='no folder'):
         find_images(tmp_path / 'a', 'put some there')

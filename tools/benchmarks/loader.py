@@ -242,7 +242,7 @@ def summarize_run(seconds: dict[str, list[float]], waiting: Sequence[float]) -> 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print."""
-    from flsl_mm.datasets import FLSLImages
+    from flsl_mm.datasets.images import FLSLImages
 
     measure.check_positive(args, 'batch_size', 'rounds', 'images', 'iterations')
     args.workers = sorted(set(args.workers or (1, 2, measure.cores())))
