@@ -1,10 +1,19 @@
-"""Means over the queries of all processes that stay exact when processes hold different numbers of queries."""
+"""Sums and means over the queries of all processes, exact where processes hold different numbers of queries."""
 
 from __future__ import annotations
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
+
+
+def sum_over_processes(total: Tensor) -> Tensor:
+    """Add per-process sums of any shape; no gradient flows through the other processes' share."""
+    if get_world_size() == 1:
+        return total
+    total = total.detach().clone()
+    all_reduce(total)
+    return total
 
 
 def mean_over_processes(total: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from . import losses
 from .distributed import mean_over_processes
-from .mean_shift import gather_queries, mean_shift, sample_queries, stage_attention
+from .mean_shift import anchored_queries, gather_queries, mean_shift, sample_queries, stage_attention, token_places
 from .teacher import EMATeacher, StepFollower
 from .views import Crops
 
@@ -53,6 +53,11 @@ class FLSL(BaseSelfSupervisor):
         center_momentum: Centre the teacher's logits with a running mean of this momentum (0.9 in the released code);
             ``None`` does not centre.
         momentum: Share of itself that the teacher keeps at an optimiser step.
+        assignment: ``'softmax'`` (paper) or ``'sinkhorn'`` of the teacher's logits; the latter, ours, uses all
+            prototypes equally, so that ``volume_weight`` can be 0.
+        anchor_width: Ours: start the inter-view mean shift from the teacher's own tokens at the query's place, within
+            about this distance in sides of the teacher view; see :func:`~.mean_shift.anchored_queries`. ``None``
+            starts it from the student's query (paper).
         previous_stage: Multi-stage training: config of the frozen backbone of an earlier stage, with ``init_cfg``
             naming its checkpoint, whose sharpened attention is mixed into the inter-view mean shift.
         previous_stage_scale: Multiplies the logits of its attention, divided by the root of its own width.
@@ -81,6 +86,8 @@ class FLSL(BaseSelfSupervisor):
         volume_weight: float = 5.0,
         center_momentum: float | None = None,
         momentum: float = 0.996,
+        assignment: str = 'softmax',
+        anchor_width: float | None = None,
         previous_stage: dict | None = None,
         previous_stage_scale: float = 0.2,
         previous_stage_sharpness: float = 1e4,
@@ -89,6 +96,12 @@ class FLSL(BaseSelfSupervisor):
     ) -> None:
         if normalize not in ('tokens', 'modes'):
             raise ValueError(f"normalize must be 'tokens' or 'modes', got {normalize!r}")
+        if assignment not in ('softmax', 'sinkhorn'):
+            raise ValueError(f"assignment must be 'softmax' or 'sinkhorn', got {assignment!r}")
+        if assignment == 'sinkhorn' and center_momentum is not None:
+            raise ValueError("assignment='sinkhorn' balances the prototypes itself: leave center_momentum at None")
+        if anchor_width is not None and anchor_width <= 0:
+            raise ValueError(f'anchor_width must be more than 0, or None, got {anchor_width}')
         backbone = MODELS.build(backbone)
         if backbone.out_type != 'tokens' or not backbone.final_norm:
             raise ValueError(
@@ -113,6 +126,8 @@ class FLSL(BaseSelfSupervisor):
         self.volume_weight = volume_weight
         self.center_momentum = center_momentum
         self.momentum = momentum
+        self.assignment = assignment
+        self.anchor_width = anchor_width
         self.previous_stage_scale = previous_stage_scale
         self.previous_stage_sharpness = previous_stage_sharpness
         self.stage_mix = stage_mix
@@ -183,8 +198,8 @@ class FLSL(BaseSelfSupervisor):
 
         Args:
             inputs: ``views``, a list of normalised images: the teacher view (B, 3, S, S), then the student views in the
-                order of ``data_preprocessor.crops``; and ``clean_views``, the same without photometric jitter, for
-                multi-stage training.
+                order of ``data_preprocessor.crops``; ``boxes``, where those are in it, for ``anchor_width``; and
+                ``clean_views``, the views without photometric jitter, for multi-stage training.
             data_samples: Unused, there are no labels.
 
         Returns:
@@ -211,7 +226,8 @@ class FLSL(BaseSelfSupervisor):
         student_logits = self.head(self.normalized(modes, self.backbone.norm))
         with torch.no_grad():
             attention = self.previous_attention(inputs, indices)
-            teacher_modes = mean_shift(queries, teacher_tokens, self.cross_scale, attention, self.stage_mix)
+            starts = queries if self.anchor_width is None else self.anchored(inputs['boxes'], indices, teacher_tokens)
+            teacher_modes = mean_shift(starts, teacher_tokens, self.cross_scale, attention, self.stage_mix)
             teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone.norm))
         return self.combine(queries, modes, student_logits, teacher_logits)
 
@@ -219,7 +235,7 @@ class FLSL(BaseSelfSupervisor):
         self, queries: Tensor, modes: Tensor, student_logits: Tensor, teacher_logits: Tensor
     ) -> dict[str, Tensor]:
         """Weigh and sum the loss terms; shapes (B, Q, C) and (B, Q, K), result as of :meth:`loss`."""
-        targets = losses.sharpen(teacher_logits, self.teacher_temp, getattr(self, 'center', None))
+        targets = self.assign(teacher_logits)
         self.update_center(teacher_logits)
         student_logits = student_logits.float().flatten(0, 1) / self.student_temp
         marginal, weight = mean_over_processes(student_logits.softmax(-1).sum(0), len(student_logits))
@@ -237,6 +253,12 @@ class FLSL(BaseSelfSupervisor):
             prototypes_used=losses.prototypes_used(targets),
         )
 
+    def assign(self, teacher_logits: Tensor) -> Tensor:
+        """Turn the teacher's logits (..., K) into its assignment."""
+        if self.assignment == 'sinkhorn':
+            return losses.sinkhorn(teacher_logits, self.teacher_temp)
+        return losses.sharpen(teacher_logits, self.teacher_temp, getattr(self, 'center', None))
+
     def group_by_kind(self, student_views: list[Tensor]) -> list[tuple[Crops, list[Tensor]]]:
         """Put student views (B, 3, S, S) of one kind of crops together, which one forward pass can take."""
         pairs = zip(self.data_preprocessor.crops, student_views, strict=True)
@@ -247,6 +269,14 @@ class FLSL(BaseSelfSupervisor):
         side = views[0].shape[-1] // self.backbone.patch_size
         count = len(views) * len(views[0])
         return sample_queries(count, (side, side), window, self.window_member, views[0].device)
+
+    def anchored(self, boxes: list[Tensor], indices: list[Tensor], teacher_tokens: Tensor) -> Tensor:
+        """Give the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
+        places = []
+        for (crops, group), sampled in zip(self.group_by_kind(boxes), indices, strict=True):
+            of_tokens = token_places(torch.cat(group), crops.size // self.backbone.patch_size)
+            places.append(per_image(gather_queries(of_tokens, sampled), len(teacher_tokens)))
+        return anchored_queries(teacher_tokens, torch.cat(places, 1), self.anchor_width)
 
     def normalized(self, modes: Tensor, norm: nn.Module) -> Tensor:
         """Apply the final LayerNorm to modes (B, Q, C) where tokens did not get it."""

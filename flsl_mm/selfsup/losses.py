@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .distributed import sum_over_processes
+
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -60,6 +62,29 @@ def sharpen(teacher_logits: Tensor, temperature: float, center: Tensor | None = 
     if center is not None:
         logits = logits - center
     return (logits / temperature).softmax(-1)
+
+
+@torch.no_grad()
+def sinkhorn(teacher_logits: Tensor, temperature: float, iterations: int = 3) -> Tensor:
+    """Turn teacher logits into an assignment that uses all prototypes equally (Sinkhorn-Knopp).
+
+    Ours as an option of FLSL, after SwAV (Caron et al., arXiv 2006.09882, section 3.1): it takes the place of the
+    volume maximisation, and cannot collapse onto few prototypes.
+
+    Args:
+        teacher_logits: Logits (..., K).
+        temperature: Divides them.
+        iterations: Number of times that columns, then rows are scaled to equal sums.
+
+    Returns:
+        Assignment (..., K), float32; rows sum to one. Columns are equal over the queries of all processes.
+    """
+    weights = sharpen(teacher_logits, temperature).flatten(0, -2)
+    for _ in range(iterations):
+        # A prototype that float32 gives no query at all stays without.
+        weights = weights / sum_over_processes(weights.sum(0)).clamp_min(TINY)
+        weights = weights / weights.sum(-1, keepdim=True).clamp_min(TINY)
+    return weights.view(teacher_logits.shape)
 
 
 def prototypes_used(teacher_probabilities: Tensor) -> Tensor:

@@ -82,6 +82,45 @@ def mean_shift(
         return weights @ tokens
 
 
+def token_places(boxes: Tensor, side: int) -> Tensor:
+    """Give the centres of the tokens of crops, in sides of the teacher view.
+
+    Args:
+        boxes: Left, top, width and height of crops as fractions of the teacher view (B, 4).
+        side: Number of tokens along a side of the resized crop.
+
+    Returns:
+        x and y of the tokens in raster order (B, side * side, 2).
+    """
+    steps = (torch.arange(side, device=boxes.device) + 0.5) / side
+    x = boxes[:, None, 0] + boxes[:, None, 2] * steps
+    y = boxes[:, None, 1] + boxes[:, None, 3] * steps
+    return torch.stack([x[:, None, :].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1).flatten(1, 2)
+
+
+@torch.no_grad()
+def anchored_queries(tokens: Tensor, places: Tensor, width: float) -> Tensor:
+    """Average the teacher's tokens around the places of the student's queries, to start its mean shift from.
+
+    Ours, not the paper's, whose mean shift over the teacher's tokens starts from the student's own query. The target
+    then depends on what the student says, and any code that finds itself again in the teacher view satisfies the
+    loss (docs/evidence.md); from the teacher's own tokens it does not.
+
+    Args:
+        tokens: Tokens of the teacher view, a square grid in raster order (B, N, C).
+        places: x and y of the queries in sides of the teacher view (B, Q, 2), as of :func:`token_places`.
+        width: Standard deviation of the Gaussian weights, in sides of the teacher view.
+
+    Returns:
+        Queries (B, Q, C), float32.
+    """
+    with torch.autocast(tokens.device.type, enabled=False):
+        side = round(tokens.shape[1] ** 0.5)
+        whole = places.new_tensor([[0.0, 0.0, 1.0, 1.0]])
+        distances = torch.cdist(places, token_places(whole, side).expand(len(places), -1, -1))
+        return (-(distances**2) / (2 * width**2)).softmax(-1) @ tokens.float()
+
+
 @torch.no_grad()
 def stage_attention(queries: Tensor, tokens: Tensor, scale: float, sharpness: float = 1e4) -> Tensor:
     """Sharpen the attention of an earlier stage's model into a soft mask (multi-stage training of FLSL).

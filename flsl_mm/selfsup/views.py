@@ -184,8 +184,10 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
 
         Returns:
             Training: ``inputs`` is a dict with ``views``, the normalised views ``[(B, 3, S, S), ...]``: teacher view
-            first, then global and local student views; with the option, ``clean_views`` is the same list without
-            photometric jitter. Otherwise ``inputs`` is the normalised ``(B, 3, S, S)``. ``data_samples`` is None.
+            first, then global and local student views; ``boxes``, left, top, width and height of each student view as
+            fractions of the teacher view ``[(B, 4), ...]``; with the option, ``clean_views`` is the same list as
+            ``views`` without photometric jitter. Otherwise ``inputs`` is the normalised ``(B, 3, S, S)``.
+            ``data_samples`` is None.
         """
         images = data['inputs']
         if not isinstance(images, Tensor):
@@ -200,19 +202,20 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
     def _views(self, images: Tensor) -> dict[str, list[Tensor]]:
         seed = int(torch.randint(2**62, (1,)))
         generator = torch.Generator().manual_seed(seed)
-        clean = self.crop(images, generator)
-        views = {'views': self.jitter(clean, generator)}
+        clean, boxes = self.crop(images, generator)
+        views = {'views': self.jitter(clean, generator), 'boxes': [box / images.shape[-1] for box in boxes]}
         if self.clean_views:
             views['clean_views'] = [self._normalize(view) for view in clean]
         return views
 
-    def crop(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Give the teacher view, which is the images ``(B, 3, S, S)`` of values 0 to 1, and crops of it."""
-        views = [images]
+    def crop(self, images: Tensor, generator: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
+        """Give the images ``(B, 3, S, S)``, 0 to 1, which are the teacher view, and crops of them; the crops' boxes."""
+        views, boxes = [images], []
         for crops in self.crops:
-            boxes = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
-            views.append(crop_resize(images, to_device(boxes, images.device), crops.size))
-        return views
+            drawn = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
+            boxes.append(to_device(drawn, images.device))
+            views.append(crop_resize(images, boxes[-1], crops.size))
+        return views, boxes
 
     def jitter(self, views: list[Tensor], generator: torch.Generator) -> list[Tensor]:
         """Give each view ``(B, 3, S, S)``, values 0 to 1, with photometric jitter of its own, normalised."""

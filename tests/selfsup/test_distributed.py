@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from flsl_mm.selfsup import distributed
-from flsl_mm.selfsup.distributed import mean_over_processes
+from flsl_mm.selfsup.distributed import mean_over_processes, sum_over_processes
+
+
+def test_sums_add_the_other_processes_and_leave_the_own_as_it_is(monkeypatch):
+    own = torch.tensor([1.0, 2.0])
+    assert torch.equal(sum_over_processes(own), own)
+    monkeypatch.setattr(distributed, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(distributed, 'all_reduce', lambda data: data.add_(torch.tensor([10.0, 20.0])))
+    assert torch.equal(sum_over_processes(own), torch.tensor([11.0, 22.0]))
+    assert torch.equal(own, torch.tensor([1.0, 2.0]))
 
 
 def test_one_process_divides():

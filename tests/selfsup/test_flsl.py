@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from torch.nn.functional import avg_pool2d
 
 from flsl_mm.selfsup import losses
 from flsl_mm.selfsup.flsl import per_image
@@ -87,6 +88,56 @@ def test_windows_follow_the_kind_of_view(global_crops, local_crops, expected):
     model.sample = lambda *args: drawn.append(original(*args)) or drawn[-1]
     model.loss(toy_views(model))
     assert [indices.shape for indices in drawn] == expected
+
+
+def test_anchored_targets_come_from_where_the_queries_are():
+    """Of a picture whose colours are its coordinates, the anchored query has the colours of the student's patch."""
+    ramp = torch.linspace(0, 255, 48).expand(48, 48)
+    images = torch.stack([ramp, ramp.T, torch.zeros(48, 48)]).expand(3, -1, -1, -1)
+    model = toy_model(views=dict(photometric=dict(jitter_prob=0, grey_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))))
+    model.anchor_width = 0.05
+    torch.manual_seed(1)
+    inputs = model.data_preprocessor(dict(inputs=images), training=True)['inputs']
+    assert [tuple(boxes.shape) for boxes in inputs['boxes']] == [(3, 4)] * 3
+
+    def colours(views):
+        return avg_pool2d(torch.cat(views), 8).flatten(2).mT
+
+    teacher_view, *student_views = inputs['views']
+    kinds = model.group_by_kind(student_views)
+    indices = [model.sample(views, crops.window) for crops, views in kinds]
+    pairs = zip(kinds, indices, strict=True)
+    expected = torch.cat([per_image(gather_queries(colours(views), at), 3) for (_, views), at in pairs], 1)
+    anchored = model.anchored(inputs['boxes'], indices, colours([teacher_view]))
+    # A patch of the teacher view is 0.17 of its side; colours have a spread of about 1.3 over the picture.
+    assert (anchored - expected).abs().max() < 0.4
+    assert (anchored - expected).abs().mean() < 0.12
+
+
+def test_anchored_targets_do_not_depend_on_the_student():
+    def targets(**options):
+        model = toy_model(window_member='first', cross_scale=5.0, **options)
+        views = toy_views(model)
+        seen = []
+        model.teacher.head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        for sign in (1, -1):
+            with torch.no_grad():
+                model.backbone.norm.weight *= sign
+            torch.manual_seed(0)
+            model.loss(views)
+        return seen
+
+    before, after = targets(anchor_width=0.1)
+    assert torch.equal(before, after)
+    before, after = targets()
+    assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_sinkhorn_takes_the_place_of_softmax():
+    model = toy_model(assignment='sinkhorn', volume_weight=0.0)
+    logits = torch.randn(3, 6, 10)
+    torch.testing.assert_close(model.assign(logits), losses.sinkhorn(logits, model.teacher_temp))
+    assert torch.isfinite(model.loss(toy_views(model))['loss'])
 
 
 @pytest.mark.parametrize('num', [0, 1, 4])
@@ -201,6 +252,9 @@ def test_nothing_is_nan_when_logits_are_extreme():
         ),
         (dict(head=dict(in_channels=384)), 'head.in_channels is 384, the backbone has 16 channels: leave'),
         (dict(backbone=dict(final_norm=False)), 'final_norm=True'),
+        (dict(assignment='hard'), "assignment must be 'softmax' or 'sinkhorn', got 'hard'"),
+        (dict(assignment='sinkhorn', center_momentum=0.9), 'leave center_momentum at None'),
+        (dict(anchor_width=0.0), 'anchor_width must be more than 0, or None, got 0.0'),
         (dict(normalize='queries'), "normalize must be 'tokens' or 'modes'"),
         (dict(backbone=dict(out_type='featmap')), "out_type='tokens'"),
         (dict(backbone=dict(arch='huge')), "unknown arch 'huge'"),

@@ -46,6 +46,32 @@ def test_sharpen_by_hand():
     torch.testing.assert_close(probabilities, torch.tensor([[1 / (1 + math.e), math.e / (1 + math.e)]]))
 
 
+def test_sinkhorn_by_hand():
+    # Rows (2, 1) / 3 and (1, 1) / 2; columns of sums 7/6 and 5/6 scaled to equal ones, then rows to 1.
+    logits = torch.tensor([[2.0, 1.0], [1.0, 1.0]]).log()
+    first, second = torch.tensor([4 / 7, 2 / 5]), torch.tensor([3 / 7, 3 / 5])
+    expected = torch.stack([first / first.sum(), second / second.sum()])
+    torch.testing.assert_close(losses.sinkhorn(logits, 1.0, iterations=1), expected)
+    torch.testing.assert_close(losses.sinkhorn(logits * 0.1, 0.1, iterations=1), expected)
+
+
+def test_sinkhorn_uses_all_prototypes_where_softmax_uses_one():
+    torch.manual_seed(0)
+    logits = 0.05 * torch.randn(4, 16, 8)
+    logits[..., 0] += 1.0
+    assert losses.prototypes_used(losses.sharpen(logits, 0.04)) == 1
+    assigned = losses.sinkhorn(logits, 0.04, iterations=50)
+    torch.testing.assert_close(assigned.sum(-1), torch.ones(4, 16))
+    torch.testing.assert_close(assigned.mean((0, 1)), torch.full((8,), 1 / 8), rtol=0.02, atol=0)
+
+
+def test_sinkhorn_of_extreme_logits_is_finite():
+    logits = torch.tensor([[1e4, 0.0, -1e4], [1e4, 0.0, -1e4]])
+    assigned = losses.sinkhorn(logits, 0.04)
+    assert assigned.isfinite().all()
+    assert (assigned.sum(-1) <= 1 + 1e-6).all()
+
+
 def test_prototypes_used_by_hand():
     probabilities = torch.eye(5)[torch.tensor([[0, 0, 3], [3, 3, 1]])]
     assert losses.prototypes_used(probabilities).item() == 3

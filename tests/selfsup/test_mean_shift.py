@@ -9,7 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flsl_mm.selfsup.mean_shift import attention, gather_queries, mean_shift, sample_queries, stage_attention
+from flsl_mm.selfsup.mean_shift import (
+    anchored_queries,
+    attention,
+    gather_queries,
+    mean_shift,
+    sample_queries,
+    stage_attention,
+    token_places,
+)
 from tests.reference import load
 
 
@@ -41,6 +49,33 @@ def test_stage_attention_by_hand():
     tokens = torch.tensor([[[3.0], [3.0], [0.0], [0.0]]])
     attention = stage_attention(torch.ones(1, 1, 1), tokens, 1.0)
     torch.testing.assert_close(attention[0, 0], torch.tensor([0.5, 0.5, 0.0, 0.0]))
+
+
+def test_places_by_hand():
+    # The right half of the teacher view, and the whole of it.
+    boxes = torch.tensor([[0.5, 0.0, 0.5, 1.0], [0.0, 0.0, 1.0, 1.0]])
+    right, whole = token_places(boxes, 2)
+    torch.testing.assert_close(right, torch.tensor([[0.625, 0.25], [0.875, 0.25], [0.625, 0.75], [0.875, 0.75]]))
+    torch.testing.assert_close(whole, torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]))
+
+
+def test_anchored_queries_by_hand():
+    tokens = torch.tensor([[[1.0], [2.0], [3.0], [4.0]]])
+    at_third = torch.tensor([[[0.25, 0.75]]])
+    torch.testing.assert_close(anchored_queries(tokens, at_third, 0.01), torch.tensor([[[3.0]]]))
+    # Half a side away: exp(-0.5^2 / (2 * 0.5^2)), and on the diagonal its square.
+    near = math.exp(-0.5)
+    share = (3 + near * 1 + near * 4 + near**2 * 2) / (1 + 2 * near + near**2)
+    torch.testing.assert_close(anchored_queries(tokens, at_third, 0.5), torch.tensor([[[share]]]))
+    torch.testing.assert_close(anchored_queries(tokens, at_third, 1e3), torch.tensor([[[2.5]]]))
+
+
+def test_anchored_queries_are_float32_under_autocast():
+    tokens, places = torch.randn(1, 9, 8), torch.rand(1, 4, 2)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        queries = anchored_queries(tokens, places, 0.1)
+    assert queries.dtype == torch.float32
+    torch.testing.assert_close(queries, anchored_queries(tokens, places, 0.1))
 
 
 def test_mean_shift_is_float32_under_autocast():

@@ -124,7 +124,7 @@ class TestPreprocessor:
         preprocessor = MODELS.build(dict(type='FLSLDataPreprocessor'))
         out = preprocessor(dict(inputs=list(TEACHER), img_path=['a'] * 5), training=True)
         assert out['data_samples'] is None
-        assert list(out['inputs']) == ['views']
+        assert list(out['inputs']) == ['views', 'boxes']
         assert [tuple(view.shape) for view in out['inputs']['views']] == [
             (5, 3, 224, 224),
             (5, 3, 224, 224),
