@@ -26,7 +26,7 @@ ROOMS = {
     'models': {'mm'},
     'checkpoint': {'mm', 'models', 'fileio', 'version'},
     'datasets': {'fileio'},
-    'engine': {'models', 'checkpoint', 'datasets', 'fileio'},
+    'engine': {'models', 'checkpoint', 'datasets', 'evaluation', 'fileio'},
     'scenes': {'datasets', 'fileio', 'version'},
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},

@@ -1,4 +1,4 @@
-"""Training beside the method: loop, schedules, hooks, optimiser, resuming; imports models, checkpoint and datasets."""
+"""Training beside the method: loop, hooks, optimiser, resuming; imports models, checkpoint, datasets, evaluation."""
 
 from . import hooks, optim
 from .atomic_backend import FLSLAtomicBackend

@@ -1,52 +1,101 @@
-"""Warns while a pretraining run collapses."""
+"""Watches a pretraining run, warns while it collapses, and gives a verdict at its end."""
 
 from __future__ import annotations
 
-import math
+import json
+from dataclasses import asdict
+from pathlib import Path
 
+import torch
+from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .schedule import training_model
+from flsl_mm.engine import health
+from flsl_mm.evaluation.diversity import between_image_share, effective_rank, within_image_cosine
+from flsl_mm.fileio import write_text
 
-ADVICE = {
-    'uniform': 'every query is spread over all prototypes: lower teacher_temp or raise the learning rate',
-    'single': 'all queries fall on few prototypes: raise volume_weight or lower the learning rate',
-}
+from .schedule import teacher_initial_share, training_model
+
+FILE = 'verdict.json'
+"""Verdict and looks, in the work folder."""
 
 
 @HOOKS.register_module()
 class FLSLCollapseHook(Hook):
-    """Tells two collapses apart: every query spread over all prototypes, and all queries on few prototypes.
+    """Looks at a run a number of times that fits its length; one line warns of a symptom and names the knob to turn.
 
-    In the first, inter-view loss and teacher entropy are near ln K; in the second, the marginal entropy is near 0.
+    A look takes the losses of a step, and the teacher's tokens of that step's images. The verdict at the end,
+    ``healthy``, ``collapsed: ...`` or ``too short to tell: ...``, is logged and, with all looks, written to
+    ``verdict.json`` in the work folder. See :mod:`flsl_mm.engine.health`.
 
     Args:
-        interval: Iterations between two looks at the losses.
-        patience: Looks in a row that must show a collapse before it is reported.
+        looks: Number of looks over the run.
+        images: Most images of a batch that are looked at.
     """
 
     priority = 'BELOW_NORMAL'
 
-    def __init__(self, interval: int = 50, patience: int = 5) -> None:
-        self.interval = interval
-        self.patience = patience
-        self.symptoms = dict.fromkeys(ADVICE, 0)
+    def __init__(self, looks: int = 20, images: int = 32) -> None:
+        self.num_looks = looks
+        self.images = images
+        self.looks: list[health.Look] = []
+        self.warned: set[str] = set()
+
+    def before_train(self, runner: Runner) -> None:
+        """Take up what a resumed run saw before."""
+        saved = runner.message_hub.runtime_info.get('health_looks', [])
+        self.looks = [health.Look(**look) for look in saved]
+        self.warned = set()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look at the losses now and then."""
-        if not self.every_n_train_iters(runner, self.interval):
+        """Look at the first step and then at equal distances."""
+        step = runner.iter + 1
+        if self.looks and step % max(runner.max_iters // self.num_looks, 1) and step != runner.max_iters:
             return
-        ln_k = math.log(training_model(runner).head.num_prototypes)
-        inter, teacher, marginal = (float(outputs[name]) for name in ('inter', 'teacher_entropy', 'marginal_entropy'))
-        seen = {'uniform': inter > 0.995 * ln_k and teacher > 0.9 * ln_k, 'single': marginal < 0.1 * ln_k}
-        for kind, is_seen in seen.items():
-            self.symptoms[kind] = self.symptoms[kind] + 1 if is_seen else 0
-            if self.symptoms[kind] == self.patience:
-                runner.logger.warning(
-                    f'collapse ({kind}) for {self.patience * self.interval} iterations: {ADVICE[kind]} '
-                    f'(inter {inter:.4f}, ln K {ln_k:.4f})'
-                )
+        self.looks.append(self.look(runner, step, data_batch, outputs))
+        runner.message_hub.update_info('health_looks', [asdict(look) for look in self.looks])
+        model = training_model(runner)
+        for name in health.lasting(self.looks, model.head.num_prototypes, self.batch_size(data_batch)):
+            if name not in self.warned:
+                self.warned.add(name)
+                runner.logger.warning(f'step {step}: {name}: {health.ADVICE[name]}')
+
+    def batch_size(self, data_batch: dict) -> int:
+        """Give the number of images that are looked at."""
+        return min(len(data_batch['inputs']), self.images)
+
+    @torch.no_grad()
+    def look(self, runner: Runner, step: int, data_batch: dict, outputs: dict) -> health.Look:
+        """Look at the losses of a step and at the teacher's tokens of its images."""
+        model = training_model(runner)
+        data = dict(inputs=data_batch['inputs'][: self.images])
+        tokens = model.teacher.backbone(model.data_preprocessor(data)['inputs'])[-1].float()
+        finite = bool(tokens.isfinite().all())
+        losses = {name: float(outputs[name]) for name in ('inter', 'teacher_entropy', 'marginal_entropy')}
+        return health.Look(
+            step=step,
+            **losses,
+            prototypes_used=float(outputs['prototypes_used']),
+            rank=effective_rank(tokens.flatten(0, 1)) if finite else float('nan'),
+            within_cosine=within_image_cosine(tokens),
+            between_share=between_image_share(tokens),
+        )
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Give the verdict."""
+        if not self.looks:
+            return
+        loader, model = runner.train_dataloader, training_model(runner)
+        batch_size = min(loader.batch_size, self.images)
+        initial = teacher_initial_share(runner)
+        verdict = health.verdict(self.looks, model.head.num_prototypes, batch_size, initial)
+        runner.message_hub.update_info('verdict', verdict)
+        looks = [{key: None if value != value else value for key, value in asdict(look).items()} for look in self.looks]
+        write_text(Path(runner.work_dir) / FILE, json.dumps(dict(verdict=verdict, looks=looks), indent=1) + '\n')
+        log = runner.logger.info if verdict == 'healthy' else runner.logger.warning
+        log(f'Verdict: {verdict}\n  {health.summary(self.looks)}')

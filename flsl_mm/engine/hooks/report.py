@@ -11,7 +11,10 @@ from mmengine.runner import Runner
 
 from flsl_mm.datasets.images import read_skipped
 
-from .schedule import effective_batch_size, training_model
+from .schedule import accumulated_batches, effective_batch_size, teacher_initial_share, training_model
+
+LEAST_VOLUME_IMAGES = 64
+"""Below as many images a step, the marginal of a batch says little about that of the data."""
 
 SKIPPED = 'skipped_images.txt'
 """List of the image files that could not be used, in the work folder; each line is a path, a tab and the reason."""
@@ -37,9 +40,30 @@ class FLSLReportHook(Hook):
             f'K = {model.head.num_prototypes} prototypes | '
             f'{len(loader)} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters} steps'
         )
+        for line in self.warnings(runner):
+            runner.logger.warning(line)
         # Before loader workers start; data sets that skip nothing are left alone.
         if hasattr(loader.dataset, 'skipped_log'):
             loader.dataset.skipped_log = Path(runner.work_dir) / SKIPPED
+
+    def warnings(self, runner: Runner) -> list[str]:
+        """List what of a run's length and batch will keep it from learning."""
+        model, lines = training_model(runner), []
+        initial = teacher_initial_share(runner)
+        if initial > 0.1:
+            steps = runner.max_iters // accumulated_batches(runner)
+            lines.append(
+                f'{initial:.0%} of the teacher will still be its initial weights after {steps} steps: train longer, or '
+                f'set default_hooks.schedule.momentum.start to {max(1 - 6 / steps, 0.5):.3g} or less, with '
+                'base_batch_size=None'
+            )
+        images = runner.train_dataloader.batch_size * runner.world_size
+        if model.volume_weight and images < LEAST_VOLUME_IMAGES:
+            lines.append(
+                f'the volume term sees {images} images (a batch of all processes; accumulated batches do not widen '
+                "it): for so few, assignment='sinkhorn' with volume_weight=0 is the safer choice"
+            )
+        return lines
 
     @master_only
     def after_train(self, runner: Runner) -> None:

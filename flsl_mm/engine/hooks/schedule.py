@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
+from flsl_mm.engine.health import initial_share
 from flsl_mm.engine.schedules import cosine, linear_by_epoch, scaled_momentum
 
 
@@ -19,8 +20,12 @@ def training_model(runner: Runner) -> nn.Module:
 
 def effective_batch_size(runner: Runner) -> int:
     """Return the number of images behind one optimiser step: per process x processes x accumulated batches."""
-    accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-    return runner.train_dataloader.batch_size * runner.world_size * accumulated
+    return runner.train_dataloader.batch_size * runner.world_size * accumulated_batches(runner)
+
+
+def accumulated_batches(runner: Runner) -> int:
+    """Return the number of batches whose gradients make one optimiser step."""
+    return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
 
 
 @HOOKS.register_module()
@@ -69,11 +74,27 @@ class FLSLScheduleHook(Hook):
         progress = runner.iter / runner.max_iters
         values = {}
         for name, (kind, options) in self.schedules.items():
-            if name == 'momentum' and self.base_batch_size:
-                start = scaled_momentum(options['start'], effective_batch_size(runner), self.base_batch_size)
-                options = dict(options, start=start)
+            if name == 'momentum':
+                options = dict(options, start=self.momentum_range(runner)[0])
             values[name] = cosine(progress, **options) if kind == 'cosine' else linear_by_epoch(runner.epoch, **options)
         return values
+
+    def momentum_range(self, runner: Runner) -> tuple[float, float]:
+        """Give the teacher's momentum at the start, scaled to the batch, and at the end."""
+        options = self.schedules['momentum'][1]
+        start = options['start']
+        if self.base_batch_size:
+            start = scaled_momentum(start, effective_batch_size(runner), self.base_batch_size)
+        return start, options['end']
+
+
+def teacher_initial_share(runner: Runner) -> float:
+    """Give the share of its initial weights that the teacher will have at the end of a run, 0 to 1."""
+    ends = [training_model(runner).momentum] * 2
+    for hook in runner.hooks:
+        if isinstance(hook, FLSLScheduleHook) and 'momentum' in hook.schedules:
+            ends = hook.momentum_range(runner)
+    return initial_share(*ends, steps=runner.max_iters // accumulated_batches(runner))
 
 
 @HOOKS.register_module()

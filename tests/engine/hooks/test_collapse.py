@@ -1,46 +1,88 @@
-"""Both kinds of collapse are told apart, once, and a recovery starts the count anew."""
+"""The verdict of real runs: healthy, collapsed in several ways, too short; and a look changes nothing."""
 
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from flsl_mm.engine.hooks import FLSLCollapseHook
+from tests.pictures import picture
+from tests.selfsup.toy import toy_model
 from tests.toy_run import messages_of, toy_runner
 
 
-@pytest.mark.parametrize(
-    ('values', 'word'),
-    [
-        (dict(inter=math.log(10), teacher_entropy=math.log(10), marginal_entropy=math.log(10)), 'uniform'),
-        (dict(inter=0.0, teacher_entropy=0.0, marginal_entropy=0.0), 'single'),
-        (dict(inter=1.0, teacher_entropy=0.5, marginal_entropy=2.2), None),
-    ],
-)
-def test_collapse_is_reported_once(tmp_path, values, word):
-    hook = FLSLCollapseHook(interval=1, patience=2)
-    runner = toy_runner(tmp_path, [])
-    outputs = {key: torch.tensor(value) for key, value in values.items()}
-    runner._train_loop = runner.build_train_loop(runner._train_loop)
-    lines = messages_of(runner, lambda: [hook.after_train_iter(runner, 0, outputs=outputs) for _ in range(6)])
-    warned = [line for line in lines if line.startswith('collapse')]
-    assert [f'({word})' in line for line in warned] == ([True] if word else [])
-    assert all('for 2 iterations: ' in line for line in warned)
+class Pictures(Dataset):
+    """Pictures of a few objects, or black ones."""
+
+    metainfo = {}
+
+    def __init__(self, black: bool = False) -> None:
+        images = [torch.from_numpy(np.array(picture(48, 48, seed))).permute(2, 0, 1) for seed in range(24)]
+        self.images = [torch.zeros_like(image) if black else image for image in images]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict:
+        return dict(inputs=self.images[index % len(self)], img_path=str(index))
 
 
-def test_a_recovery_in_between_starts_the_count_anew(tmp_path):
-    hook = FLSLCollapseHook(interval=1, patience=2)
-    runner = toy_runner(tmp_path, [])
-    runner._train_loop = runner.build_train_loop(runner._train_loop)
-    healthy, collapsed = (
-        {'inter': torch.tensor(1.0), 'teacher_entropy': torch.tensor(0.5), 'marginal_entropy': torch.tensor(marginal)}
-        for marginal in (2.2, 0.0)
+def trained(tmp_path, black=False, epochs=40, lr=1e-2, **options):
+    """Train the toy model on 3 batches of 8 pictures an epoch; returns the lines of the log and what was written."""
+    loader = dict(dataset=Pictures(black), sampler=dict(type='FLSLSampler'), batch_size=8, num_workers=0)
+    optimizer = dict(
+        type='FLSLOptimWrapper',
+        constructor='FLSLOptimWrapperConstructor',
+        optimizer=dict(type='AdamW', lr=lr),
+        clip_grad=dict(max_norm=3.0),
     )
+    settings = dict(teacher_temp=0.02, momentum=0.9, volume_weight=0.0, self_scale=2.0, cross_scale=4.0)
+    model = toy_model(**(settings | options))
+    runner = toy_runner(tmp_path, [FLSLCollapseHook()], model, epochs, train_dataloader=loader, optim_wrapper=optimizer)
+    lines = messages_of(runner, runner.train)
+    written = json.loads((tmp_path / 'verdict.json').read_text())
+    (line,) = [line for line in lines if line.startswith('Verdict: ')]
+    assert line.startswith(f'Verdict: {written["verdict"]}\n')
+    assert runner.message_hub.get_info('verdict') == written['verdict']
+    return lines, written
 
-    def look(*outputs):
-        return messages_of(runner, lambda: [hook.after_train_iter(runner, 0, outputs=output) for output in outputs])
 
-    assert not look(collapsed, healthy, collapsed)
-    assert [line.startswith('collapse (single)') for line in look(collapsed)] == [True]
+def test_healthy(tmp_path):
+    lines, written = trained(tmp_path, assignment='sinkhorn', anchor_width=0.12)
+    assert written['verdict'] == 'healthy'
+    assert len(written['looks']) == 21
+    assert not [line for line in lines if line.startswith('step ')]
+
+
+def test_too_short(tmp_path):
+    _, written = trained(tmp_path, epochs=2, assignment='sinkhorn', anchor_width=0.12)
+    assert written['verdict'] == 'too short to tell: 6 steps'
+
+
+@pytest.mark.parametrize(
+    ('options', 'symptom'),
+    [
+        (dict(lr=100.0, assignment='sinkhorn', anchor_width=0.12), 'above chance level'),
+        (dict(lr=2e-2, self_scale=0.1, cross_scale=0.2), 'few prototypes'),
+        (dict(black=True, assignment='sinkhorn', anchor_width=0.12), 'images alike'),
+    ],
+    ids=['learning rate x 10^4', 'nothing against collapse', 'black pictures'],
+)
+def test_collapsed(tmp_path, options, symptom):
+    lines, written = trained(tmp_path, **options)
+    assert written['verdict'].startswith('collapsed: ')
+    assert symptom in written['verdict']
+    # Each symptom is told once while the run goes on, with the knob to turn.
+    warned = [line for line in lines if line.startswith('step ') and f': {symptom}: ' in line]
+    assert len(warned) == 1
+
+
+def test_looks_fit_the_length_of_the_run(tmp_path):
+    _, written = trained(tmp_path, epochs=10, assignment='sinkhorn')
+    assert [look['step'] for look in written['looks']] == [1, *range(2, 31)]
+    assert all(value is not None and math.isfinite(value) for look in written['looks'] for value in look.values())
