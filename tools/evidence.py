@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import evaluate
 
+from flsl_mm import cli
+
 if TYPE_CHECKING:
     from flsl_mm.probes.figures import Probe
     from flsl_mm.probes.sources import FeatureSource
@@ -48,6 +50,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--minutes', type=float, default=10, help='of one training, about (default: 10)')
     parser.add_argument('--points', type=positive, default=4, help='measurements along a training (default: 4)')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/evidence'), metavar='FOLDER')
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args(own)
     args.probes = evaluate.parse_args(['none', *probes])
     return args
@@ -140,6 +143,7 @@ def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: arg
         f'randomness.seed={seed}',
         f'train_cfg.max_epochs={plan["epochs"]}',
         f'default_hooks.checkpoint.interval={interval}',
+        'default_hooks.checkpoint.by_epoch=True',
         'default_hooks.checkpoint.max_keep_ckpts=-1',
     ]
     program = [sys.executable, str(Path(__file__).with_name('train.py')), str(config), '--work-dir', str(folder)]
@@ -148,6 +152,9 @@ def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: arg
     if done.returncode:
         lines = (folder / 'log.txt').read_text().splitlines()
         raise RuntimeError(f'training failed, {folder / "log.txt"}: {lines[-1] if lines else "no output"}')
+    missing = [path.name for path in backbones(folder, plan) if not path.is_file()]
+    if missing:
+        raise RuntimeError(f'{folder} lacks {missing[0]}: the config needs FLSLBackboneExportHook')
 
 
 def measured(source: FeatureSource, probes: list[Probe], file: Path) -> dict[str, dict[str, float]]:
@@ -283,16 +290,7 @@ def compare(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    args = parse_args(argv)
-    try:
-        compare(args)
-    except KeyboardInterrupt:
-        print('interrupted; the same command goes on', file=sys.stderr)
-        return 130
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    return 0
+    return cli.run(compare, parse_args(argv))
 
 
 if __name__ == '__main__':
