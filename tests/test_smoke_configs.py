@@ -19,7 +19,8 @@ from flsl_mm.cli import build_runner
 from tests.vos.tiny_davis import moving_squares, write_tree
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / 'configs').glob('*/*.py'))
+FILES = [*ROOT.glob('configs/*/*.py'), *ROOT.glob('configs/*/ablations/*.py')]
+CONFIGS = sorted(str(path.relative_to(ROOT)) for path in FILES)
 VIDEO_CONFIGS = [path for path in CONFIGS if Path(path).parent.name == 'vos']
 
 pytestmark = pytest.mark.smoke
@@ -46,9 +47,9 @@ def detection_batch(cfg: Config) -> dict:
 
 
 def pretraining_batch(cfg: Config) -> dict:
-    """Make two teacher views of 64x64, and let the student views be as small."""
+    """Make two teacher views of 64x64, and let the student views be as small: 3 tokens a side at least."""
     cfg.model.data_preprocessor.global_crops.size = 64
-    cfg.model.data_preprocessor.local_crops.size = 32
+    cfg.model.data_preprocessor.local_crops.size = 48
     return dict(inputs=[torch.randint(256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)])
 
 
