@@ -37,7 +37,7 @@ class UAVDTSequence:
     Args:
         name: Name, such as ``M0101``.
         split: ``'train'`` or ``'test'``.
-        attributes: The ten flags by name (see :data:`~flsl_mm.uavdt.annotations.ATTRIBUTES`); None where there is no file of them.
+        attributes: The ten flags by name (``annotations.ATTRIBUTES``); None where there is no file of them.
     """
 
     name: str
@@ -54,8 +54,8 @@ class UAVDTFrames:
         numbers: Frame numbers (F,), ascending, from 1.
         files: Pictures, relative to the root of the download, with ``/``.
         sizes: Width and height of each picture (F, 2) in pixels.
-        boxes: Objects (N, 9), columns as in :data:`~flsl_mm.uavdt.annotations.BOX_COLUMNS`, clipped to their picture.
-        regions: Ignore regions (M, 6), columns as in :data:`~flsl_mm.uavdt.annotations.REGION_COLUMNS`, clipped to their picture.
+        boxes: Objects (N, 9), columns as in ``annotations.BOX_COLUMNS``, clipped to their picture.
+        regions: Ignore regions (M, 6), columns as in ``annotations.REGION_COLUMNS``, clipped to their picture.
         outside: Numbers of objects and of regions that were left out because nothing of them is in their picture.
     """
 
