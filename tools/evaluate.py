@@ -203,7 +203,6 @@ def evaluate(args: argparse.Namespace) -> None:
     """Measure, print the tables and write the file."""
     if args.out:
         check_writable(args.out)
-    from flsl_mm.fileio import write_text
     from flsl_mm.probes.table import measure, render, trivial_sources
 
     device = chosen_device(args.device)
@@ -219,7 +218,7 @@ def evaluate(args: argparse.Namespace) -> None:
         for probe in probes:
             table['probes'].append(measure(probe, alike, trivial))
             if args.out:
-                write_text(args.out, json.dumps(report, indent=1) + '\n')
+                args.out.write_text(json.dumps(report, indent=1) + '\n')
         print(f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels')
         print(render(table['probes']), end='\n\n')
     report_skipped(probes)
