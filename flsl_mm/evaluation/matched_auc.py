@@ -8,14 +8,26 @@ from torch.nn import functional as F
 
 
 def share_below(scores: Tensor, others: Tensor) -> Tensor:
-    """Give the share of ``others`` (N,) that lies below each of ``scores`` (P,), ties counting half; (P,) float64.
-
-    Its mean is the area under the ROC curve of scores that should be high and others that should be low (Mann-Whitney).
-    """
+    """Give the share of ``others`` (N,) that lies below each of ``scores`` (P,), ties counting half; (P,) float64."""
     ordered = others.sort().values
     below = torch.searchsorted(ordered, scores.contiguous())
     not_above = torch.searchsorted(ordered, scores.contiguous(), right=True)
     return (below + not_above).double() / (2 * len(others))
+
+
+def roc_auc(positive: Tensor, negative: Tensor) -> float:
+    """Give the share of (positive, negative) pairs of scores in the right order, ties counting half (Mann-Whitney).
+
+    Args:
+        positive: Scores that should be high (P,).
+        negative: Scores that should be low (N,).
+
+    Returns:
+        Area under the ROC curve in 0..1, 0.5 by chance; NaN if either is empty.
+    """
+    if not len(positive) or not len(negative):
+        return float('nan')
+    return float(share_below(positive, negative).mean())
 
 
 def matched_same_object_auc(features: Tensor, owners: Tensor, min_pairs: int = 20) -> tuple[float, float]:
