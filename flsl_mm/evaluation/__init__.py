@@ -1,1 +1,1 @@
-"""What frozen patch features know, as pure functions; imports torch only."""
+"""What frozen patch features know, as pure functions; imports torch and torchvision."""

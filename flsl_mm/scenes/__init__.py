@@ -1,4 +1,4 @@
-"""Procedural scenes with exact masks, painted and written in real layouts; imports datasets."""
+"""Procedural scenes with exact masks, and trees of them in real layouts; imports datasets and mmengine's registry."""
 
 from .dataset import FLSLScenes
 

@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from .annotations import BOX_COLUMNS, read_attributes, read_boxes, read_regions
-from .sequences import UAVDT_SEQUENCES
 
 PICTURES = 'UAV-benchmark-M'
 TRUTH = 'UAV-benchmark-MOTD_v1.0/GT'
@@ -18,6 +17,17 @@ ATTRIBUTE_FILES = 'M_attr'
 SPLITS = ('train', 'test')
 _PICTURE_NAME = re.compile(r'img(\d{6})\.(jpg|jpeg|png)', re.IGNORECASE)
 _BOX = slice(BOX_COLUMNS.index('left'), BOX_COLUMNS.index('height') + 1)
+
+_TRAIN = """
+M0101 M0201 M0202 M0204 M0206 M0207 M0210 M0301 M0401 M0402 M0501 M0603 M0604 M0605 M0702 M0703 M0704 M0901 M0902 M1002
+M1003 M1005 M1006 M1008 M1102 M1201 M1202 M1304 M1305 M1306
+"""
+_TEST = """
+M0203 M0205 M0208 M0209 M0403 M0601 M0602 M0606 M0701 M0801 M0802 M1001 M1004 M1007 M1009 M1101 M1301 M1302 M1303 M1401
+"""
+
+UAVDT_SEQUENCES = {'train': tuple(_TRAIN.split()), 'test': tuple(_TEST.split())}
+"""The official sequences of the detection task (Du et al., ECCV 2018), by split."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,7 @@ class UAVDTSequence:
     Args:
         name: Name, such as ``M0101``.
         split: ``'train'`` or ``'test'``.
-        attributes: The ten flags by name (see :data:`uavdt.ATTRIBUTES`); None where there is no file of them.
+        attributes: The ten flags by name (``annotations.ATTRIBUTES``); None where there is no file of them.
     """
 
     name: str
@@ -44,8 +54,8 @@ class UAVDTFrames:
         numbers: Frame numbers (F,), ascending, from 1.
         files: Pictures, relative to the root of the download, with ``/``.
         sizes: Width and height of each picture (F, 2) in pixels.
-        boxes: Objects (N, 9), columns as in :data:`uavdt.BOX_COLUMNS`, clipped to their picture.
-        regions: Ignore regions (M, 6), columns as in :data:`uavdt.REGION_COLUMNS`, clipped to their picture.
+        boxes: Objects (N, 9), columns as in ``annotations.BOX_COLUMNS``, clipped to their picture.
+        regions: Ignore regions (M, 6), columns as in ``annotations.REGION_COLUMNS``, clipped to their picture.
         outside: Numbers of objects and of regions that were left out because nothing of them is in their picture.
     """
 

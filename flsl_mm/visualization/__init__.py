@@ -1,1 +1,1 @@
-"""Pictures of patch features; imports NumPy, Pillow and matplotlib's colours."""
+"""Pictures of patch features; imports torch, torchvision, Pillow and matplotlib's colours."""

@@ -77,7 +77,7 @@ def whole_file(request, tmp_path_factory) -> bytes:
 
 
 @given(share=st.floats(0, 0.99))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_truncated_files_get_one_line(tmp_path, whole_file, share):
     path = tmp_path / 'cut.pth'
     path.write_bytes(whole_file[: int(share * len(whole_file))])
@@ -88,7 +88,7 @@ def test_truncated_files_get_one_line(tmp_path, whole_file, share):
 
 @pytest.mark.filterwarnings('ignore:The length of history buffer')
 @given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_files_raise_nothing_else(tmp_path, whole_file, changes):
     content = bytearray(whole_file)
     for place, value in changes:

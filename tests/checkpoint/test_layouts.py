@@ -86,7 +86,7 @@ def test_what_a_file_says_of_its_positions_counts():
 
 
 @given(st.dictionaries(st.sampled_from([*vars(BackboneSpec())]), NONSENSE))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nonsense_in_a_file_raises_one_line_or_nothing(said):
     for nested in (said, dict(arch=said)):
         with contextlib.suppress(CheckpointError):

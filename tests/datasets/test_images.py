@@ -1,4 +1,3 @@
-import io
 import logging
 import os
 import pickle
@@ -10,27 +9,14 @@ import pytest
 import torch
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS
-from PIL import Image, ImageOps
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from flsl_mm.datasets import images as module
 from flsl_mm.datasets.images import FLSLImages, append_skipped, find_images, read_skipped
-from tests.pictures import picture
+from tests.pictures import jpeg, picture, png
 
 SIZE = 32
-
-
-def jpeg(image: Image.Image, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, 'JPEG', quality=95, **options)
-    return buffer.getvalue()
-
-
-def png(image: Image.Image, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, 'PNG', **options)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -154,103 +140,6 @@ class TestItems:
         # Areas of 80 to 100% with an aspect ratio of 3/4 to 4/3: never narrower than sqrt(.8 * 3/4).
         assert min(spans) > 255 * (0.8 * 0.75) ** 0.5 * (SIZE - 1) / SIZE - 3
         assert max(spans) < 256
-
-
-def decode(tmp_path, content: bytes, name='odd.png') -> torch.Tensor:
-    """Nearly whole view (a square of 64 pixels) of a file with the given content."""
-    (tmp_path / name).write_bytes(content)
-    return FLSLImages(tmp_path, size=64, scale=(0.999, 1))[0]['inputs'].float()
-
-
-class TestOddImages:
-    picture = picture(64, 64, 5)
-
-    @pytest.fixture
-    def expected(self, tmp_path_factory):
-        return decode(tmp_path_factory.mktemp('plain'), png(self.picture))
-
-    def test_grey(self, tmp_path, expected):
-        view = decode(tmp_path, jpeg(self.picture.convert('L')), 'odd.jpg')
-        luma = (expected * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
-        assert (view - luma).abs().mean() < 2
-
-    def test_cmyk(self, tmp_path, expected):
-        assert (decode(tmp_path, jpeg(self.picture.convert('CMYK')), 'odd.jpg') - expected).abs().mean() < 4
-
-    def test_palette(self, tmp_path, expected):
-        assert (decode(tmp_path, png(self.picture.quantize(256))) - expected).abs().mean() < 10
-
-    @pytest.mark.parametrize(('suffix', 'mode'), [('png', 'I;16'), ('tif', 'I;16'), ('tif', 'I')])
-    def test_16_bit_is_scaled(self, tmp_path, expected, suffix, mode):
-        grey = np.asarray(self.picture.convert('L')).astype(np.uint16) * 257
-        image = Image.fromarray(grey) if mode == 'I;16' else Image.fromarray(grey.astype(np.int32))
-        assert image.mode == mode
-        image.save(tmp_path / f'odd.{suffix}')
-        view = decode(tmp_path, (tmp_path / f'odd.{suffix}').read_bytes(), f'odd.{suffix}')
-        luma = (expected * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
-        assert (view - luma).abs().mean() < 1
-
-    @pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P', 'RGB'])
-    def test_transparency_is_put_on_white(self, tmp_path, mode):
-        image = Image.new('RGB', (64, 64), (200, 30, 60))
-        options = {}
-        if mode in ('RGBA', 'LA'):
-            image = image.convert(mode)
-            image.putalpha(Image.new('L', (64, 64), 51))  # a fifth
-        elif mode == 'P':
-            image = image.quantize(2)
-            options['transparency'] = image.getpixel((0, 0))
-        else:
-            options['transparency'] = (200, 30, 60)
-        view = decode(tmp_path, png(image, **options))
-        red = {'RGBA': 0.8 * 255 + 0.2 * 200, 'LA': 0.8 * 255 + 0.2 * (0.299 * 200 + 0.587 * 30 + 0.114 * 60)}
-        assert view[0].mean() == pytest.approx(red.get(mode, 255), abs=1)
-
-    @pytest.mark.parametrize('orientation', range(1, 9))
-    def test_exif_orientation_is_followed(self, tmp_path, orientation):
-        """The stored picture is black but for the corner that the tag calls upper left."""
-        right, bottom = orientation in (2, 3, 7, 8), orientation in (3, 4, 6, 7)
-        stored = np.zeros((64, 96, 3), np.uint8)
-        stored[32 if bottom else 0 :][:32, 48 if right else 0 :][:, :48] = 255
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        view = decode(tmp_path, jpeg(Image.fromarray(stored), exif=exif), 'odd.jpg')[0]
-        assert view[:28, :28].mean() > 250
-        assert view[36:].mean() < 5
-        assert view[:, 36:].mean() < 5
-
-    @pytest.mark.parametrize('orientation', range(1, 9))
-    def test_turned_picture_gives_the_view_of_the_upright_one(self, tmp_path, orientation):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        stored = png(picture(90, 50), exif=exif)
-        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
-        views = []
-        for name, content in (('stored', stored), ('upright', png(Image.fromarray(np.asarray(upright))))):
-            (tmp_path / name).mkdir()
-            (tmp_path / name / 'odd.png').write_bytes(content)
-            views.append(FLSLImages(tmp_path / name, size=SIZE)[0]['inputs'])
-        assert torch.equal(*views)
-
-    @pytest.mark.parametrize(('encode', 'limit'), [(jpeg, 5), (png, 0.1)])
-    def test_broken_exif_does_not_matter(self, tmp_path, expected, encode, limit):
-        view = decode(tmp_path, encode(self.picture, exif=b'Exif\x00\x00XX*\x00broken'))
-        assert (view - expected).abs().mean() < limit
-
-    def test_large_jpeg_is_decoded_small_without_loss(self, tmp_path, tmp_path_factory, monkeypatch):
-        large = picture(1200, 900, 3)
-        sizes = []
-        draft = JpegImageFile.draft
-        monkeypatch.setattr(
-            JpegImageFile, 'draft', lambda image, mode, size: sizes.append(size) or draft(image, mode, size)
-        )
-        reduced = decode(tmp_path, jpeg(large), 'odd.jpg')
-        assert sizes == [(150, 112)]  # an eighth still has more than 64 pixels a side
-        whole = decode(tmp_path_factory.mktemp('whole'), png(large))
-        assert (reduced - whole).abs().mean() < 2
-        sizes.clear()
-        FLSLImages(tmp_path, size=500)[0]
-        assert sizes == []
 
 
 def bad_files() -> dict[str, bytes]:

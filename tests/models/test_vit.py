@@ -46,7 +46,7 @@ def test_recorded_tokens():
 
 
 @given(height=st.integers(1, 70), width=st.integers(1, 70))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_image_size(height, width):
     backbone = tiny()
     features = backbone(torch.randn(2, 3, height, width))[0]

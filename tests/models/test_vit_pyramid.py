@@ -14,7 +14,7 @@ def pyramid(patch_size, in_channels=4):
     return FLSLViTPyramid(in_channels, patch_size=patch_size).eval()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(patch_size=st.sampled_from([8, 16]), height=st.integers(1, 5), width=st.integers(1, 5))
 def test_maps_have_their_strides_and_cover_the_image(patch_size, height, width):
     neck = pyramid(patch_size)

@@ -44,7 +44,7 @@ def test_seed_index_and_split_each_change_the_scene(other):
     assert not np.array_equal(render_scene(**arguments).image, render_scene(**(arguments | other)).image)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(height=st.integers(32, 150), width=st.integers(32, 150), index=st.integers(0, 10**6))
 def test_any_size_gives_consistent_arrays(height, width, index):
     scene = render_scene(0, index, (height, width))

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.registry import MODELS
 from scipy import stats
@@ -61,7 +61,6 @@ def test_crop_by_hand():
     torch.testing.assert_close(out[0, 0, 1], expected)
 
 
-@settings(deadline=None)
 @given(start=st.integers(0, 30), length=st.integers(1, 30), size=st.integers(1, 40))
 def test_weights_of_a_segment(start, length, size):
     weights = resample_weights(torch.tensor([start]).double(), torch.tensor([length]).double(), size, 60)[0]

@@ -1,8 +1,6 @@
 """The program that writes trees of scenes: options, what it says, and its errors."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -74,12 +72,3 @@ def test_malformed_size_is_explained(capsys):
     with pytest.raises(SystemExit):
         run('out', '--layout', 'images', '--size', '64')
     assert "'64' is not HEIGHTxWIDTH" in capsys.readouterr().err
-
-
-def test_help_does_not_wait_for_torch():
-    command = [sys.executable, '-X', 'importtime', make_scenes.__file__, '--help']
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith('usage: make_scenes.py')
-    loaded = {line.rsplit('|', 1)[-1].strip() for line in done.stderr.splitlines()}
-    assert 'argparse' in loaded
-    assert not {'numpy', 'torch', 'mmengine', 'cv2', 'PIL'} & loaded

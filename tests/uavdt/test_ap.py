@@ -181,7 +181,7 @@ found = st.tuples(box, st.sampled_from([0.1, 0.25, 0.5, 0.75, 0.9]), st.just(Fal
 frame = st.tuples(st.lists(st.tuples(box, st.just(1), category), max_size=6), st.lists(found, max_size=9))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(frame, min_size=1, max_size=4), st.data())
 def test_equals_pycocotools_for_all_frames_and_for_some(frames, data):
     frames = dict(enumerate(frames, start=1))

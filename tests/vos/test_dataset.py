@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flsl_mm.datasets.palette import davis_palette, write_palette_mask
+from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.vos.dataset import DAVISDataset
-from flsl_mm.vos.tree import find_video, input_size, read_frame, read_mask, read_video_names
 from tests.vos.tiny_davis import COLOURS, moving_squares, write_tree
 
 
@@ -46,21 +45,6 @@ def test_frames_are_resized_and_masks_are_not(tree):
     item = DAVISDataset(tree, short_side=96)[0]
     assert item['frames'].shape == (4, 96, 192, 3)
     assert item['masks'].shape == (4, 64, 128)
-
-
-@pytest.mark.parametrize(
-    ('size_hw', 'short_side', 'expected'),
-    [
-        ((480, 854), 480, (480, 832)),
-        ((480, 910), 480, (480, 896)),
-        ((1080, 1920), 480, (480, 832)),
-        ((854, 480), 480, (832, 480)),
-        ((480, 480), 480, (480, 448)),
-        ((240, 432), 240, (240, 384)),
-    ],
-)
-def test_input_size(size_hw, short_side, expected):
-    assert input_size(size_hw, short_side) == expected
 
 
 def test_davis_2016_masks_and_list(tmp_path):
@@ -198,21 +182,6 @@ def test_masks_without_objects_or_with_255(tree):
     assert 'set year=2016' in dataset[1]['error']
 
 
-def test_damaged_masks(tree):
-    path = masks_of(tree) / '00001.png'
-    path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r'mask .*00001.png is unreadable'):
-        read_mask(path, single_object=False)
-
-
-def test_colour_masks_of_2016(tmp_path):
-    """Some masks of DAVIS-2016 are stored as RGB."""
-    mask = np.zeros((4, 6, 3), np.uint8)
-    mask[1:3, 2:4] = 255
-    Image.fromarray(mask).save(tmp_path / 'mask.png')
-    np.testing.assert_array_equal(read_mask(tmp_path / 'mask.png', single_object=True), mask[..., 0] > 0)
-
-
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', '1'])
 def test_colour_masks_of_several_objects(tree, mode):
     """Their luminance would be taken for ids."""
@@ -223,29 +192,12 @@ def test_colour_masks_of_several_objects(tree, mode):
     assert 'palette or grey images (mode P or L)' in error
 
 
-@pytest.mark.parametrize('single_object', [False, True])
-def test_grey_masks(tmp_path, single_object):
-    mask = np.array([[0, 1, 2]], np.uint8)
-    Image.fromarray(mask).save(tmp_path / 'mask.png')
-    assert read_mask(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]
-
-
 def test_unsupervised_masks(tree):
     with pytest.raises(ValueError, match='masks of the unsupervised task'):
         DAVISDataset(tree, mask_folder='Annotations_unsupervised')
     (tree / 'Annotations').rename(tree / 'Annotations_unsupervised')
     with pytest.raises(FileNotFoundError, match=r'no folder .*, only Annotations_unsupervised'):
         DAVISDataset(tree)
-
-
-def test_lists(tree):
-    path = tree / 'ImageSets' / '2017' / 'val.txt'
-    path.write_text('\n')
-    with pytest.raises(ValueError, match='is empty: it names no video'):
-        DAVISDataset(tree)
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=r'no list of videos at .*val.txt'):
-        read_video_names(path)
 
 
 def test_arguments(tree, tmp_path):
@@ -258,35 +210,3 @@ def test_arguments(tree, tmp_path):
     shutil.rmtree(tree / 'Annotations')
     with pytest.raises(FileNotFoundError, match='the tree is incomplete'):
         DAVISDataset(tree)
-
-
-def test_numbers_need_not_start_at_zero(tree):
-    for path in (*frames_of(tree).iterdir(), *masks_of(tree).iterdir()):
-        path.rename(path.with_stem(f'{int(path.stem) + 100:05d}'))
-    video = find_video('one', frames_of(tree), masks_of(tree))
-    assert [path.stem for path in video.frames] == ['00100', '00101', '00102', '00103']
-    assert video.size_hw == (64, 128)
-
-
-def test_frames_are_resized_without_antialiasing(tmp_path):
-    """A quarter of the width takes the mean of the two middle pixels of each four."""
-    row = np.array([0, 100, 0, 0, 200, 0, 40, 0], np.uint8)
-    Image.fromarray(np.repeat(np.tile(row, (8, 1))[..., None], 3, axis=2)).save(tmp_path / 'f.png')
-    assert read_frame(tmp_path / 'f.png', (8, 2))[0, :, 0].tolist() == [50, 20]
-
-
-def test_palette():
-    palette = davis_palette()
-    assert palette[[0, 1, 2, 3, 8]].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [64, 0, 0]]
-    assert palette[255].tolist() == [224, 224, 192]
-    assert len(np.unique(palette, axis=0)) == 256
-
-
-def test_palette_masks_are_written_whole(tmp_path):
-    ids = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    write_palette_mask(tmp_path / 'mask.png', ids)
-    with Image.open(tmp_path / 'mask.png') as image:
-        assert image.mode == 'P'
-        np.testing.assert_array_equal(np.asarray(image), ids)
-        np.testing.assert_array_equal(np.asarray(image.convert('RGB'))[0], davis_palette()[:16])
-    assert [path.name for path in tmp_path.iterdir()] == ['mask.png']

@@ -54,7 +54,7 @@ def test_recorded_propagation():
     torch.testing.assert_close(found, torch.from_numpy(recorded['probabilities']), atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     grid=st.tuples(st.integers(1, 10), st.integers(1, 20)),
     num_frames=st.integers(1, 4),

@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from flsl_mm import cli
+from flsl_mm.fileio import write_text
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -234,7 +235,7 @@ def peak_memory(device: str) -> dict[str, float]:
 
 def write_json(path: Path, numbers: dict) -> None:
     """Write numbers to a file; paths become text."""
-    path.write_text(json.dumps(numbers, indent=2, default=str) + '\n')
+    write_text(path, json.dumps(numbers, indent=2, default=str) + '\n')
 
 
 def row(name: str, seconds: float, limit: str, limit_seconds: float, ratio: str) -> tuple[str, str, str, str]:

@@ -1,11 +1,8 @@
-"""What the benchmarks share: turns, warm-up, waiting for a GPU, ratios, one JSON file, and `--help` without torch."""
+"""What the benchmarks share: turns, warm-up, waiting for a GPU, ratios and one JSON file."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.metadata import version
 
 import measure
@@ -89,14 +86,3 @@ def test_mistakes_show_before_anything_is_measured(monkeypatch, capsys, options,
     assert measure.main(measure.get_parser('', repeats=1), measured.append, options) == 2
     assert capsys.readouterr().err == f'error: {line}\n'
     assert measured == []
-
-
-@pytest.mark.parametrize('program', ['train_step', 'loader', 'detector', 'vos', 'run_all'])
-def test_help_does_not_wait_for_torch(program):
-    command = [sys.executable, '-X', 'importtime', f'tools/benchmarks/{program}.py', '--help']
-    environment = dict(os.environ, PYTHONPATH=str(measure.ROOT))
-    done = subprocess.run(command, cwd=measure.ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert '--out' in done.stdout
-    imported = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
-    assert 'argparse' in imported
-    assert not imported & {'torch', 'numpy', 'mmengine', 'mmdet', 'timm', 'PIL', 'matplotlib', 'cv2'}

@@ -1,0 +1,78 @@
+"""Files of a DAVIS tree: sizes, lists, numbers of frames, and masks of every kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flsl_mm.datasets.palette import write_palette_mask
+from flsl_mm.vos.tree import find_video, input_size, read_frame, read_mask, read_video_names
+from tests.vos.tiny_davis import moving_squares, write_video
+
+
+@pytest.mark.parametrize(
+    ('size_hw', 'short_side', 'expected'),
+    [
+        ((480, 854), 480, (480, 832)),
+        ((480, 910), 480, (480, 896)),
+        ((1080, 1920), 480, (480, 832)),
+        ((854, 480), 480, (832, 480)),
+        ((480, 480), 480, (480, 448)),
+        ((240, 432), 240, (240, 384)),
+    ],
+)
+def test_input_size(size_hw, short_side, expected):
+    assert input_size(size_hw, short_side) == expected
+
+
+def test_damaged_masks(tmp_path):
+    path = tmp_path / '00001.png'
+    write_palette_mask(path, moving_squares(1, (1,))[0])
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r'mask .*00001.png is unreadable'):
+        read_mask(path, single_object=False)
+
+
+def test_colour_masks_of_2016(tmp_path):
+    """Some masks of DAVIS-2016 are stored as RGB."""
+    mask = np.zeros((4, 6, 3), np.uint8)
+    mask[1:3, 2:4] = 255
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    np.testing.assert_array_equal(read_mask(tmp_path / 'mask.png', single_object=True), mask[..., 0] > 0)
+
+
+@pytest.mark.parametrize('single_object', [False, True])
+def test_grey_masks(tmp_path, single_object):
+    mask = np.array([[0, 1, 2]], np.uint8)
+    Image.fromarray(mask).save(tmp_path / 'mask.png')
+    assert read_mask(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]
+
+
+def test_lists(tmp_path):
+    path = tmp_path / 'val.txt'
+    with pytest.raises(FileNotFoundError, match=r'no list of videos at .*val.txt'):
+        read_video_names(path)
+    path.write_text('\n')
+    with pytest.raises(ValueError, match='is empty: it names no video'):
+        read_video_names(path)
+    path.write_text('b\n\n/JPEGImages/480p/a/00000.jpg /Annotations/480p/a/00000.png\n/JPEGImages/480p/a/00001.jpg x\n')
+    assert read_video_names(path) == ['b', 'a']
+
+
+def test_numbers_need_not_start_at_zero(tmp_path):
+    write_video(tmp_path, 'one', moving_squares(4, (1,)))
+    frames, masks = (tmp_path / kind / '480p' / 'one' for kind in ('JPEGImages', 'Annotations'))
+    for path in (*frames.iterdir(), *masks.iterdir()):
+        path.rename(path.with_stem(f'{int(path.stem) + 100:05d}'))
+    video = find_video('one', frames, masks)
+    assert [path.stem for path in video.frames] == ['00100', '00101', '00102', '00103']
+    assert [path.stem for path in video.masks] == ['00100', '00101', '00102', '00103']
+    assert video.size_hw == (64, 128)
+
+
+def test_frames_are_resized_without_antialiasing(tmp_path):
+    """A quarter of the width takes the mean of the two middle pixels of each four."""
+    row = np.array([0, 100, 0, 0, 200, 0, 40, 0], np.uint8)
+    Image.fromarray(np.repeat(np.tile(row, (8, 1))[..., None], 3, axis=2)).save(tmp_path / 'f.png')
+    assert read_frame(tmp_path / 'f.png', (8, 2))[0, :, 0].tolist() == [50, 20]
