@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import sys
 from pathlib import Path
@@ -24,6 +25,9 @@ EPILOG = """examples:
 FILE is any checkpoint of docs/weights.md. What each figure measures and how it can be fooled: docs/evaluation.md
 """
 
+SCENE_SIZE = 128
+"""Side of the generated scenes in pixels, about: it is made whole patches of every network."""
+
 SHOWN_SKIPPED = 10
 """Unreadable images that are listed; all of them are in the JSON file."""
 
@@ -33,7 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('files', nargs='+', metavar='FILE', help='checkpoints, one a column; none: random weights only')
+    parser.add_argument(
+        'files', nargs='+', metavar='FILE', help='checkpoints, one a column; none: random weights alone'
+    )
     data = parser.add_argument_group('data (by default: --scenes)')
     data.add_argument('--scenes', action='store_true', help='generated scenes that no training has seen')
     data.add_argument(
@@ -99,11 +105,11 @@ def chosen_device(name: str) -> str:
 
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
-    """Load the files, each under a name of its own."""
+    """Load the files, each once and under a name of its own."""
     from flsl_mm.api import load_model
 
     models = []
-    for path in args.files:
+    for path in dict.fromkeys(args.files):
         if path == 'none':
             continue
         model = load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
@@ -114,16 +120,16 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
 
 
 def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
-    """Give the different networks among the models, each of which gets a table; for ``none`` alone, the options'."""
+    """Give the different networks among the models, each of which gets a table; without a model, the options'."""
     from flsl_mm.models import BackboneSpec
 
     specs = list(dict.fromkeys(model.spec for model in models))
-    if 'none' in args.files and not specs:
+    if not specs:
         patch_size = args.patch_size or 16
         spec = BackboneSpec.from_arch(
             args.arch or 'small',
             patch_size=patch_size,
-            img_size=224 // patch_size * patch_size,
+            img_size=max(1, 224 // patch_size) * patch_size,
             in_channels=3,
             pos_embed='sincos',
             pos_resize='offset',
@@ -132,14 +138,9 @@ def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list
     return specs
 
 
-def build_probes(args: argparse.Namespace) -> list[Probe]:
+def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
     """Build the probes that the options ask for, each followed by the diversity of features on its images."""
-    from flsl_mm.probes.bbox_knn import BBoxKNNProbe
-    from flsl_mm.probes.classification import ClassificationProbe
-    from flsl_mm.probes.diversity import DiversityProbe
-    from flsl_mm.probes.object_discovery import ObjectDiscoveryProbe
-    from flsl_mm.probes.scenes import ScenesProbe
-    from flsl_mm.probes.segmentation import SegmentationProbe
+    from flsl_mm.probes import ClassificationProbe, DiversityProbe, ObjectDiscoveryProbe, ScenesProbe, SegmentationProbe
 
     neighbours = dict(k=args.k, temperature=args.temperature)
     drawn = dict(limit=args.limit, seed=args.seed)
@@ -153,18 +154,31 @@ def build_probes(args: argparse.Namespace) -> list[Probe]:
     if args.coco:
         probes.append(ObjectDiscoveryProbe(args.coco[-1], args.images[-1], size=args.size, **drawn))
     if args.scenes or not probes:
-        probes.insert(0, ScenesProbe(args.num_scenes, seed=args.seed, **neighbours))
+        whole = math.lcm(*patch_sizes)
+        size = max(1, round(SCENE_SIZE / whole)) * whole
+        probes.insert(0, ScenesProbe(args.num_scenes, size, args.seed, **neighbours))
     with_diversity = [
         each for probe in probes for each in (probe, DiversityProbe(probe.images, args.size, seed=args.seed))
     ]
-    if args.coco:
-        val = (args.coco[1], args.images[-1]) if len(args.coco) == 2 else ()
-        settings = dict(temperature=args.temperature, official=args.official_bbox_knn, **drawn)
-        try:
-            with_diversity.append(BBoxKNNProbe(args.coco[0], args.images[0], *val, **settings))
-        except ValueError as error:
-            print(f'without bbox-aligned k-NN: {error}', file=sys.stderr)
-    return with_diversity
+    return with_diversity + bbox_knn(args, patch_sizes)
+
+
+def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
+    """Build the bbox-aligned k-NN if there are boxes, or say why they do not allow it."""
+    from flsl_mm.probes import BBoxKNNProbe
+
+    if not args.coco:
+        return []
+    val = (args.coco[1], args.images[-1]) if len(args.coco) == 2 else ()
+    settings = dict(temperature=args.temperature, official=args.official_bbox_knn, limit=args.limit, seed=args.seed)
+    try:
+        probe = BBoxKNNProbe(args.coco[0], args.images[0], *val, **settings)
+        for patch_size in patch_sizes:
+            probe.chance(patch_size)
+    except ValueError as error:
+        print(f'without bbox-aligned k-NN: {error}', file=sys.stderr)
+        return []
+    return [probe]
 
 
 def surroundings(device: str) -> dict[str, Any]:
@@ -203,14 +217,16 @@ def evaluate(args: argparse.Namespace) -> None:
     """Measure, print the tables and write the file."""
     if args.out:
         check_writable(args.out)
-    from flsl_mm.probes.table import measure, render, trivial_sources
+    from flsl_mm.fileio import write_text
+    from flsl_mm.probes import measure, render, trivial_sources
 
     device = chosen_device(args.device)
     models = load_models(args, device)
-    probes = build_probes(args)
+    specs = geometries(args, models)
+    probes = build_probes(args, {spec.patch_size for spec in specs})
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
     report = dict(settings=settings, **surroundings(device), tables=[])
-    for spec in geometries(args, models):
+    for spec in specs:
         alike = [model for model in models if model.spec == spec]
         trivial = trivial_sources(spec, args.random_seeds, device)
         table = dict(models=[model.name for model in alike], network=spec.to_dict(), probes=[])
@@ -218,8 +234,10 @@ def evaluate(args: argparse.Namespace) -> None:
         for probe in probes:
             table['probes'].append(measure(probe, alike, trivial))
             if args.out:
-                args.out.write_text(json.dumps(report, indent=1) + '\n')
-        print(f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels')
+                write_text(args.out, json.dumps(report, indent=1) + '\n')
+        positions = 'x'.join(map(str, spec.grid_hw))
+        shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
+        print(f'{shape}, positions {positions}')
         print(render(table['probes']), end='\n\n')
     report_skipped(probes)
 

@@ -6,5 +6,27 @@ beside which its figures stand. The hook is left out where mmengine is missing.
 
 from importlib.util import find_spec
 
+from .bbox_knn import BBoxKNNProbe
+from .classification import ClassificationProbe
+from .diversity import DiversityProbe
+from .object_discovery import ObjectDiscoveryProbe
+from .scenes import ScenesProbe
+from .segmentation import SegmentationProbe
+from .table import measure, render, trivial_sources
+
+__all__ = [
+    'BBoxKNNProbe',
+    'ClassificationProbe',
+    'DiversityProbe',
+    'ObjectDiscoveryProbe',
+    'ScenesProbe',
+    'SegmentationProbe',
+    'measure',
+    'render',
+    'trivial_sources',
+]
+
 if find_spec('mmengine'):
-    from .hook import FLSLProbeHook  # noqa: F401
+    from .hook import FLSLProbeHook
+
+    __all__ += ['FLSLProbeHook']

@@ -47,6 +47,8 @@ class DiversityProbe:
         read = partial(fitted, size=self.size, patch_size=source.patch_size, square=True)
         for _, features in feature_maps(source, self.images, read, self.skipped):
             by_shape.setdefault(features.shape, []).append(features.flatten(0, 1).float().cpu())
+        if not by_shape:
+            raise ValueError(f'none of the {len(self.images)} images can be read, {self.images[0]} for one')
         # Images smaller than ``size`` have fewer patches; the most frequent number of them is compared.
         tokens = torch.stack(max(by_shape.values(), key=len))
         cosines = torch.tensor([within_image_cosine(of_image[None]) for of_image in tokens])

@@ -78,6 +78,8 @@ class FLSLProbeHook(Hook):
         if 'probe_before' not in runner.message_hub.runtime_info:
             before = dict(figures=self.look(runner, runner.iter), clusters=self.clusters(runner))
             runner.message_hub.update_info('probe_before', before)
+            for path, reason in (item for probe in self.probes.values() for item in probe.skipped.items()):
+                runner.logger.warning(f'not used by the probes: {path} ({reason})')
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None

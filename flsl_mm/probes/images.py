@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 from tqdm import tqdm
 
 from flsl_mm.api import image_tensor
-from flsl_mm.datasets.decode import EXTENSIONS
+from flsl_mm.datasets.decode import EXTENSIONS, is_turned
 
 from .sources import FeatureSource
 
@@ -39,6 +41,14 @@ def find_images(folder: Path, advice: str) -> list[Path]:
     if not found:
         raise FileNotFoundError(f'no image in the folder {folder}: {advice}')
     return found
+
+
+def image_hw(path: Path) -> tuple[int, int] | None:
+    """Read the height and width of an image file, as it is shown, from its header; None if there is none."""
+    # As in feature_maps, which notes the error.
+    with suppress(Exception), Image.open(path) as image:
+        return image.size if is_turned(image) else image.size[::-1]
+    return None
 
 
 def sample(items: Sequence, limit: int | None, seed: int) -> list:

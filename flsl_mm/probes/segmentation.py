@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from flsl_mm.evaluation.bootstrap import bootstrap_error
 from flsl_mm.evaluation.knn import knn_scores
@@ -20,7 +21,7 @@ from flsl_mm.evaluation.patches import patch_majority
 from flsl_mm.evaluation.segmentation import chance_mean_iou, class_counts, class_iou, mean_iou
 
 from .figures import Figure
-from .images import feature_maps, find_images, fitted, fitting_hw, sample
+from .images import feature_maps, find_images, fitted, fitting_hw, image_hw, sample
 from .sources import FeatureSource
 
 LAYOUT = 'segmentation needs images/train, images/val, annotations/train and annotations/val, masks named as images'
@@ -109,15 +110,12 @@ class SegmentationProbe:
     def _check_classes(self, num_classes: int | None) -> int:
         """Read all masks once; give the number of classes."""
         greatest = 0
-        for pair in (*self.train, *self.val):
+        for pair in tqdm((*self.train, *self.val), desc='masks', unit='mask', leave=False, disable=None):
             mask = read_mask(pair.mask)
-            with Image.open(pair.image) as image:
-                upright = Image.Image.getexif(image).get(0x0112, 1) < 5
-                image_hw = image.size[::-1] if upright else image.size
-            if mask.shape != image_hw:
-                raise ValueError(
-                    f'mask {pair.mask} is {mask.shape[1]}x{mask.shape[0]} and its image {image_hw[1]}x{image_hw[0]}'
-                )
+            of_image = image_hw(pair.image)
+            if of_image and mask.shape != of_image:
+                sizes = [f'{width}x{height}' for height, width in (mask.shape, of_image)]
+                raise ValueError(f'mask {pair.mask} is {sizes[0]} and its image {sizes[1]}')
             numbers = mask[mask != self.ignore_index]
             here = int(numbers.max()) if len(numbers) else 0
             if num_classes and here >= num_classes:
@@ -175,6 +173,8 @@ class SegmentationProbe:
             )
             for key, scores in answers.items():
                 counts[key].append(class_counts(scores.argmax(-1).cpu(), labels, self.num_classes))
+        if not all(counts.values()):
+            raise ValueError(f'none of the {len(self.val)} images below {self.root / "images/val"} can be read')
         return {key: self._figure(torch.stack(of_images)) for key, of_images in counts.items()}
 
     def _figure(self, counts: Tensor) -> Figure:

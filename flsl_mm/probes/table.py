@@ -17,7 +17,7 @@ RANDOM, CHANCE = 'random weights', 'chance'
 """Names of the two columns that are not a single feature source."""
 
 MARK = '!'
-"""Stands behind a trivial feature's figure that a model does not beat."""
+"""Stands behind the figure of a model that does not beat every trivial feature."""
 
 
 def trivial_sources(spec: BackboneSpec, seeds: int = 2, device: str = 'cpu') -> dict[str, list[FeatureSource]]:
@@ -39,7 +39,7 @@ def measure(
 
     Returns:
         Plain types for JSON: ``title``, ``rows`` (``key``, ``name``, ``columns``, ``not_beaten``: by model, the trivial
-        columns that are at least as good), ``skipped`` and ``seconds`` by column.
+        columns that it does not exceed by two standard errors), ``skipped`` and ``seconds`` by column.
     """
     columns = {**{model.name: [model] for model in models}, **trivial}
     patch_size = next(iter(columns.values()))[0].patch_size
@@ -56,7 +56,7 @@ def measure(
             cells[CHANCE] = dict(value=_plain(chance[key]))
         not_beaten = {}
         if probe.more_is_better:
-            not_beaten = {m.name: _at_least(cells, cells[m.name], [*trivial, CHANCE]) for m in models}
+            not_beaten = {m.name: _not_beaten(cells, cells[m.name], [*trivial, CHANCE]) for m in models}
         rows.append(dict(key=key, name=row_name, columns=cells, not_beaten=not_beaten))
     return dict(title=probe.title, rows=rows, skipped=dict(probe.skipped), seconds=seconds)
 
@@ -81,11 +81,18 @@ def _plain(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _at_least(cells: Mapping[str, Mapping], cell: Mapping, names: Sequence[str]) -> list[str]:
-    """Name the cells that are at least as good as one."""
-    value = cell['value']
-    others = {name: cells[name]['value'] for name in names if name in cells}
-    return [name for name, other in others.items() if None not in (value, other) and other >= value]
+def _not_beaten(cells: Mapping[str, Mapping], cell: Mapping, names: Sequence[str]) -> list[str]:
+    """Name the cells that one does not exceed by two standard errors of the difference.
+
+    That of independent measurements is taken; the images are the same, so that the true one is mostly smaller.
+    """
+
+    def beaten(other: Mapping) -> bool:
+        error = math.hypot(cell.get('error') or 0.0, other.get('error') or 0.0)
+        return cell['value'] > other['value'] + 2 * error
+
+    others = {name: cells[name] for name in names if name in cells}
+    return [name for name, other in others.items() if None not in (cell['value'], other['value']) and not beaten(other)]
 
 
 def render(results: Sequence[Mapping[str, Any]]) -> str:
@@ -95,8 +102,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         lines.append([result['title']])
         for row in result['rows']:
-            marked = {name for names in row['not_beaten'].values() for name in names}
-            cells = [_text(row['columns'].get(name), name in marked) for name in columns]
+            cells = [_text(row['columns'].get(name), bool(row['not_beaten'].get(name))) for name in columns]
             lines.append([f'  {row["name"]}', *cells])
     tabular = [line for line in lines if len(line) > 1]
     widths = [max(len(line[i]) for line in tabular) for i in range(len(columns) + 1)]
@@ -105,8 +111,8 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
         first, *rest = line
         padded = [cell.ljust(width) for cell, width in zip(rest, widths[1:], strict=False)]
         text.append('  '.join([first.ljust(widths[0]) if rest else first, *padded]).rstrip())
-    if any(row['not_beaten'].get(name) for result in results for row in result['rows'] for name in row['not_beaten']):
-        text.append(f'{MARK} a trivial feature that is at least as good as a model of this table')
+    if any(names for result in results for row in result['rows'] for names in row['not_beaten'].values()):
+        text.append(f'{MARK} not better by two standard errors than each of the columns that are no model')
     return '\n'.join(text)
 
 

@@ -30,6 +30,12 @@ def test_images_of_one_colour_differ_between_images_only():
     assert DiversityProbe(plain)(MeanColor(PATCH))['between_share'].value == pytest.approx(1)
 
 
+def test_without_a_readable_image_there_is_no_figure(tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'')
+    with pytest.raises(ValueError, match='none of the 1 images can be read'):
+        DiversityProbe([tmp_path / 'a.png'])(Constant(PATCH))
+
+
 def test_limit_and_square():
     probe = DiversityProbe(IMAGES, limit=4)
     assert len(probe.images) == 4

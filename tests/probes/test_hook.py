@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from flsl_mm.probes import FLSLProbeHook
+from tests.probes.data import write_classes
 from tests.toy_run import messages_of, toy_runner
 
 
@@ -51,6 +52,16 @@ def test_looking_changes_nothing_of_the_training(tmp_path):
     expected, watched = states
     for name, tensor in watched.items():
         np.testing.assert_array_equal(tensor, expected[name], err_msg=name)
+
+
+def test_images_that_cannot_be_used_are_named(tmp_path):
+    folder = write_classes(tmp_path / 'classes', images=4)
+    (folder / 'val/class1/2.png').write_bytes(b'')
+    hook = FLSLProbeHook(classification=dict(root=folder))
+    runner = toy_runner(tmp_path, [hook], epochs=1)
+    (line,) = [line for line in messages_of(runner, runner.train) if line.startswith('not used by the probes')]
+    assert 'val/class1/2.png (UnidentifiedImageError' in line
+    assert hook.latest[1]['probe/classification/knn_accuracy'] >= 0
 
 
 @pytest.mark.parametrize('probes', [{}, {'sceens': {}}])

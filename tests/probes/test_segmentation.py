@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from flsl_mm.probes.segmentation import SegmentationProbe
 from flsl_mm.probes.sources import Constant, MeanColor, PositionAlone
@@ -74,13 +74,33 @@ def test_masks_follow_the_size_of_the_images(folder):
     assert torch.equal(train[0], full[0])
 
 
-def test_an_unreadable_image_is_skipped_and_named(folder, tmp_path):
+@pytest.mark.parametrize('length', [0, 80])
+def test_an_unreadable_image_is_skipped_and_named(folder, tmp_path, length):
+    """Without a header, and with nothing after it."""
     damaged = shutil.copytree(folder, tmp_path / 'damaged')
     path = damaged / 'images/train/3.png'
-    path.write_bytes(path.read_bytes()[:80])
+    path.write_bytes(path.read_bytes()[:length])
     probe = SegmentationProbe(damaged, ignore_index=9)
     assert probe(MeanColor(PATCH))['linear_miou'].value == 1
     assert list(probe.skipped) == [str(path)]
+
+
+def test_without_a_readable_image_there_is_no_figure(folder, tmp_path):
+    damaged = shutil.copytree(folder, tmp_path / 'damaged')
+    for path in (damaged / 'images/val').iterdir():
+        path.write_bytes(b'')
+    with pytest.raises(ValueError, match=r'none of the 12 images below .*images/val can be read'):
+        SegmentationProbe(damaged, ignore_index=9)(MeanColor(PATCH))
+
+
+def test_an_image_on_its_side_has_the_size_that_it_is_shown_with(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / 'copy')
+    turned = Image.new('RGB', (48, 64))
+    exif = turned.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned.save(copy / 'images/val/2.png', exif=exif)
+    with pytest.raises(ValueError, match='is 64x64 and its image 64x48'):
+        SegmentationProbe(copy, ignore_index=9)
 
 
 def spoil_mask(array):
