@@ -176,11 +176,13 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
         ``data``, ``figure``, ``chance`` (or None), ``trivial`` (values of all seeds by column) and ``curves``: for
         each config the values of all seeds at each point (points, seeds).
     """
+    from mmengine.logging import MMLogger
     from tqdm import tqdm
 
     from flsl_mm.api import load_model
     from flsl_mm.probes.table import trivial_sources
 
+    MMLogger.get_current_instance().setLevel('WARNING')  # one line a file would tear the bar
     probes = evaluate.build_probes(args.probes)
     folders = {Path(c).stem: [run_folder(args, c, seed) for seed in range(args.seeds)] for c in args.configs}
     files = {name: [backbones(folder, plan) for folder in of] for name, of in folders.items()}
