@@ -183,11 +183,12 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
     from flsl_mm.probes.table import trivial_sources
 
     MMLogger.get_current_instance().setLevel('WARNING')  # one line a file would tear the bar
-    probes = evaluate.build_probes(args.probes)
     folders = {Path(c).stem: [run_folder(args, c, seed) for seed in range(args.seeds)] for c in args.configs}
     files = {name: [backbones(folder, plan) for folder in of] for name, of in folders.items()}
+    paths = [path for of in files.values() for of_seed in of for path in of_seed]
+    probes = evaluate.build_probes(args.probes, {load_model(paths[0]).patch_size})
     of_file = {}
-    for file in tqdm([f for of in files.values() for of_seed in of for f in of_seed], desc='measuring', unit='file'):
+    for file in tqdm(paths, desc='measuring', unit='file'):
         model = load_model(file)
         of_file[file] = measured(model, probes, file.with_suffix('.json'))
     of_trivial = {
