@@ -14,6 +14,7 @@ from flsl_mm.models.spec import BackboneSpec
 from flsl_mm.models.vit import FLSLViT
 
 from .files import CheckpointError, read_checkpoint
+from .integrity import DamagedError, check_finite
 from .layouts import FoundBackbone, find_backbone, listed, some
 
 
@@ -36,7 +37,7 @@ def load_backbone(
 
     Raises:
         CheckpointError: If a tensor is missing, has another shape or has no place, or if the file says that heads,
-            patch size or kind of positions are not the backbone's.
+            patch size or kind of positions are not the backbone's; or if a number is NaN or infinite.
         FileNotFoundError: If there is no such file.
     """
     spec = backbone.spec
@@ -46,7 +47,8 @@ def load_backbone(
         found = find_backbone(checkpoint, branch)
         _check_spec(found.spec, spec)
         _check_tensors(found.tensors, backbone.state_dict())
-    except CheckpointError as error:
+        check_finite(found.tensors)
+    except (CheckpointError, DamagedError) as error:
         raise CheckpointError(f'{source}: {error}') from None
     table = found.tensors['pos_embed'].float()
     positions = resize_pos_embed(table, found.spec.grid_hw, spec.grid_hw, spec.pos_resize)
