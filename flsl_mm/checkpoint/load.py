@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from flsl_mm.mm import WEIGHT_INITIALIZERS, print_log
 from flsl_mm.models.pos_embed import resize_pos_embed
@@ -15,7 +15,7 @@ from flsl_mm.models.vit import FLSLViT
 
 from .files import CheckpointError, read_checkpoint
 from .integrity import DamagedError, check_finite
-from .layouts import FoundBackbone, find_backbone, listed, some
+from .layouts import FoundBackbone, check_tensors, find_backbone, listed
 
 
 def load_backbone(
@@ -46,7 +46,7 @@ def load_backbone(
     try:
         found = find_backbone(checkpoint, branch)
         _check_spec(found.spec, spec)
-        _check_tensors(found.tensors, backbone.state_dict())
+        check_tensors(found.tensors, backbone.state_dict())
         check_finite(found.tensors)
     except (CheckpointError, DamagedError) as error:
         raise CheckpointError(f'{source}: {error}') from None
@@ -79,24 +79,6 @@ def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
             f'the file does not fit the configured backbone: {listed(differing, "file", "config")}'
             f'{advice if "pos_embed" in differing else ""}'
         )
-
-
-def _check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raise unless names and shapes are the backbone's, but for the number of positions."""
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise CheckpointError(f'{len(missing)} of {len(wanted)} backbone tensors are missing: {some(missing)}')
-    surplus = [name for name in found if name not in wanted]
-    if surplus:
-        raise CheckpointError(
-            f'{len(surplus)} tensors have no place in FLSLViT, the file is of another architecture: {some(surplus)}'
-        )
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    shapes['pos_embed'] = (1, found['pos_embed'].shape[1], shapes['pos_embed'][2])
-    given = {name: tuple(found[name].shape) for name in wanted}
-    misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
-    if misshapen:
-        raise CheckpointError(f'{len(misshapen)} of {len(wanted)} backbone tensors are misshapen: {some(misshapen)}')
 
 
 def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:

