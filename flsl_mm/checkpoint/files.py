@@ -159,7 +159,12 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
     """Save ``checkpoint`` whole or not at all (:func:`flsl_mm.fileio.atomic_writer`).
 
     Raises:
+        CheckpointError: If it has NaN or infinity, so that :func:`read_checkpoint` would refuse it.
         OSError: If the folder cannot be written or the disk is full; an earlier file at ``path`` stays as it was.
     """
+    try:
+        check_finite(checkpoint)
+    except DamagedError as error:
+        raise CheckpointError(f'{path} is not written: {error}') from None
     with atomic_writer(path) as file:
         torch.save(checkpoint, file)

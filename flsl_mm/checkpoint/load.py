@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -15,7 +15,7 @@ from flsl_mm.models.vit import FLSLViT
 
 from .files import CheckpointError, read_checkpoint
 from .integrity import DamagedError, check_finite
-from .layouts import FoundBackbone, check_tensors, find_backbone, listed
+from .layouts import FoundBackbone, check_tensors, find_backbone, listed, mapping, plain_tensors
 
 
 def load_backbone(
@@ -97,24 +97,39 @@ def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     return '; '.join(parts)
 
 
-def check_whole(model: nn.Module, path: str | os.PathLike) -> None:
-    """Make sure that a file holds every tensor of a model, as a checkpoint of its own training does.
+def check_whole(
+    model: nn.Module,
+    checkpoint: str | os.PathLike | Mapping,
+    source: str = 'the checkpoint',
+    optional: Sequence[str] = (),
+) -> None:
+    """Make sure that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
-    MMEngine leaves what a file lacks at its random initialisation, with a warning, and evaluates that.
+    MMEngine leaves what a file lacks at its random initialisation, with a warning, and goes on with that.
 
     Args:
         model: Model, also wrapped for several processes.
-        path: Checkpoint of a Runner.
+        checkpoint: Checkpoint of a Runner: file, or what :func:`read_checkpoint` returned.
+        source: What messages call a checkpoint that was read already.
+        optional: Starts of the names of tensors that may be missing.
 
     Raises:
-        CheckpointError: If a tensor is missing or has another shape, or as :func:`read_checkpoint`.
+        CheckpointError: If a tensor is missing, has another shape or has no place, or as :func:`read_checkpoint`.
     """
-    content = read_checkpoint(path)
-    given = {name.removeprefix('module.'): tensor for name, tensor in content.get('state_dict', content).items()}
-    wanted = {name.removeprefix('module.'): tensor for name, tensor in model.state_dict().items()}
-    missing = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
-    if missing:
-        raise CheckpointError(
-            f"{path} is no checkpoint of this config's training: {len(missing)} of {len(wanted)} tensors are missing "
-            f'or of another shape, {missing[0]} for one (backbones go into model.backbone.init_cfg, for training)'
-        )
+    if not isinstance(checkpoint, Mapping):
+        source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
+    given = plain_tensors(mapping(checkpoint, 'state_dict') or checkpoint)
+    wanted = plain_tensors(model.state_dict())
+    unfit = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
+    unfit = [name for name in unfit if name in given or not name.startswith(tuple(optional))]
+    surplus = [name for name in given if name not in wanted]
+    if unfit:
+        problem = f'{len(unfit)} of {len(wanted)} tensors are missing or of another shape, {unfit[0]} for one'
+    elif surplus:
+        problem = f'{len(surplus)} of its {len(given)} tensors have no place in the model, {surplus[0]} for one'
+    else:
+        return
+    raise CheckpointError(
+        f"{source} is no checkpoint of this config's training: {problem} (backbones go into "
+        'model.backbone.init_cfg, for training)'
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
@@ -88,3 +89,89 @@ def test_original_keeps_its_best_checkpoint(metrics, copied, tmp_path):
     info = read_checkpoint(other / 'epoch_2.pth')['message_hub']['runtime_info']
     assert info['keep_ckpt_ids'] == ([1, 2] if copied else [2])
     assert info['last_ckpt'] == str(other / 'epoch_2.pth')
+
+
+HARMFUL = {
+    'preempted': lambda victim: [
+        str(victim),
+        f'../{victim.name}',
+        f'../../{victim.parent.name}/{victim.name}',
+        'notes.txt',
+    ],
+    'keep_ckpt_ids': lambda victim: [
+        f'x/../../{victim.stem}',
+        f'/../../{victim.stem}',
+        '../' + victim.stem,
+        1.5,
+        True,
+        -1,
+    ],
+    'best_ckpt': lambda victim: str(victim),
+}
+
+
+@pytest.mark.parametrize('here', [True, False], ids=['own folder', 'foreign folder'])
+@pytest.mark.parametrize('entry', HARMFUL)
+def test_a_resumed_checkpoint_removes_nothing_of_others(entry, here, tmp_path):
+    """Names in it were removed, wherever they led."""
+    work_dir = tmp_path / 'work'
+    train(work_dir, 1, 'auc')
+    victim = tmp_path / 'victim.pth'
+    content = read_checkpoint(work_dir / 'epoch_1.pth')
+    content['message_hub']['runtime_info'][entry] = HARMFUL[entry](victim)
+    content['message_hub']['runtime_info']['best_score'] = -1
+    source = (work_dir if here else tmp_path) / 'epoch_1.pth'
+    torch.save(content, source)
+    (tmp_path / 'x').mkdir()
+    watched = [victim, work_dir / 'notes.txt', work_dir / victim.name, tmp_path / 'epoch_victim.pth']
+    for path in watched:
+        path.write_text('precious')
+    other = work_dir if here else tmp_path / 'other'
+    train(other, 3, 'auc', resume=True, load_from=str(source))
+    assert all(path.is_file() for path in watched)
+    assert 'epoch_3.pth' in files(other)
+
+
+def test_lists_of_a_foreign_folder_are_dropped(tmp_path):
+    """The same names may belong to others here."""
+    train(tmp_path / 'first', 1, None)
+    content = read_checkpoint(tmp_path / 'first' / 'epoch_1.pth')
+    content['message_hub']['runtime_info'].update(preempted=['preempted_iter_9.pth'], keep_ckpt_ids=[7, 8])
+    torch.save(content, tmp_path / 'first' / 'epoch_1.pth')
+    other = tmp_path / 'other'
+    other.mkdir()
+    names = ['preempted_iter_9.pth', 'epoch_7.pth', 'epoch_8.pth']
+    for name in names:
+        (other / name).write_bytes(b'')
+    train(other, 3, None, resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
+    assert set(names) <= set(files(other))
+
+
+class Damage(Hook):
+    """Puts NaN into the model after the epochs given, counted from 0, and numbers after the others."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, epochs: range) -> None:
+        self.epochs = epochs
+
+    def after_train_epoch(self, runner):
+        for parameter in runner.model.parameters():
+            parameter.data.fill_(torch.nan if runner.epoch in self.epochs else 0.5)
+
+
+@pytest.mark.parametrize('save_best', [None, 'auc'])
+def test_weights_that_are_not_finite_are_not_written(save_best, tmp_path, capsys):
+    Growing.score = 0
+    train(tmp_path, 3, save_best, custom_hooks=[Damage(range(1, 2))])
+    kept = ['best_auc_epoch_3.pth'] * (save_best is not None) + ['epoch_1.pth', 'epoch_3.pth']
+    assert files(tmp_path) == kept
+    assert all(read_checkpoint(tmp_path / name) for name in kept)
+
+
+def test_a_run_that_ends_with_weights_that_are_not_finite_says_so(tmp_path):
+    line = rf'the last weights are not finite .* --resume from {tmp_path / "epoch_1.pth"}'
+    with pytest.raises(FloatingPointError, match=line):
+        train(tmp_path, 2, None, custom_hooks=[Damage(range(1, 2))])
+    assert files(tmp_path) == ['epoch_1.pth']
+    assert train(tmp_path, 2, None, resume=True).epoch == 2
