@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flsl_mm.datasets.image_file import open_image
 from flsl_mm.evaluation.bootstrap import bootstrap_error
 from flsl_mm.evaluation.knn import knn_scores
 from flsl_mm.evaluation.linear_probe import fit_linear_probe
@@ -111,7 +112,7 @@ class SegmentationProbe:
         greatest = 0
         for pair in (*self.train, *self.val):
             mask = read_mask(pair.mask)
-            with Image.open(pair.image) as image:
+            with open_image(pair.image) as image:
                 upright = Image.Image.getexif(image).get(0x0112, 1) < 5
                 image_hw = image.size[::-1] if upright else image.size
             if mask.shape != image_hw:
@@ -196,10 +197,11 @@ def read_mask(path: Path) -> np.ndarray:
         ValueError: If it is an image of colours, or cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mask = np.array(image)
             mode = image.mode
-    except (OSError, SyntaxError) as error:
+    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    except Exception as error:
         raise ValueError(f'mask {path} cannot be read: {error}') from None
     if mask.ndim != 2 or mode == 'F':
         raise ValueError(f'mask {path} is an image of mode {mode}: masks hold one class number a pixel (modes P, L, I)')

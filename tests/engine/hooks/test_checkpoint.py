@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
+from flsl_mm.engine.hooks.checkpoint import own_files_only
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 
 
@@ -145,6 +151,33 @@ def test_lists_of_a_foreign_folder_are_dropped(tmp_path):
         (other / name).write_bytes(b'')
     train(other, 3, None, resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
     assert set(names) <= set(files(other))
+
+
+NONSENSE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(['../x', '/etc/passwd']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(info=st.dictionaries(st.sampled_from(['preempted', 'keep_ckpt_ids', 'best_ckpt', 'last_ckpt']), NONSENSE))
+@settings(max_examples=60, deadline=None)
+def test_nonsense_for_names_leaves_names_of_the_run(info):
+    hub = MessageHub.get_instance(uuid.uuid4().hex)
+    for name, value in info.items():
+        hub.update_info(name, value)
+    folder = Path('/work')
+    runner = SimpleNamespace(message_hub=hub, _resume=True, _load_from=str(folder / 'epoch_1.pth'))
+    own_files_only(runner, folder)
+    assert all(type(step) is int and step >= 0 for step in hub.get_info('keep_ckpt_ids'))
+    assert all(re.fullmatch(r'preempted_iter_\d+\.pth', name) for name in hub.get_info('preempted'))
+    assert hub.get_info('last_ckpt') == '/work/epoch_1.pth'
+    assert hub.get_info('best_ckpt') is None or Path(hub.get_info('best_ckpt')).parent == folder
 
 
 class Damage(Hook):
