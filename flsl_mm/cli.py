@@ -85,15 +85,30 @@ def join_on_cpu(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner that a config describes; any hook in ``default_hooks`` that is None is left out."""
+    """Build the Runner that a config describes; any hook in ``default_hooks`` that is None is left out.
+
+    Weights that it loads or resumes are the model's, all of them, or the run ends.
+
+    Raises:
+        ValueError: If ``model.init_cfg`` names a checkpoint, of which MMEngine would load what fits.
+    """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    from .engine.hooks import FLSLWholeCheckpointHook
+
+    if 'Pretrained' in str(cfg.model.get('init_cfg')):
+        raise ValueError(
+            'model.init_cfg would load what fits and leave the rest random: give the checkpoint of a whole model as '
+            'load_from, and one with a backbone as model.backbone.init_cfg'
+        )
     for name, hook in list(cfg.get('default_hooks', {}).items()):
         if hook is None and name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]
     with gpu_selection_where_possible():
-        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.register_hook(FLSLWholeCheckpointHook())
+    return runner
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all; imports the standard library only."""
+"""Files that are written whole or not at all, and regular ones alone; imports the standard library only."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,24 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` in UTF-8 as :func:`atomic_writer` does."""
     with atomic_writer(path, 'w') as file:
         file.write(text)
+
+
+def open_regular(path: str | bytes | os.PathLike) -> IO[bytes]:
+    """Open a file for reading, but no pipe or device, which could keep the program waiting for ever.
+
+    Raises:
+        ValueError: If it is anything but a regular file, or a link to one.
+        OSError: If it cannot be opened.
+    """
+    file = open(path, 'rb', opener=_open_without_waiting)  # noqa: SIM115  it is returned open
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f'{os.fsdecode(path)} is no regular file but a pipe or a device')
+    return file
+
+
+def _open_without_waiting(path: str | bytes | os.PathLike, flags: int) -> int:
+    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOCTTY', 0))
 
 
 def remove_partial(folder: str | os.PathLike) -> None:

@@ -31,7 +31,7 @@ ROOMS = {
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
     'selfsup': {'models', 'datasets', 'engine'},
-    'detection': {'engine', 'scenes'},
+    'detection': {'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': set(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flsl_mm.models.prototype_head import FLSLHead
 from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, usual_heads
 from flsl_mm.models.vit import FLSLViT
 from flsl_mm.version import __version__
 
 from .files import CheckpointError
-from .layouts import BACKBONE_FORMAT, find_backbone, mapping, plain_tensors
+from .layouts import BACKBONE_FORMAT, check_tensors, find_backbone, mapping, plain_tensors
 
 HEAD_NAMES = {
     'head.last_layer.weight_g': 'head.last_layer.parametrizations.weight.original0',
@@ -85,13 +87,46 @@ def to_flsl(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
         ``dict(state_dict, meta)``. Optimiser state is not converted.
 
     Raises:
-        CheckpointError: If there is no backbone, or the number of heads is unknown or another.
+        CheckpointError: If there is no backbone, the number of heads is unknown or another, or the tensors are not
+            those of ``FLSLViT``, or of ``FLSLHead``.
+    """
+    tensors, spec, branches = _verified(checkpoint, branch, heads)
+    return _training_checkpoint(checkpoint, branches, spec) if branches else _backbone_file(tensors, spec)
+
+
+def _verified(
+    checkpoint: Mapping, branch: str | None, heads: int | None
+) -> tuple[dict[str, Tensor], BackboneSpec, dict[str, dict[str, Tensor]]]:
+    """Find what is to be converted, and make sure that this package's modules take it.
+
+    Returns:
+        The backbone, its spec and, where a whole FLSL training is meant, both branches as of :func:`split_branches`.
     """
     found = find_backbone(checkpoint, branch or 'teacher')
     spec = complete_spec(found.spec, heads)
-    if branch is None and is_flsl_training(checkpoint):
-        return _training_checkpoint(checkpoint, spec)
-    return _backbone_file(found.tensors, spec)
+    with torch.device('meta'):
+        wanted = FLSLViT.from_spec(spec).state_dict()
+    check_tensors(found.tensors, wanted)
+    if branch is not None or not is_flsl_training(checkpoint):
+        return found.tensors, spec, {}
+    branches = split_branches(checkpoint)
+    check_tensors(find_backbone(checkpoint, 'student').tensors, wanted, "student's backbone")
+    for name, tensors in branches.items():
+        _check_head(tensors, spec.embed_dim, f"{name}'s head")
+    return found.tensors, spec, branches
+
+
+def _check_head(tensors: Mapping[str, Tensor], in_channels: int, part: str) -> None:
+    """Make sure that a branch's head, in official names, is an ``FLSLHead``, whose widths its biases tell."""
+    head = {HEAD_NAMES.get(name, name): tensor for name, tensor in tensors.items() if name.startswith('head.')}
+    layers = sorted(int(match[1]) for match in map(re.compile(r'head\.mlp\.(\d{1,3})\.bias').fullmatch, head) if match)
+    widths = [head[f'head.mlp.{layer}.bias'].numel() for layer in layers]
+    directions = head.get(HEAD_NAMES['head.last_layer.weight_v'], torch.empty(0))
+    if not widths or not min(widths) or directions.dim() != 2 or not directions.numel():
+        raise CheckpointError(f'the {part} is incomplete: keep a backbone alone with --branch')
+    with torch.device('meta'):
+        wanted = FLSLHead(in_channels, len(directions), widths[:-1], widths[-1]).state_dict()
+    check_tensors(head, {f'head.{name}': tensor for name, tensor in wanted.items()}, part, 'FLSLHead')
 
 
 def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict[str, Any]:
@@ -116,9 +151,11 @@ def _backbone_file(tensors: dict[str, Tensor], spec: BackboneSpec) -> dict[str, 
     return dict(state_dict=tensors, meta=dict(format=BACKBONE_FORMAT, version=__version__, **spec.to_dict()))
 
 
-def _training_checkpoint(checkpoint: Mapping, spec: BackboneSpec) -> dict[str, Any]:
+def _training_checkpoint(
+    checkpoint: Mapping, branches: Mapping[str, Mapping[str, Tensor]], spec: BackboneSpec
+) -> dict[str, Any]:
     state, kept = OrderedDict(), {}
-    for branch, tensors in split_branches(checkpoint).items():
+    for branch, tensors in branches.items():
         kept[branch] = {CLASS_TOKEN: tensors[CLASS_TOKEN]} if CLASS_TOKEN in tensors else {}
         for name, tensor in tensors.items():
             if name not in kept[branch]:
@@ -144,12 +181,8 @@ def to_official(checkpoint: Mapping, branch: str | None = None, heads: int | Non
     Raises:
         CheckpointError: As :func:`to_flsl`.
     """
-    found = find_backbone(checkpoint, branch or 'teacher')
-    spec = complete_spec(found.spec, heads)
-    if branch is None and is_flsl_training(checkpoint):
-        branches = split_branches(checkpoint)
-    else:
-        branches = {branch or 'teacher': {f'backbone.{name}': tensor for name, tensor in found.tensors.items()}}
+    tensors, spec, branches = _verified(checkpoint, branch, heads)
+    branches = branches or {branch or 'teacher': {f'backbone.{name}': tensor for name, tensor in tensors.items()}}
     converted: dict[str, Any] = {}
     for name, tensors in branches.items():
         prefix = 'module.' if name == 'student' else ''
@@ -166,9 +199,7 @@ def to_timm(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
 
     Arguments and errors are those of :func:`to_flsl`; ``heads`` is only checked.
     """
-    found = find_backbone(checkpoint, branch or 'teacher')
-    complete_spec(found.spec, heads)
-    return found.tensors
+    return _verified(checkpoint, branch, heads)[0]
 
 
 def complete_spec(spec: BackboneSpec, heads: int | None = None, advice: str = 'give it with --heads') -> BackboneSpec:

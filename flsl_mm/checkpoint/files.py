@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import tarfile
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ import torch
 
 from flsl_mm.fileio import atomic_writer
 
+from .integrity import DamagedError, check_finite, check_zip
 from .safe_unpickling import STAND_INS, restore
+
+ZIP_FORMAT = b'PK\x03\x04'
+"""Start of what ``torch.save`` writes."""
 
 OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
 """Start, after the protocol, of what ``torch.save`` wrote before it wrote zip files."""
@@ -39,22 +44,28 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it is an address, a web page, a Git LFS pointer, damaged, or asks for a function or class
-            that is not on the list.
+        CheckpointError: If it is an address, a web page, a Git LFS pointer, a pipe or device, damaged, asks for a
+            function or class that is not on the list, or has NaN or infinity in a weight or the optimiser's state.
     """
     path = _local_file(path)
     head = _check_start(path)
     try:
-        # A safetensors file starts with the length of its JSON header in eight bytes.
-        if head[4:9] == b'\0\0\0\0{':
+        if _is_safetensors(head):
             content = _read_safetensors(path, map_location)
         else:
+            if head.startswith(ZIP_FORMAT):
+                check_zip(path)
             content = restore(_read_torch(path, map_location))
+        if not isinstance(content, dict):
+            raise CheckpointError(f'{path} holds a {type(content).__name__}, not a dict of tensors')
+        check_finite(content)
+    except CheckpointError:
+        raise
+    except DamagedError as error:
+        raise CheckpointError(f'{path} is damaged: {error}') from None
     # The bytes are untrusted and drive an interpreter: any exception can come out of it.
     except Exception as error:
         raise CheckpointError(_explain(path, error)) from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path} holds a {type(content).__name__}, not a dict of tensors')
     return content
 
 
@@ -66,26 +77,50 @@ def _local_file(path: str | os.PathLike) -> Path:
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.is_dir():
         raise IsADirectoryError(f'checkpoint {path} is a folder: give a file in it')
+    if not path.is_file():
+        raise CheckpointError(f'{path} is a pipe or a device, which could keep a program waiting: give a file')
     return path
 
 
 def _check_start(path: Path) -> bytes:
     """Recognise what is saved under a checkpoint's name by mistake; return the first bytes."""
     with path.open('rb') as file:
-        head = file.read(256)
+        head = file.read(tarfile.BLOCKSIZE)
     if not head:
         raise CheckpointError(f'{path} is empty')
     if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
         raise CheckpointError(f'{path} is a web page (HTML), not a checkpoint: the download met a login or error page')
     if head.startswith(b'version https://git-lfs'):
         raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it lies')
-    # Below torch 2.6 this oldest of formats runs code even with weights_only=True (CVE-2025-32434). It starts with a
-    # name of the file's choice, so only what torch takes for a zip file is not asked.
-    if not head.startswith(b'PK\x03\x04') and tarfile.is_tarfile(path):
+    if not head.startswith(ZIP_FORMAT) and _is_tar(head):
         raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it anew')
     if head.startswith(b'\x80') and not head.startswith(OLD_FORMAT, 2):
         raise CheckpointError(f'{path} is refused: a plain Python pickle can run any code; use torch.save for weights')
+    if not head.startswith((ZIP_FORMAT, b'\x80')) and not _is_safetensors(head):
+        what = 'zeros, as a copy or download that broke off may leave' if not head.strip(b'\0') else repr(head[:8])[1:]
+        raise CheckpointError(
+            f'{path} is no readable checkpoint: it starts with {what}, unlike files of torch.save and safetensors (and '
+            'a plain Python pickle, which can run any code, is refused)'
+        )
     return head
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Tell whether a file starts with the length of a JSON header in eight bytes, and the header."""
+    return head[4:9] == b'\0\0\0\0{'
+
+
+def _is_tar(head: bytes) -> bool:
+    """Tell from the first 512 bytes whether torch would take a file for the archive that torch 0.1 wrote.
+
+    Below torch 2.6 this oldest of formats runs code even with weights_only=True (CVE-2025-32434). It starts with a name
+    of the file's choice, so only what torch takes for a zip file is not asked.
+    """
+    try:
+        tarfile.TarInfo.frombuf(head, tarfile.ENCODING, 'surrogateescape')
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _read_safetensors(path: Path, map_location: Any) -> dict:
@@ -116,7 +151,7 @@ def _explain(path: Path, error: Exception) -> str:
         )
     # torch wraps the cause in advice on how to load the file after all, which is not what a user should try.
     cause = str(error).partition('WeightsUnpickler error: ')[2] or str(error)
-    cause = f'{type(error).__name__}: {cause.partition(chr(10))[0][:120]}'
+    cause = f'{type(error).__name__}: {textwrap.shorten(cause.partition(chr(10))[0], 120, placeholder=" ...")}'
     return f'{path} is no readable checkpoint, perhaps truncated or damaged ({cause})'
 
 
@@ -124,7 +159,12 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
     """Save ``checkpoint`` whole or not at all (:func:`flsl_mm.fileio.atomic_writer`).
 
     Raises:
+        CheckpointError: If it has NaN or infinity, so that :func:`read_checkpoint` would refuse it.
         OSError: If the folder cannot be written or the disk is full; an earlier file at ``path`` stays as it was.
     """
+    try:
+        check_finite(checkpoint)
+    except DamagedError as error:
+        raise CheckpointError(f'{path} is not written: {error}') from None
     with atomic_writer(path) as file:
         torch.save(checkpoint, file)

@@ -17,6 +17,7 @@ from flsl_mm.models.pos_embed import sincos_pos_embed
 from flsl_mm.models.spec import ARCHS, IMAGENET_MEAN, IMAGENET_STD, SPEC_KEY, BackboneSpec
 
 from .files import CheckpointError
+from .foreign import MMPRETRAIN_ANCHOR, recognised, timm_name
 
 BACKBONE_FORMAT = 'flsl_mm-backbone'
 """``meta['format']`` of the backbone files that :func:`flsl_mm.checkpoint.backbone_file` makes."""
@@ -65,11 +66,17 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     state, layout, said = _open(checkpoint, branch)
     metadata = getattr(state, '_metadata', None)
     state = plain_tensors(state)
-    prefix = next((prefix for prefix in PREFIXES[branch] if prefix + ANCHOR in state), None)
+    prefix = _prefix(state, ANCHOR, branch)
+    if prefix is None and (prefix := _prefix(state, MMPRETRAIN_ANCHOR, branch)) is not None:
+        state = {
+            prefix + timm_name(name.removeprefix(prefix)) if name.startswith(prefix) else name: tensor
+            for name, tensor in state.items()
+        }
+        layout = 'mmpretrain vision transformer'
     if prefix is None:
         raise CheckpointError(
             f'no vision transformer in the checkpoint: no tensor is called {ANCHOR}, bare or after backbone.; '
-            f'it holds {some(state) or "no tensors"}'
+            f'it holds {some(state) or "no tensors"}{recognised(state)}'
         )
     if prefix.startswith('teacher.') or (layout == 'state dict' and f'teacher.backbone.{ANCHOR}' in state):
         layout = f'FLSL training checkpoint, {branch}'
@@ -90,6 +97,11 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     if contradictions := said.differences(replace(told, pos_embed=None)):
         raise CheckpointError(f'the file contradicts itself: {listed(contradictions, "metadata", "tensors")}')
     return FoundBackbone(tensors, layout, said.filled_from(told), ignored)
+
+
+def _prefix(state: Mapping, anchor: str, branch: str) -> str | None:
+    """Give what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
+    return next((prefix for prefix in PREFIXES[branch] if prefix + anchor in state), None)
 
 
 def _open(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, BackboneSpec]:
@@ -165,6 +177,40 @@ def is_sincos(table: Tensor) -> bool:
     if table.shape[2] % 4:
         return False
     return torch.allclose(table.float(), sincos_pos_embed(table.shape[2], (side, side)), atol=5e-3)
+
+
+def check_tensors(
+    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
+) -> None:
+    """Make sure that names and shapes are those of a module, but for the number of positions.
+
+    Args:
+        found: Tensors of a file.
+        wanted: State of the module.
+        part: What messages call them.
+        module: What messages call the module.
+
+    Raises:
+        CheckpointError: If a tensor is missing, has another shape or has no place.
+    """
+    missing = [name for name in wanted if name not in found]
+    surplus = [name for name in found if name not in wanted]
+    if missing:
+        raise CheckpointError(
+            f'{len(missing)} of {len(wanted)} {part} tensors are missing: {some(missing)}{recognised(surplus)}'
+        )
+    if surplus:
+        raise CheckpointError(
+            f'{len(surplus)} tensors have no place in {module}, the file is of another architecture: '
+            f'{some(surplus)}{recognised(surplus)}'
+        )
+    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+    if 'pos_embed' in shapes:
+        shapes['pos_embed'] = (1, found['pos_embed'].shape[1], shapes['pos_embed'][2])
+    given = {name: tuple(found[name].shape) for name in wanted}
+    misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
+    if misshapen:
+        raise CheckpointError(f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {some(misshapen)}')
 
 
 def some(names: Mapping | list, limit: int = 3) -> str:

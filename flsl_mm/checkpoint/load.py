@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from flsl_mm.mm import WEIGHT_INITIALIZERS, print_log
 from flsl_mm.models.pos_embed import resize_pos_embed
@@ -14,7 +14,8 @@ from flsl_mm.models.spec import BackboneSpec
 from flsl_mm.models.vit import FLSLViT
 
 from .files import CheckpointError, read_checkpoint
-from .layouts import FoundBackbone, find_backbone, listed, some
+from .integrity import DamagedError, check_finite
+from .layouts import FoundBackbone, check_tensors, find_backbone, listed, mapping, plain_tensors
 
 
 def load_backbone(
@@ -36,7 +37,7 @@ def load_backbone(
 
     Raises:
         CheckpointError: If a tensor is missing, has another shape or has no place, or if the file says that heads,
-            patch size or kind of positions are not the backbone's.
+            patch size or kind of positions are not the backbone's; or if a number is NaN or infinite.
         FileNotFoundError: If there is no such file.
     """
     spec = backbone.spec
@@ -45,8 +46,9 @@ def load_backbone(
     try:
         found = find_backbone(checkpoint, branch)
         _check_spec(found.spec, spec)
-        _check_tensors(found.tensors, backbone.state_dict())
-    except CheckpointError as error:
+        check_tensors(found.tensors, backbone.state_dict())
+        check_finite(found.tensors)
+    except (CheckpointError, DamagedError) as error:
         raise CheckpointError(f'{source}: {error}') from None
     table = found.tensors['pos_embed'].float()
     positions = resize_pos_embed(table, found.spec.grid_hw, spec.grid_hw, spec.pos_resize)
@@ -79,24 +81,6 @@ def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
         )
 
 
-def _check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Raise unless names and shapes are the backbone's, but for the number of positions."""
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise CheckpointError(f'{len(missing)} of {len(wanted)} backbone tensors are missing: {some(missing)}')
-    surplus = [name for name in found if name not in wanted]
-    if surplus:
-        raise CheckpointError(
-            f'{len(surplus)} tensors have no place in FLSLViT, the file is of another architecture: {some(surplus)}'
-        )
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    shapes['pos_embed'] = (1, found['pos_embed'].shape[1], shapes['pos_embed'][2])
-    given = {name: tuple(found[name].shape) for name in wanted}
-    misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
-    if misshapen:
-        raise CheckpointError(f'{len(misshapen)} of {len(wanted)} backbone tensors are misshapen: {some(misshapen)}')
-
-
 def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     """Say what was loaded and what deserves a look."""
     count = len(found.tensors)
@@ -113,24 +97,39 @@ def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     return '; '.join(parts)
 
 
-def check_whole(model: nn.Module, path: str | os.PathLike) -> None:
-    """Make sure that a file holds every tensor of a model, as a checkpoint of its own training does.
+def check_whole(
+    model: nn.Module,
+    checkpoint: str | os.PathLike | Mapping,
+    source: str = 'the checkpoint',
+    optional: Sequence[str] = (),
+) -> None:
+    """Make sure that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
-    MMEngine leaves what a file lacks at its random initialisation, with a warning, and evaluates that.
+    MMEngine leaves what a file lacks at its random initialisation, with a warning, and goes on with that.
 
     Args:
         model: Model, also wrapped for several processes.
-        path: Checkpoint of a Runner.
+        checkpoint: Checkpoint of a Runner: file, or what :func:`read_checkpoint` returned.
+        source: What messages call a checkpoint that was read already.
+        optional: Starts of the names of tensors that may be missing.
 
     Raises:
-        CheckpointError: If a tensor is missing or has another shape, or as :func:`read_checkpoint`.
+        CheckpointError: If a tensor is missing, has another shape or has no place, or as :func:`read_checkpoint`.
     """
-    content = read_checkpoint(path)
-    given = {name.removeprefix('module.'): tensor for name, tensor in content.get('state_dict', content).items()}
-    wanted = {name.removeprefix('module.'): tensor for name, tensor in model.state_dict().items()}
-    missing = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
-    if missing:
-        raise CheckpointError(
-            f"{path} is no checkpoint of this config's training: {len(missing)} of {len(wanted)} tensors are missing "
-            f'or of another shape, {missing[0]} for one (backbones go into model.backbone.init_cfg, for training)'
-        )
+    if not isinstance(checkpoint, Mapping):
+        source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
+    given = plain_tensors(mapping(checkpoint, 'state_dict') or checkpoint)
+    wanted = plain_tensors(model.state_dict())
+    unfit = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
+    unfit = [name for name in unfit if name in given or not name.startswith(tuple(optional))]
+    surplus = [name for name in given if name not in wanted]
+    if unfit:
+        problem = f'{len(unfit)} of {len(wanted)} tensors are missing or of another shape, {unfit[0]} for one'
+    elif surplus:
+        problem = f'{len(surplus)} of its {len(given)} tensors have no place in the model, {surplus[0]} for one'
+    else:
+        return
+    raise CheckpointError(
+        f"{source} is no checkpoint of this config's training: {problem} (backbones go into "
+        'model.backbone.init_cfg, for training)'
+    )

@@ -1,13 +1,13 @@
 """Decoding of one image file of any kind to a teacher view."""
 
 import os
-import warnings
 from contextlib import suppress
 
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 
+from .image_file import check_bytes, open_image
 from .teacher_view import random_crop_box, resized_crop
 
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
@@ -41,28 +41,26 @@ def decode_teacher_view(
 
     Raises:
         Exception: Whatever Pillow raises for a file that it cannot decode whole, for one above Pillow's limit of
-            decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small or of a
-            mode without defined black and white.
+            decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small, takes more
+            than :data:`~flsl_mm.datasets.image_file.MAX_BYTES` decoded or has a mode without defined black and white,
+            and for what is no regular file.
     """
-    with warnings.catch_warnings():
-        # Pillow only warns of remarks on readable files; of the limit it warns first and raises at twice the size.
-        warnings.simplefilter('ignore')
-        warnings.simplefilter('error', Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            width, height = image.size
-            if min(width, height) < min_side:
-                raise ValueError(f'image of {width}x{height} pixels, less than {min_side} a side')
-            if image.format != 'JPEG':
-                # PNG files may have their EXIF block behind the pixels; a damaged file must fail here, not there.
-                image.load()
-            if is_turned(image):
-                width, height = height, width
-            box = random_crop_box(width, height, scale, rng)
-            _reduce_jpeg(image, min(box[2] - box[0], box[3] - box[1]) / size)
+    with open_image(path, reduces_jpeg=True) as image:
+        width, height = image.size
+        if min(width, height) < min_side:
+            raise ValueError(f'image of {width}x{height} pixels, less than {min_side} a side')
+        if image.format != 'JPEG':
+            # PNG files may have their EXIF block behind the pixels; a damaged file must fail here, not there.
             image.load()
-            with suppress(Exception):  # as in is_turned
-                ImageOps.exif_transpose(image, in_place=True)
-            upright = to_rgb(image)
+        if is_turned(image):
+            width, height = height, width
+        box = random_crop_box(width, height, scale, rng)
+        _reduce_jpeg(image, min(box[2] - box[0], box[3] - box[1]) / size)
+        check_bytes(image)
+        image.load()
+        with suppress(Exception):  # as in is_turned
+            ImageOps.exif_transpose(image, in_place=True)
+        upright = to_rgb(image)
     across, down = upright.width / width, upright.height / height
     reduced_box = round(box[0] * across), round(box[1] * down), round(box[2] * across), round(box[3] * down)
     return resized_crop(upright, reduced_box, size)
@@ -82,12 +80,11 @@ def read_image(path: str | os.PathLike) -> Image.Image:
     Raises:
         Exception: As :func:`decode_teacher_view`.
     """
-    with warnings.catch_warnings():
-        # As in decode_teacher_view.
-        warnings.simplefilter('ignore')
-        warnings.simplefilter('error', Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            return upright_rgb(image)
+    with open_image(path) as image:
+        image.load()
+        with suppress(Exception):  # as in upright_rgb, which copies
+            ImageOps.exif_transpose(image, in_place=True)
+        return to_rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -123,14 +120,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == 'F':
         raise ValueError('image of floating-point pixels, whose white is not defined')
     if 'transparency' in image.info or image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
-        image = image.convert('RGBA')
+        image = image if image.mode == 'RGBA' else image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, _WHITE), image)
     return image.convert('RGB')
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError('image of 32-bit integers beyond the range of 16 bits, whose white is not defined')
-    eight_bit = Image.fromarray((values / 257).round().astype(np.uint8))
-    return eight_bit.convert('RGB')
+    values = values.astype(np.int32)
+    # Division by 257, rounded, in place: 257 is odd, so nothing lies half way.
+    values += 128
+    values //= 257
+    return Image.fromarray(values.astype(np.uint8)).convert('RGB')

@@ -1,4 +1,4 @@
-"""Detectors of mmdet on the backbone: COCO-style data and checks before a run; imports mmdet, engine and scenes."""
+"""Detectors of mmdet on the backbone: COCO-style data, checks before a run; imports mmdet, engine, scenes, datasets."""
 
 from flsl_mm import engine
 

@@ -10,6 +10,10 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmengine.registry import DATASETS
 
+from flsl_mm.datasets.image_file import open_image
+
+from .shapes import check_shapes
+
 
 def select_frames(file_names: Sequence[str], start: int | None, stop: int | None) -> list[int]:
     """Choose pictures by their position among the pictures of the same folder, sorted by name.
@@ -32,14 +36,17 @@ def read_coco(path: str) -> COCO:
     """Read a COCO annotation file.
 
     Raises:
-        ValueError: If the file is anything else.
+        ValueError: If the file is anything else, or a mask or box in it is none, see
+            :func:`~flsl_mm.detection.shapes.check_shapes`.
     """
     parts = {'images', 'annotations', 'categories'}
     try:
         coco = COCO(path)
         missing = parts - set(coco.dataset)
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} is not a COCO annotation file: {error}') from error
+        if not missing:
+            check_shapes(coco.dataset)
+    except (AssertionError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is not a COCO annotation file, or a wrong one: {error}') from error
     if missing:
         raise ValueError(f'{path} is not a COCO annotation file: it lacks {", ".join(sorted(missing))}')
     return coco
@@ -107,6 +114,11 @@ class FLSLCocoDataset(CocoDataset):
             return data_list
         kept = select_frames([item['img_path'] for item in data_list], *self.frames)
         return [data_list[index] for index in kept]
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Read a picture and what is on it; no pipe or device is waited for, and no picture fills the memory."""
+        with open_image(self.get_data_info(idx)['img_path']):
+            return super().prepare_data(idx)
 
     def COCOAPI(self, path: str) -> COCO:  # the name is mmdet's
         """Read the annotation file and check its categories."""

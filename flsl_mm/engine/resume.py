@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from flsl_mm.checkpoint import read_checkpoint
 
 NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer')
 """Entries of a checkpoint without which a run cannot be continued."""
+
+PREEMPTED = re.compile(r'preempted_iter_\d{1,15}\.pth')
+"""Names of the checkpoints that are written on SIGTERM."""
 
 
 def iterations_done(checkpoint: Path, epoch_length: int) -> int | None:
@@ -18,7 +23,7 @@ def iterations_done(checkpoint: Path, epoch_length: int) -> int | None:
     Returns:
         The number for ``epoch_N.pth``, ``iter_N.pth`` and ``preempted_iter_N.pth``, ``None`` for other names.
     """
-    match = re.fullmatch(r'(epoch|iter|preempted_iter)_(\d+)\.pth', checkpoint.name)
+    match = re.fullmatch(r'(epoch|iter|preempted_iter)_(\d{1,15})\.pth', checkpoint.name)
     return match and int(match[2]) * (epoch_length if match[1] == 'epoch' else 1)
 
 
@@ -31,15 +36,26 @@ def newest_first(folder: Path, epoch_length: int) -> list[Path]:
 
     Returns:
         Files with names as of :func:`iterations_done`, those that were written later first; at the end, a file of
-        another name that ``last_checkpoint`` points to.
+        another name in the same folder to which ``last_checkpoint`` points.
     """
     known = [path for path in folder.glob('*.pth') if iterations_done(path, epoch_length) is not None]
     known.sort(key=lambda path: iterations_done(path, epoch_length), reverse=True)
-    pointer = folder / 'last_checkpoint'
-    named = pointer.read_text().strip() if pointer.is_file() else ''
-    if named and Path(named).is_file() and Path(named) not in known:
-        known.append(Path(named))
+    named = pointed_to(folder)
+    # In a copied folder it names a file of the original.
+    inside = named and folder / named.name
+    if inside and is_file(inside) and inside not in known:
+        known.append(inside)
     return known
+
+
+def pointed_to(folder: Path) -> Path | None:
+    """Read ``last_checkpoint``; ``None`` if there is none, or if it holds no path."""
+    pointer = folder / 'last_checkpoint'
+    if not pointer.is_file():
+        return None
+    with pointer.open('rb') as file:
+        name = os.fsdecode(file.read(10_000).strip())
+    return Path(name) if name and name.isprintable() and Path(name).name else None
 
 
 def readable(checkpoints: list[Path], complain: Callable[[str], None]) -> Iterator[tuple[Path, dict]]:
@@ -70,7 +86,8 @@ def find_resumable(folder: Path, epoch_length: int, complain: Callable[[str], No
         The checkpoint, or ``None`` where there is none at all.
 
     Raises:
-        ValueError: If there are checkpoints and none of them can be read.
+        ValueError: If there are checkpoints and none of them can be read, or if ``last_checkpoint`` names one elsewhere
+            and there is none here.
     """
     checkpoints = newest_first(folder, epoch_length)
     for path, _ in readable(checkpoints, complain):
@@ -79,4 +96,28 @@ def find_resumable(folder: Path, epoch_length: int, complain: Callable[[str], No
         raise ValueError(
             f'none of the {len(checkpoints)} checkpoints in {folder} can be read: move them away to start anew'
         )
+    elsewhere = pointed_to(folder)
+    if elsewhere is not None and is_file(elsewhere):
+        raise ValueError(
+            f'there is no checkpoint in {folder}, and its last_checkpoint names {elsewhere}: continue from there with '
+            '--resume PATH, or remove last_checkpoint to start anew'
+        )
     return None
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file of a name that may be too long for one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def preempted_names(names: Any) -> list[str]:
+    """Keep what a run may remove of the names that a checkpoint holds, which can be anything.
+
+    Returns:
+        Names of checkpoints that SIGTERM had a run write, without folders.
+    """
+    names = names if isinstance(names, list) else []
+    return [name for name in names if isinstance(name, str) and PREEMPTED.fullmatch(name)]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from flsl_mm.api import image_tensor
 from flsl_mm.datasets.decode import EXTENSIONS, is_turned
+from flsl_mm.datasets.image_file import open_image
 
 from .sources import FeatureSource
 
@@ -46,7 +46,7 @@ def find_images(folder: Path, advice: str) -> list[Path]:
 def image_hw(path: Path) -> tuple[int, int] | None:
     """Read the height and width of an image file, as it is shown, from its header; None if there is none."""
     # As in feature_maps, which notes the error.
-    with suppress(Exception), Image.open(path) as image:
+    with suppress(Exception), open_image(path) as image:
         return image.size if is_turned(image) else image.size[::-1]
     return None
 

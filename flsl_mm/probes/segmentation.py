@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from flsl_mm.datasets.image_file import open_image
 from flsl_mm.evaluation.bootstrap import bootstrap_error
 from flsl_mm.evaluation.knn import knn_scores
 from flsl_mm.evaluation.linear_probe import fit_linear_probe
@@ -196,10 +197,11 @@ def read_mask(path: Path) -> np.ndarray:
         ValueError: If it is an image of colours, or cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mask = np.array(image)
             mode = image.mode
-    except (OSError, SyntaxError) as error:
+    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    except Exception as error:
         raise ValueError(f'mask {path} cannot be read: {error}') from None
     if mask.ndim != 2 or mode == 'F':
         raise ValueError(f'mask {path} is an image of mode {mode}: masks hold one class number a pixel (modes P, L, I)')

@@ -70,6 +70,9 @@ class FLSL(BaseSelfSupervisor):
         RuntimeError: While training, if the teacher was not told which optimiser to follow.
     """
 
+    optional_tensors = ('center', 'previous_stage.')
+    """Starts of the names of tensors that a file need not have for a new training: zero, and loaded by themselves."""
+
     def __init__(
         self,
         backbone: dict,

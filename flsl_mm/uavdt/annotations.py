@@ -76,6 +76,8 @@ def read_attributes(path: Path) -> dict[str, bool]:
     Raises:
         ValueError: If there are not exactly ten flags, each 0 or 1.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f'no file {path}')
     flags = re.split(r'[,\s]+', path.read_text(encoding='utf-8-sig', errors='replace').strip(' ,\t\r\n'))
     if len(flags) != len(ATTRIBUTES) or not set(flags) <= {'0', '1'}:
         raise ValueError(

@@ -14,6 +14,8 @@ from torch.nn.functional import pad
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 from torchvision.utils import draw_bounding_boxes, make_grid
 
+from flsl_mm.datasets.image_file import open_image
+
 from .annotations import BOX_COLUMNS, CATEGORIES
 from .layout import UAVDTFrames
 
@@ -94,9 +96,10 @@ def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
 def _draw_tile(frame: SheetFrame, width: int) -> Tensor:
     """Draw a frame with its title above it (3, H, width), uint8."""
     try:
-        with Image.open(frame.path) as file:
+        with open_image(frame.path) as file:
             picture = file.convert('RGB')
-    except OSError as error:
+    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    except Exception as error:
         raise ValueError(f'{frame.path} is no readable picture: {error}') from error
     scale = width / picture.width
     picture = pil_to_tensor(picture.resize((width, round(picture.height * scale)), Image.Resampling.LANCZOS))

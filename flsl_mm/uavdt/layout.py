@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+
+from flsl_mm.datasets.image_file import open_image
 
 from .annotations import BOX_COLUMNS, read_attributes, read_boxes, read_regions
 
@@ -172,10 +173,11 @@ def _find_pictures(folder: Path) -> tuple[Path, dict[int, str]]:
 
 def _read_size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.size
-    except OSError as error:
-        raise ValueError(f'{path} is no readable picture') from error
+    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    except Exception as error:
+        raise ValueError(f'{path} is no readable picture: {error}') from error
 
 
 def _take(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, int]:

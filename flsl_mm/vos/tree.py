@@ -7,7 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+
+from flsl_mm.datasets.image_file import open_image
 
 SIZE_STEP = 64
 """The longer side of a resized frame is a multiple of this many pixels (rounded down)."""
@@ -77,7 +78,7 @@ def _numbered_files(folder: Path, suffix: str) -> dict[int, Path]:
 
 def _header_size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.height, image.width
     # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
     except Exception as error:
@@ -138,7 +139,7 @@ def read_frame(path: Path, size_hw: tuple[int, int]) -> np.ndarray:
         ValueError: If the file is damaged.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             pixels = np.asarray(image.convert('RGB'))
     # Pillow reports damaged files by errors of many kinds.
     except Exception as error:
@@ -161,7 +162,7 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
         ValueError: If the file is damaged, or has colours or the value 255 where it should have ids.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mode = image.mode
             ids = np.asarray(image if mode in ID_MODES else image.convert('L'))
     # Pillow reports damaged files by errors of many kinds.

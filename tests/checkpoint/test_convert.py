@@ -110,6 +110,63 @@ def test_incomplete_and_malformed_files():
     assert to_flsl(odd, heads=2)['meta']['mean'] is None
 
 
+def spoiled(checkpoint: dict, key: str, old: str, new: str | None = None) -> dict:
+    """Rename a tensor in a part of a checkpoint, or halve it."""
+    state = {(new if name == old and new else name): tensor for name, tensor in checkpoint[key].items()}
+    if new is None:
+        state[old] = state[old][: len(state[old]) // 2]
+    return {**checkpoint, key: state}
+
+
+def with_extra(name: str) -> dict:
+    return dict(model={**timm_vit().state_dict(), name: torch.ones(16)})
+
+
+@pytest.mark.parametrize('target', [to_flsl, to_official, to_timm])
+@pytest.mark.parametrize(
+    ('checkpoint', 'line'),
+    [
+        (
+            spoiled(file_of(tiny()), 'state_dict', 'blocks.1.norm2.bias', 'blocks.1.norm3.bias'),
+            r'1 of 29 backbone tensors are missing: blocks\.1\.norm2\.bias',
+        ),
+        (
+            spoiled(file_of(tiny()), 'state_dict', 'norm.bias'),
+            r'1 of 29 backbone tensors are misshapen: norm\.bias',
+        ),
+        (
+            with_extra('blocks.0.ls1.gamma'),
+            r'ls1\.gamma \(the layout of DINOv2.*not read\)',
+        ),
+        (
+            with_extra('decoder_embed.bias'),
+            r'decoder_embed\.bias \(the layout of MAE.*not read\)',
+        ),
+        (
+            spoiled(official(), 'student', 'module.backbone.blocks.0.norm1.bias'),
+            r"1 of 29 student's backbone tensors are misshapen",
+        ),
+        (
+            spoiled(official(), 'teacher', 'head.mlp.2.weight', 'head.mlp.2.wait'),
+            r"1 of 6 teacher's head tensors are missing: head\.mlp\.2\.weight",
+        ),
+        (spoiled(official(), 'teacher', 'head.last_layer.weight_v', 'head.v'), r"the teacher's head is incomplete"),
+        (
+            spoiled(official(), 'teacher', 'head.last_layer.weight_g'),
+            r"1 of 6 teacher's head tensors are misshapen: head\.last_layer\.parametrizations",
+        ),
+    ],
+)
+def test_nothing_is_converted_that_could_not_be_loaded(checkpoint, line, target):
+    with pytest.raises(CheckpointError, match=line):
+        target(checkpoint, heads=2)
+
+
+def test_a_damaged_head_does_not_matter_to_a_backbone_alone():
+    checkpoint = spoiled(official(), 'teacher', 'head.mlp.2.weight', 'head.mlp.2.wait')
+    assert same(to_flsl(checkpoint, 'teacher')['state_dict'], tiny(2).state_dict())
+
+
 @pytest.mark.recorded
 @torch.no_grad()
 def test_recorded_logits_after_conversion():

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pickle
 import tarfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from flsl_mm.checkpoint.files import OLD_FORMAT
+from flsl_mm.checkpoint.files import OLD_FORMAT, _explain
 
 
 def test_safetensors(tmp_path):
@@ -37,6 +38,7 @@ def test_safetensors(tmp_path):
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n', 'git lfs pull'),
         (b'just text, no checkpoint', 'no readable checkpoint'),
         (b'PK\x03\x04 and then nothing', 'no readable checkpoint'),
+        (bytes(600), 'starts with zeros, as a copy or download that broke off'),
     ],
 )
 def test_what_is_saved_under_a_checkpoints_name_by_mistake(tmp_path, content, words):
@@ -45,6 +47,33 @@ def test_what_is_saved_under_a_checkpoints_name_by_mistake(tmp_path, content, wo
     with pytest.raises(CheckpointError, match=words) as error:
         read_checkpoint(path)
     assert '\n' not in str(error.value)
+
+
+def test_the_first_bytes_decide(tmp_path, monkeypatch):
+    """A search for archives in 100 MB of zeros took half a minute."""
+    path = tmp_path / 'zeros.pth'
+    with path.open('wb') as file:
+        file.truncate(10**9)
+    read = []
+    original = Path.open
+    monkeypatch.setattr(Path, 'open', lambda self, *args: read.append(original(self, *args)) or read[-1])
+    monkeypatch.setattr('builtins.open', lambda *args, **kwargs: pytest.fail('the file was opened again'))
+    with pytest.raises(CheckpointError, match='starts with zeros'):
+        read_checkpoint(path)
+    assert len(read) == 1
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.pth')
+    for path in (tmp_path / 'pipe.pth', '/dev/zero'):
+        with pytest.raises(CheckpointError, match='is a pipe or a device'):
+            read_checkpoint(path)
+
+
+def test_long_messages_end_with_a_word():
+    line = _explain(Path('a.pth'), ValueError(' '.join(['antidisestablishmentarianism'] * 9) + '\nand more'))
+    assert line.endswith('antidisestablishmentarianism ...)')
+    assert len(line) < 250
 
 
 def test_missing_file_folder_address_and_list(tmp_path):

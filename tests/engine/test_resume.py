@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from flsl_mm.engine.resume import find_resumable, iterations_done, newest_first
+from flsl_mm.engine.resume import find_resumable, iterations_done, newest_first, preempted_names
 
 CONTENT = dict(meta=dict(iter=1), state_dict={}, message_hub={}, optimizer={})
 LENGTH = 100
@@ -74,6 +74,68 @@ def test_file_of_another_name_that_the_pointer_names(tmp_path):
     torch.save(CONTENT, tmp_path / 'mine.pth')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'mine.pth'))
     assert find(tmp_path) == ('mine.pth', [])
+
+
+@pytest.mark.parametrize(
+    'pointer',
+    [
+        b'\xff\xfe/a.pth',
+        b'\0',
+        b'a' * 300,
+        b'\n\x1b[31m',
+        '/tmp/\udcff.pth'.encode('utf-8', 'surrogateescape'),
+        b'/',
+        b'..',
+    ],
+)
+def test_pointer_of_strange_bytes(pointer, folder, tmp_path):
+    (folder / 'last_checkpoint').write_bytes(pointer)
+    assert find(folder) == ('preempted_iter_260.pth', [])
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    (empty / 'last_checkpoint').write_bytes(pointer)
+    assert find(empty) == (None, [])
+
+
+def test_pointer_of_a_copied_folder_leads_nowhere_else(folder, tmp_path):
+    """It names the original's checkpoint, from which nobody asked to continue."""
+    torch.save(CONTENT, folder / 'mine.pth')
+    copy = tmp_path / 'copy'
+    copy.mkdir()
+    (copy / 'last_checkpoint').write_text(str(folder / 'mine.pth'))
+    with pytest.raises(ValueError, match=r'no checkpoint in .*copy.* names .*mine\.pth: continue .* --resume PATH'):
+        find(copy)
+    (copy / 'epoch_1.pth').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'none of the 1 checkpoints .*copy'):
+        find(copy)
+    torch.save(CONTENT, copy / 'mine.pth')
+    assert find(copy)[0] == 'mine.pth'
+
+
+def test_checkpoints_that_are_not_finite_are_passed_over(folder):
+    torch.save(CONTENT | dict(state_dict=dict(weight=torch.tensor(torch.nan))), folder / 'iter_270.pth')
+    name, lines = find(folder)
+    assert name == 'preempted_iter_260.pth'
+    assert lines == [
+        f'passed over a checkpoint: {folder / "iter_270.pth"} is damaged: state_dict.weight has values that are not '
+        'finite (NaN or infinity)'
+    ]
+
+
+def test_names_that_a_run_may_remove():
+    good = ['preempted_iter_7.pth']
+    bad = [
+        '/etc/preempted_iter_7.pth',
+        '../preempted_iter_7.pth',
+        'epoch_1.pth',
+        'x',
+        '',
+        'preempted_iter_7.pth\n',
+        7,
+        None,
+    ]
+    assert preempted_names(good + bad) == good
+    assert all(preempted_names(value) == [] for value in ('preempted_iter_7.pth', None, dict(a=1), 7))
 
 
 def test_no_checkpoint_is_not_the_same_as_no_readable_one(tmp_path):

@@ -66,6 +66,11 @@ def test_command_line_errors(source, tmp_path, capsys):
         assert error.startswith('error: ')
         assert words in error
         assert error.count('\n') == 1
+    torch.save(dict(timm_vit().state_dict(), **{'blocks.0.ls1.gamma': torch.ones(16)}), tmp_path / 'dinov2.pth')
+    assert run(tmp_path / 'dinov2.pth', target, '--to', 'flsl', '--heads', '2') == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {tmp_path / "dinov2.pth"}: 1 tensors have no place in FLSLViT')
+    assert '(the layout of DINOv2' in error
     assert not target.parent.exists()
     assert run(source, target, '--to', 'flsl') == 0
     before = target.read_bytes()

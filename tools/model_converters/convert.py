@@ -13,8 +13,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='The layout of SRC is found by itself: files of this package, official FLSL, DINO, DeiT, timm, mmdet '
-        'detectors with an FLSLViT. Nothing is downloaded, and code inside SRC is not run.',
+        epilog='The layout of SRC is found by itself: files of this package, official FLSL, DINO, DeiT, timm, '
+        'mmpretrain, mmdet detectors with an FLSLViT. Nothing is downloaded, and code inside SRC is not run.',
     )
     parser.add_argument('src', type=Path, metavar='SRC', help='checkpoint to read')
     parser.add_argument('dst', type=Path, metavar='DST', help='file to write')
@@ -47,7 +47,11 @@ def convert(args: argparse.Namespace) -> str:
 
     if args.dst.exists() and not args.force:
         raise FileExistsError(f'{args.dst} exists: choose another name or give --force')
-    converted = getattr(checkpoint, f'to_{args.to}')(checkpoint.read_checkpoint(args.src), args.branch, args.heads)
+    content = checkpoint.read_checkpoint(args.src)
+    try:
+        converted = getattr(checkpoint, f'to_{args.to}')(content, args.branch, args.heads)
+    except checkpoint.CheckpointError as error:
+        raise checkpoint.CheckpointError(f'{args.src}: {error}') from None
     args.dst.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write_checkpoint(converted, args.dst)
     return f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}'

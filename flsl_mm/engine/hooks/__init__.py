@@ -10,6 +10,7 @@ from .preemption import FLSLPreemptionHook
 from .report import FLSLReportHook
 from .reseed import FLSLReseedHook
 from .schedule import FLSLFreezeLastLayerHook, FLSLScheduleHook
+from .whole import FLSLWholeCheckpointHook
 
 __all__ = [
     'FLSLBackboneExportHook',
@@ -23,4 +24,5 @@ __all__ = [
     'FLSLReportHook',
     'FLSLReseedHook',
     'FLSLScheduleHook',
+    'FLSLWholeCheckpointHook',
 ]

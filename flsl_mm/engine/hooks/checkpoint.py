@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from flsl_mm.engine.resume import find_resumable
+from flsl_mm.checkpoint.integrity import DamagedError, check_finite
+from flsl_mm.engine.resume import find_resumable, preempted_names
 from flsl_mm.fileio import remove_partial
 
 ATOMIC = dict(backend='FLSLAtomicBackend')
@@ -21,12 +24,17 @@ class FLSLCheckpointHook(CheckpointHook):
 
     - A checkpoint is written whole or not at all (:mod:`flsl_mm.fileio`).
     - The oldest one is removed after the new one was written, not before.
+    - Weights that are not finite are never written.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
     - Between the steps of an optimiser that accumulates gradients, the gradients are part of the checkpoint.
+
+    Raises:
+        FloatingPointError: At the end of a run whose last weights are not finite.
     """
 
     def __init__(self, *args, backend_args: dict | None = None, **kwargs) -> None:
         super().__init__(*args, backend_args=backend_args or ATOMIC, **kwargs)
+        self.refused = False
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint to resume from, the same on all processes, where none was named."""
@@ -45,8 +53,7 @@ class FLSLCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Prepare as MMEngine's hook does, and remove what a killed run was about to write."""
         folder = self.folder(runner)
-        if runner._resume and runner._load_from is not None:
-            find_own_files(runner, Path(runner._load_from), folder)
+        own_files_only(runner, folder)
         super().before_train(runner)
         if is_main_process():
             remove_partial(folder)
@@ -59,7 +66,23 @@ class FLSLCheckpointHook(CheckpointHook):
         # MMEngine appends the name before training.
         return Path(self.out_dir) if Path(self.out_dir).name == name else Path(self.out_dir) / name
 
+    def after_train(self, runner: Runner) -> None:
+        """Finish as MMEngine's hook does, unless the last checkpoint could not be written."""
+        if self.refused:
+            raise FloatingPointError(
+                'the last weights are not finite and were not written: continue with --resume from '
+                f'{runner.message_hub.get_info("last_ckpt") or "the beginning"}'
+            )
+        super().after_train(runner)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if worth_saving(runner):
+            super()._save_best_checkpoint(runner, metrics)
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self.refused = not worth_saving(runner)
+        if self.refused:
+            return
         outdated = None
         if (
             self.max_keep_ckpts > 0
@@ -73,7 +96,7 @@ class FLSLCheckpointHook(CheckpointHook):
             runner.optim_wrapper.average_accumulated_gradients()
         super()._save_checkpoint_with_step(runner, step, meta)
         folder = self.folder(runner)
-        obsolete = [folder / name for name in runner.message_hub.get_info('preempted', [])]
+        obsolete = [folder / name for name in preempted_names(runner.message_hub.get_info('preempted'))]
         runner.message_hub.update_info('preempted', [])
         if outdated is not None:
             obsolete.append(folder / self.filename_tmpl.format(outdated))
@@ -88,23 +111,39 @@ def checkpoint_folder(runner: Runner) -> Path:
     return folders[0] if folders else Path(runner.work_dir)
 
 
-def find_own_files(runner: Runner, resumed: Path, folder: Path) -> None:
-    """Have a resumed run keep and remove files of its own folder alone, which may be a copy of the first run's.
+def worth_saving(runner: Runner) -> bool:
+    """Tell all processes whether weights and optimiser state are finite in the one that writes; warn if not."""
+    finite = [True]
+    if is_main_process():
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        try:
+            check_finite(dict(state_dict=model.state_dict(), optimizer=runner.optim_wrapper.state_dict()))
+        except DamagedError as error:
+            runner.logger.warning(f'no checkpoint is written after iteration {runner.iter + 1}: {error}')
+            finite = [False]
+    broadcast_object_list(finite)
+    return finite[0]
 
-    A checkpoint only knows where it was written. If it lies in ``folder``, the files that it names do too; if not,
-    the run starts with no files.
+
+def own_files_only(runner: Runner, folder: Path) -> None:
+    """Have a run keep and remove checkpoints of its own folder alone, whatever the file that it resumed from names.
+
+    A checkpoint only knows where it was written. If it lies in ``folder``, which may be a copy of the first run's, the
+    files that it names do too; if not, the run starts with no files. Names that this hook does not give are dropped.
 
     Args:
-        runner: The Runner that has resumed.
-        resumed: The checkpoint that it resumed from.
+        runner: The Runner, which may have resumed.
         folder: The folder of its checkpoints.
     """
-    hub = runner.message_hub
-    here = resumed.resolve().parent == folder.resolve()
-    hub.update_info('last_ckpt', str(folder / resumed.name) if here else None)
+    hub, resumed = runner.message_hub, runner._load_from if runner._resume else None
+    here = resumed is not None and Path(resumed).resolve().parent == folder.resolve()
+    hub.update_info('last_ckpt', str(folder / Path(resumed).name) if here else None)
     # 'best_ckpt', or with several metrics 'best_ckpt_<metric>'.
-    for name in [name for name in hub.runtime_info if name.startswith('best_ckpt')]:
+    for name in [name for name in hub.runtime_info if str(name).startswith('best_ckpt')]:
         best = hub.get_info(name)
-        hub.update_info(name, str(folder / Path(best).name) if here and best else None)
-    if not here:
-        hub.update_info('keep_ckpt_ids', [])
+        own = here and isinstance(best, str) and re.fullmatch(r'best_.+\.pth', Path(best).name)
+        hub.update_info(name, str(folder / Path(best).name) if own else None)
+    steps = hub.get_info('keep_ckpt_ids') if here else None
+    whole = [step for step in steps if type(step) is int and step >= 0] if isinstance(steps, list) else []
+    hub.update_info('keep_ckpt_ids', whole)
+    hub.update_info('preempted', preempted_names(hub.get_info('preempted')) if here else [])

@@ -21,7 +21,7 @@ from .checkpoint import checkpoint_folder
 from .schedule import training_model
 
 DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
-    'Weights are damaged, and no step can mend them: continue from the last good checkpoint (--resume PATH). If it '
+    'Weights are damaged, and no step can mend them: continue from the last good checkpoint (--resume). If it '
     'happens again at another iteration, suspect the memory of the machine.',
     'The batch itself holds values that are not finite: look at batch_files and at the transforms of the data set.',
     'Weights and input are finite, so the numbers overflow on the way: lower the learning rate, lengthen the warm-up '
@@ -73,19 +73,20 @@ class FLSLNonFiniteHook(Hook):
             f'({wrapper.skipped_in_a_row} in a row, {wrapper.skipped_steps} in all)'
         )
         if wrapper.skipped_in_a_row >= self.patience:
-            path = self.dump(runner, data_batch or {}, outputs or {})
+            good = last_good_checkpoint(checkpoint_folder(runner), len(runner.train_dataloader))
+            path = self.dump(runner, data_batch or {}, outputs or {}, good)
             raise FloatingPointError(
                 f'{wrapper.skipped_in_a_row} steps in a row had a loss or gradient that is not finite: stopped at '
-                f'iteration {runner.iter + 1}; what was found and advice are in {path}'
+                f'iteration {runner.iter + 1}; --resume continues from {good or "the beginning"}; what was found and '
+                f'advice are in {path}'
             )
 
-    def dump(self, runner: Runner, batch: dict, outputs: dict) -> Path:
-        """Write what is known about the failure; returns the file."""
+    def dump(self, runner: Runner, batch: dict, outputs: dict, good: Path | None) -> Path:
+        """Write what is known about the failure, ``good`` being the last good checkpoint; returns the file."""
         model, wrapper = training_model(runner), runner.optim_wrapper
         inputs = batch.get('inputs', ())
         inputs = statistics(*([inputs] if isinstance(inputs, Tensor) else inputs))
         weights = damaged_tensors(model)
-        good = last_good_checkpoint(checkpoint_folder(runner), len(runner.train_dataloader))
         damaged = {id(parameter) for parameter in wrapper.damaged}
         history = runner.message_hub.log_scalars
         report = dict(
@@ -135,11 +136,8 @@ def damaged_tensors(model: nn.Module) -> dict[str, int]:
 
 
 def last_good_checkpoint(folder: Path, epoch_length: int) -> Path | None:
-    """Find the newest checkpoint whose weights are all finite."""
-    for path, content in readable(newest_first(folder, epoch_length), complain=lambda line: None):
-        if all(tensor.isfinite().all() for tensor in content['state_dict'].values()):
-            return path
-    return None
+    """Find the newest checkpoint that can be read, whose weights are then all finite."""
+    return next((path for path, _ in readable(newest_first(folder, epoch_length), complain=lambda line: None)), None)
 
 
 def as_json(value: Any) -> Any:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, barrier, is_main_process
@@ -18,7 +19,7 @@ from mmengine.runner import Runner
 from flsl_mm.engine.resume import iterations_done
 from flsl_mm.fileio import write_text
 
-from .checkpoint import ATOMIC, checkpoint_folder
+from .checkpoint import ATOMIC, checkpoint_folder, worth_saving
 
 EXIT_CODE = 75
 """``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
@@ -34,8 +35,9 @@ class FLSLPreemptionHook(Hook):
     gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
     ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
     which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
-    nothing left to do ends as always. Loader workers live on until the training process ends them, since a cluster may
-    signal every process of a job.
+    nothing left to do ends as always. A second SIGTERM while the only process of a job waits for a batch writes the
+    checkpoint and leaves at once; during an iteration it is as the first. Loader workers live on until the training
+    process ends them, since a cluster may signal every process of a job.
     """
 
     # After the learning-rate schedules and the logger, before the backbone's export.
@@ -45,17 +47,26 @@ class FLSLPreemptionHook(Hook):
         self.requested = False
         self.saved = False
         self.previous_handler = None
+        self.complete: int | None = None
+        """Iterations that are done, while the run waits for a batch."""
 
     def before_train(self, runner: Runner) -> None:
         """Take over SIGTERM; signals reach the main thread only, elsewhere this hook does nothing."""
         if threading.current_thread() is threading.main_thread():
-            self.previous_handler = signal.signal(signal.SIGTERM, self._request)
+            self.previous_handler = signal.signal(signal.SIGTERM, partial(self._request, runner))
         if CAN_WAIT:
             loader = runner.train_dataloader
             loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
+            loader._get_iterator = partial(call_blocked, loader._get_iterator)
 
-    def _request(self, signum: int, frame) -> None:
-        self.requested = True
+    def _request(self, runner: Runner, signum: int, frame) -> None:
+        again, self.requested = self.requested, True
+        # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
+        if again and runner.world_size == 1 and self.complete == runner.iter:
+            self.complete = None
+            save_now(runner, runner.iter)
+            self.saved = True
+            self._leave(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -66,20 +77,20 @@ class FLSLPreemptionHook(Hook):
         # One process's checkpoint holds no accumulated gradients of others: these wait for the step under way.
         complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
         if flag and complete and not self.saved:
-            save_now(runner)
+            save_now(runner, runner.iter + 1)
             self.saved = True
+        # Other hooks follow; the loop counts the iteration when all are through. After an epoch more is to be written.
+        self.complete = None if self.end_of_epoch(runner.train_dataloader, batch_idx) else runner.iter + 1
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Leave, once the checkpoint is written."""
-        if CAN_WAIT:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        self.complete = None
         self._leave(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Leave, as before an iteration; otherwise have the loader's workers start with SIGTERM blocked."""
+        """Leave, as before an iteration."""
         self._leave(runner)
-        if CAN_WAIT:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        self.complete = runner.iter
 
     def before_val(self, runner: Runner) -> None:
         """Leave rather than spend the time until the machine goes on a validation."""
@@ -90,7 +101,7 @@ class FLSLPreemptionHook(Hook):
             return
         # A process that left earlier would make the launcher end the one that writes checkpoint and backbone.
         barrier()
-        checkpoint = runner.message_hub.get_info('last_ckpt')
+        checkpoint = runner.message_hub.get_info('last_ckpt') or 'of no iteration'
         runner.logger.warning(
             f'SIGTERM: stopped after iteration {runner.iter} with the checkpoint {checkpoint}; --resume continues from '
             f'there (exit code {EXIT_CODE})'
@@ -99,18 +110,17 @@ class FLSLPreemptionHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Hand SIGTERM back."""
-        if CAN_WAIT:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         if self.previous_handler is not None:
             signal.signal(signal.SIGTERM, self.previous_handler)
 
 
-def save_now(runner: Runner) -> None:
-    """Write a checkpoint after the current iteration, unless the regular one of this iteration is there."""
+def save_now(runner: Runner, iteration: int) -> None:
+    """Write a checkpoint after ``iteration`` iterations, unless the regular one is there or weights are not finite."""
     folder = checkpoint_folder(runner)
-    iteration = runner.iter + 1
     newest = runner.message_hub.get_info('last_ckpt')
     if newest and iterations_done(Path(newest), len(runner.train_dataloader)) == iteration:
+        return
+    if not worth_saving(runner):
         return
     path = folder / f'preempted_iter_{iteration}.pth'
     runner.message_hub.update_info('last_ckpt', str(path))
@@ -120,6 +130,15 @@ def save_now(runner: Runner) -> None:
     runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
     if is_main_process():
         write_text(Path(runner.work_dir) / 'last_checkpoint', str(path))
+
+
+def call_blocked(start: Callable[[], Any]) -> Any:
+    """Start a loader's workers with SIGTERM blocked, and block it no longer than that: a first batch may never come."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        return start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:

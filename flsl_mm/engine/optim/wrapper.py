@@ -14,6 +14,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import Tensor, nn
 
+from .state import check_state
+
 
 @torch.no_grad()
 def clip_each(gradients: Sequence[Tensor], max_norm: float) -> Tensor:
@@ -110,7 +112,12 @@ class _GuardedStep:
         return state
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Take over a state, also one of MMEngine's own wrappers."""
+        """Take over a state, also one of MMEngine's own wrappers.
+
+        Raises:
+            ValueError: If it is the state of other parameters, see :func:`~flsl_mm.engine.optim.state.check_state`.
+        """
+        check_state(state_dict, self.optimizer.param_groups)
         state_dict = dict(state_dict)
         self.skipped_steps, self.skipped_in_a_row = state_dict.pop('skipped', (0, 0))
         gradients = state_dict.pop('gradients', None)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
+from flsl_mm.engine.hooks.checkpoint import own_files_only
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 
 
@@ -88,3 +95,116 @@ def test_original_keeps_its_best_checkpoint(metrics, copied, tmp_path):
     info = read_checkpoint(other / 'epoch_2.pth')['message_hub']['runtime_info']
     assert info['keep_ckpt_ids'] == ([1, 2] if copied else [2])
     assert info['last_ckpt'] == str(other / 'epoch_2.pth')
+
+
+HARMFUL = {
+    'preempted': lambda victim: [
+        str(victim),
+        f'../{victim.name}',
+        f'../../{victim.parent.name}/{victim.name}',
+        'notes.txt',
+    ],
+    'keep_ckpt_ids': lambda victim: [
+        f'x/../../{victim.stem}',
+        f'/../../{victim.stem}',
+        '../' + victim.stem,
+        1.5,
+        True,
+        -1,
+    ],
+    'best_ckpt': lambda victim: str(victim),
+}
+
+
+@pytest.mark.parametrize('here', [True, False], ids=['own folder', 'foreign folder'])
+@pytest.mark.parametrize('entry', HARMFUL)
+def test_a_resumed_checkpoint_removes_nothing_of_others(entry, here, tmp_path):
+    """Names in it were removed, wherever they led."""
+    work_dir = tmp_path / 'work'
+    train(work_dir, 1, 'auc')
+    victim = tmp_path / 'victim.pth'
+    content = read_checkpoint(work_dir / 'epoch_1.pth')
+    content['message_hub']['runtime_info'][entry] = HARMFUL[entry](victim)
+    content['message_hub']['runtime_info']['best_score'] = -1
+    source = (work_dir if here else tmp_path) / 'epoch_1.pth'
+    torch.save(content, source)
+    (tmp_path / 'x').mkdir()
+    watched = [victim, work_dir / 'notes.txt', work_dir / victim.name, tmp_path / 'epoch_victim.pth']
+    for path in watched:
+        path.write_text('precious')
+    other = work_dir if here else tmp_path / 'other'
+    train(other, 3, 'auc', resume=True, load_from=str(source))
+    assert all(path.is_file() for path in watched)
+    assert 'epoch_3.pth' in files(other)
+
+
+def test_lists_of_a_foreign_folder_are_dropped(tmp_path):
+    """The same names may belong to others here."""
+    train(tmp_path / 'first', 1, None)
+    content = read_checkpoint(tmp_path / 'first' / 'epoch_1.pth')
+    content['message_hub']['runtime_info'].update(preempted=['preempted_iter_9.pth'], keep_ckpt_ids=[7, 8])
+    torch.save(content, tmp_path / 'first' / 'epoch_1.pth')
+    other = tmp_path / 'other'
+    other.mkdir()
+    names = ['preempted_iter_9.pth', 'epoch_7.pth', 'epoch_8.pth']
+    for name in names:
+        (other / name).write_bytes(b'')
+    train(other, 3, None, resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
+    assert set(names) <= set(files(other))
+
+
+NONSENSE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(['../x', '/etc/passwd']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(info=st.dictionaries(st.sampled_from(['preempted', 'keep_ckpt_ids', 'best_ckpt', 'last_ckpt']), NONSENSE))
+@settings(max_examples=60, deadline=None)
+def test_nonsense_for_names_leaves_names_of_the_run(info):
+    hub = MessageHub.get_instance(uuid.uuid4().hex)
+    for name, value in info.items():
+        hub.update_info(name, value)
+    folder = Path('/work')
+    runner = SimpleNamespace(message_hub=hub, _resume=True, _load_from=str(folder / 'epoch_1.pth'))
+    own_files_only(runner, folder)
+    assert all(type(step) is int and step >= 0 for step in hub.get_info('keep_ckpt_ids'))
+    assert all(re.fullmatch(r'preempted_iter_\d+\.pth', name) for name in hub.get_info('preempted'))
+    assert hub.get_info('last_ckpt') == '/work/epoch_1.pth'
+    assert hub.get_info('best_ckpt') is None or Path(hub.get_info('best_ckpt')).parent == folder
+
+
+class Damage(Hook):
+    """Puts NaN into the model after the epochs given, counted from 0, and numbers after the others."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, epochs: range) -> None:
+        self.epochs = epochs
+
+    def after_train_epoch(self, runner):
+        for parameter in runner.model.parameters():
+            parameter.data.fill_(torch.nan if runner.epoch in self.epochs else 0.5)
+
+
+@pytest.mark.parametrize('save_best', [None, 'auc'])
+def test_weights_that_are_not_finite_are_not_written(save_best, tmp_path, capsys):
+    Growing.score = 0
+    train(tmp_path, 3, save_best, custom_hooks=[Damage(range(1, 2))])
+    kept = ['best_auc_epoch_3.pth'] * (save_best is not None) + ['epoch_1.pth', 'epoch_3.pth']
+    assert files(tmp_path) == kept
+    assert all(read_checkpoint(tmp_path / name) for name in kept)
+
+
+def test_a_run_that_ends_with_weights_that_are_not_finite_says_so(tmp_path):
+    line = rf'the last weights are not finite .* --resume from {tmp_path / "epoch_1.pth"}'
+    with pytest.raises(FloatingPointError, match=line):
+        train(tmp_path, 2, None, custom_hooks=[Damage(range(1, 2))])
+    assert files(tmp_path) == ['epoch_1.pth']
+    assert train(tmp_path, 2, None, resume=True).epoch == 2

@@ -1,0 +1,29 @@
+"""Stops a run whose weights would come from a checkpoint in part, and from random numbers for the rest."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from flsl_mm.checkpoint import check_whole
+
+
+@HOOKS.register_module()
+class FLSLWholeCheckpointHook(Hook):
+    """Compares every checkpoint that a run resumes from or loads with the model, before its weights are used.
+
+    MMEngine leaves what a file lacks at its random initialisation, with a warning, and trains or evaluates that. The
+    programs in ``tools/`` add this hook to each run. Tensors that begin anew with each training, which a model names in
+    ``optional_tensors``, may be missing with ``load_from``.
+
+    Raises:
+        CheckpointError: As :func:`~flsl_mm.checkpoint.check_whole`.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare names and shapes."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        optional = () if runner._resume else getattr(model, 'optional_tensors', ())
+        check_whole(model, checkpoint, str(runner._load_from or 'the checkpoint'), optional)

@@ -1,0 +1,125 @@
+"""Checkpoints of every layout with something changed in them: one line or weights, no code, no crash, no long wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint, to_flsl, to_official, to_timm
+from tests.checkpoint.cases import layouts, tiny
+
+NONSENSE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([torch.zeros(0), torch.ones(()), torch.ones(2, 3), torch.full((16,), torch.nan), b'bytes']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 10**6), st.sampled_from(['drop', 'rename', 'replace', 'cut', 'move']), NONSENSE),
+    min_size=1,
+    max_size=3,
+)
+
+
+def places(value: Any) -> Iterator[tuple[dict, Any]]:
+    """Yield every entry of nested dicts, as its dict and key."""
+    for key, item in value.items():
+        yield value, key
+        if isinstance(item, dict):
+            yield from places(item)
+
+
+def change(content: dict, place: int, kind: str, nonsense: Any) -> None:
+    """Change one entry of nested dicts."""
+    found = list(places(content))
+    if not found:
+        return
+    parent, key = found[place % len(found)]
+    value = parent.pop(key)
+    if kind == 'rename':
+        parent[f'{key}_'] = value
+    elif kind == 'replace':
+        parent[key] = nonsense
+    elif kind == 'cut':
+        parent[key] = value[..., : place % 3] if isinstance(value, torch.Tensor) and value.dim() else nonsense
+    elif kind == 'move':
+        parent[key] = {str(nonsense)[:5]: value}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp('fuzz')
+
+
+@given(layout=st.sampled_from(sorted(layouts())), changes=CHANGES, branch=st.sampled_from(['teacher', 'student']))
+@settings(max_examples=60, deadline=10_000)
+def test_changed_contents(layout, changes, branch, folder):
+    content, _, options = layouts()[layout]
+    for one in changes:
+        change(content, *one)
+    path = folder / 'changed.pth'
+    torch.save(content, path)
+    backbone = tiny(99, **options)
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    try:
+        load_backbone(backbone, path, branch)
+    except CheckpointError as error:
+        line = str(error)
+        assert line.startswith(f'{path}'), line
+        assert '\n' not in line
+        assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+    for convert in (to_flsl, to_official, to_timm):
+        with contextlib.suppress(ValueError):
+            content = read_checkpoint(path)
+            load_backbone(tiny(98, **options), convert(content, branch, 2), branch)
+
+
+@given(
+    layout=st.sampled_from(sorted(layouts())),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5),
+    keep=st.floats(0.5, 1),
+    zipped=st.booleans(),
+)
+@settings(max_examples=60, deadline=10_000)
+def test_changed_bytes(layout, changes, keep, zipped, folder):
+    path = folder / 'bytes.pth'
+    torch.save(layouts()[layout][0], path, _use_new_zipfile_serialization=zipped)
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    path.write_bytes(content[: int(keep * len(content))])
+    with contextlib.suppress(CheckpointError):
+        read_checkpoint(path)
+
+
+class Payload:
+    """Pickles as a command that makes a file."""
+
+    def __init__(self, marker: os.PathLike) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f'touch {self.marker}',)
+
+
+@given(layout=st.sampled_from(sorted(layouts())), place=st.integers(0, 10**6), zipped=st.booleans())
+@settings(max_examples=40, deadline=10_000)
+def test_code_anywhere(layout, place, zipped, folder):
+    content, marker, path = layouts()[layout][0], folder / 'marker', folder / 'code.pth'
+    parent, key = list(places(content))[place % len(list(places(content)))]
+    parent[key] = Payload(marker)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match='is refused: reading it would call or build'):
+        read_checkpoint(path)
+    assert not marker.exists()

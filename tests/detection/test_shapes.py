@@ -1,0 +1,106 @@
+"""Masks and boxes that do not lie at their pictures are found before compiled code sees them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from flsl_mm.detection.shapes import check_shapes
+
+TRIANGLE = [1, 2, 9.5, 2, 5, 7]
+
+
+def content(**annotation) -> dict:
+    """Make a file of one picture of 20x10 and one annotation."""
+    annotations = [dict(dict(id=7, image_id=3, bbox=[1, 2, 8, 5], segmentation=[TRIANGLE]), **annotation)]
+    return dict(images=[dict(id=3, height=10, width=20)], annotations=annotations)
+
+
+def compressed(height: int = 10, width: int = 20) -> dict:
+    code = coco_mask.encode(np.asfortranarray(np.eye(height, width, dtype=np.uint8)))
+    return dict(size=[height, width], counts=code['counts'].decode())
+
+
+@pytest.mark.parametrize(
+    'annotation',
+    [
+        {},
+        dict(segmentation=[]),
+        dict(segmentation=None, bbox=None),
+        dict(segmentation=[[-3, -1.5, 22, 0, 5, 12]]),
+        dict(segmentation=compressed()),
+        dict(segmentation=dict(size=[10, 20], counts=[5, 195])),
+    ],
+)
+def test_sound_annotations(annotation):
+    check_shapes(content(**annotation))
+
+
+@pytest.mark.parametrize(
+    ('annotation', 'problem'),
+    [
+        (dict(segmentation=[[1e9, 1e9, 5, 5, 9, 1]]), 'a polygon far outside its picture of 20x10'),
+        (dict(segmentation=[TRIANGLE, [0, 0, 9, -11, 3, 3]]), 'a polygon far outside'),
+        (dict(segmentation=[[1, 2, math.nan, 3, 4, 5]]), 'a polygon that is not three or more points'),
+        (dict(segmentation=[[1, 2, math.inf, 3, 4, 5]]), 'a polygon that is not three or more points'),
+        (dict(segmentation=[[1, 2, 10**400, 3, 4, 5]]), 'a polygon that is not three or more points'),
+        (dict(segmentation=[[1, 2, 3]]), 'a polygon that is not three or more points'),
+        (dict(segmentation=[['1', 2, 3, 4, 5, 6]]), 'a polygon that is not'),
+        (dict(segmentation='text'), 'a polygon that is not'),
+        (dict(segmentation=compressed(9, 20)), r'a mask of size \[9, 20\] for a picture of height 10 and width 20'),
+        (dict(segmentation=dict(compressed(9, 20), size=[10, 20])), 'a mask whose runs do not add up'),
+        (dict(segmentation=dict(size=[10, 20], counts='\x7f\x7f')), 'a mask whose runs do not add up'),
+        (dict(segmentation=dict(size=[10, 20], counts=[5, 194])), 'a mask whose runs do not add up'),
+        (dict(segmentation=dict(size=[10, 20], counts=[-5, 205])), 'a mask without runs'),
+        (dict(segmentation=dict(size=[10, 20])), 'a mask without runs'),
+        (dict(bbox=[1, 2, 8]), 'a bbox that is not four numbers'),
+        (dict(bbox=[0, 0, 1e9, 1]), 'a bbox far outside its picture of 20x10'),
+    ],
+)
+def test_wrong_annotations_are_named(annotation, problem):
+    with pytest.raises(ValueError, match=rf'annotation 7 of image 3 has {problem}') as error:
+        check_shapes(content(**annotation))
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    'size', [dict(height=0), dict(width=-1), dict(height=1e9), dict(height=10**9), dict(width='20')]
+)
+def test_pictures_of_absurd_sizes(size):
+    broken = content()
+    broken['images'][0].update(size)
+    with pytest.raises(ValueError, match='image 3 has the size'):
+        check_shapes(broken)
+
+
+def test_annotations_of_no_picture():
+    with pytest.raises(ValueError, match='annotation 7 is of no image: 4'):
+        check_shapes(content(image_id=4))
+
+
+NUMBERS = st.integers(-50, 50) | st.floats() | st.sampled_from([10**9, -(10**9), 2**63, '1', None, True])
+SHAPES = (
+    st.lists(st.lists(NUMBERS, max_size=8), max_size=3)
+    | st.builds(dict, size=st.just([10, 20]), counts=st.text(st.characters(max_codepoint=127)) | st.lists(NUMBERS))
+    | NUMBERS
+)
+
+
+@given(shape=SHAPES, box=st.lists(NUMBERS, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_what_passes_does_not_crash_pycocotools(shape, box):
+    broken = content(segmentation=shape, bbox=box)
+    try:
+        check_shapes(broken)
+    except (ValueError, TypeError):
+        return
+    json.dumps(broken)
+    shape = shape or [TRIANGLE]
+    codes = coco_mask.frPyObjects(shape, 10, 20)
+    coco_mask.decode(coco_mask.merge(codes) if isinstance(codes, list) else codes)

@@ -1,0 +1,103 @@
+"""Training goes on from all weights of a file or from none: every other file ends it with one line."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+
+from flsl_mm import cli
+from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
+from flsl_mm.engine.safe_loading import safe_mmengine_loading
+from tests.reliability.children import OUTPUT, train
+from tests.toy_run import toy_config, write_pictures
+
+PROTOTYPES = 'head.last_layer.parametrizations.weight.original0'
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory) -> tuple[Path, Path]:
+    """Give the pictures and the last checkpoint of a run of one epoch."""
+    pictures, folder = write_pictures(tmp_path_factory.mktemp('pictures')), tmp_path_factory.mktemp('finished')
+    run(toy_config(pictures, folder, resume=False, train_cfg__max_epochs=1))
+    return pictures, folder / 'iter_6.pth'
+
+
+def run(cfg):
+    cfg.experiment_name = uuid.uuid4().hex
+    cfg.log_level = 'ERROR'
+    with safe_mmengine_loading():
+        runner = cli.build_runner(cfg)
+        runner.train()
+    return runner
+
+
+def without(content: dict, name: str) -> dict:
+    return {key: value for key, value in content.items() if not key.startswith(name)}
+
+
+OTHERS = {
+    'a backbone file': (lambda content: to_flsl(content, 'teacher'), {}, 'tensors are missing'),
+    'a timm file': (to_timm, {}, 'tensors are missing'),
+    'an official file': (lambda content: to_official(content)['student'], {}, 'tensors are missing'),
+    'another width': (lambda content: content, dict(model__backbone__arch__embed_dim=32), 'tensors are missing'),
+    'another K': (lambda content: content, dict(model__head__num_prototypes=9), 'of another shape'),
+    'a deeper backbone': (
+        lambda content: content,
+        dict(model__backbone__arch__depth=1),
+        r'24 of its 71 tensors have no place in the model, backbone\.blocks\.1\.',
+    ),
+    'a file without a block': (
+        lambda content: {**content, 'state_dict': without(content['state_dict'], 'backbone.blocks.1.')},
+        {},
+        r'12 of 71 tensors are missing or of another shape, backbone\.blocks\.1\.norm1\.weight for one',
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', OTHERS)
+@pytest.mark.parametrize('resume', [False, True], ids=['load_from', 'resume'])
+def test_weights_that_are_not_all_there(kind, resume, finished, tmp_path):
+    change, options, line = OTHERS[kind]
+    pictures, source = finished
+    content, changed = read_checkpoint(source), change(read_checkpoint(source))
+    if resume:
+        changed = {**content, 'state_dict': changed.get('state_dict', changed)}
+    torch.save(changed, tmp_path / 'a.pth')
+    cfg = toy_config(pictures, tmp_path / 'work', resume=resume, load_from=str(tmp_path / 'a.pth'), **options)
+    expected = rf"a\.pth is no checkpoint of this config's training: .*{line}.*model\.backbone\.init_cfg"
+    with pytest.raises(CheckpointError, match=expected) as error:
+        run(cfg)
+    assert '\n' not in str(error.value)
+    assert not list((tmp_path / 'work').glob('*.pth'))
+
+
+def test_another_number_of_prototypes_ends_the_program_and_not_the_process(finished, tmp_path):
+    """Fused AdamW destroyed the memory of the process."""
+    pictures, source = finished
+    options = dict(optim_wrapper__optimizer__fused=True, model__head__num_prototypes=64)
+    assert train(toy_config(pictures, tmp_path, load_from=str(source), **options)) == 2
+    last = (tmp_path / OUTPUT).read_text().splitlines()[-1]
+    assert last.startswith(f"error: {source} is no checkpoint of this config's training: 5 of 71 tensors")
+
+
+def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):
+    """The converter keeps no centre; a resumed run must have it."""
+    pictures, source = finished
+    content = read_checkpoint(source)
+    del content['state_dict']['center']
+    torch.save(content, tmp_path / 'a.pth')
+    options = dict(load_from=str(tmp_path / 'a.pth'), train_cfg__max_epochs=1)
+    assert run(toy_config(pictures, tmp_path / 'load', resume=False, **options)).iter == 6
+    with pytest.raises(CheckpointError, match=r'1 of 71 tensors are missing .* center for one'):
+        run(toy_config(pictures, tmp_path / 'resume', resume=True, **options))
+
+
+def test_initialising_the_whole_model_from_a_file_is_refused(finished, tmp_path):
+    """MMEngine would load what fits and keep random numbers for the rest."""
+    cfg = toy_config(finished[0], tmp_path, resume=False)
+    cfg.model.init_cfg = dict(type='Pretrained', checkpoint=str(finished[1]))
+    with pytest.raises(ValueError, match=r'model\.init_cfg .* load_from, .* model\.backbone\.init_cfg'):
+        run(cfg)
