@@ -30,6 +30,7 @@ def register() -> None:
     from . import compat
 
     compat.install()
+    compat.replace_placeholders()  # of an mmdet that was imported before
     from . import checkpoint, models  # noqa: F401
 
 

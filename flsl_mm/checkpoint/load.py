@@ -27,7 +27,8 @@ def load_backbone(
     """Load every tensor of a backbone, or none and raise; say in one logged line what was loaded.
 
     Args:
-        backbone: Receives the weights. A position table of another grid is resized in the backbone's own mode.
+        backbone: Receives the weights, and in its ``spec`` the normalisation that the file records. A position table of
+            another grid is resized in the backbone's own mode.
         checkpoint: File, or what :func:`read_checkpoint` returned.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
         source: What messages call a checkpoint that was read already; a file is called by its path.
@@ -53,6 +54,7 @@ def load_backbone(
     table = found.tensors['pos_embed'].float()
     positions = resize_pos_embed(table, found.spec.grid_hw, spec.grid_hw, spec.pos_resize)
     backbone.load_state_dict({**found.tensors, 'pos_embed': positions})
+    backbone.spec = replace(spec, mean=found.spec.mean, std=found.spec.std)
     line = _report(found, spec, source)
     print_log(line, logger='current')
     return line
@@ -72,7 +74,7 @@ class FLSLPretrained:
 
 def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
     """Raise if the file's backbone is another; a backbone keeps its own grid of positions and way of resizing them."""
-    differing = in_file.differences(replace(configured, img_size=None, pos_resize=None))
+    differing = in_file.differences(replace(configured, img_size=None, pos_resize=None, mean=None, std=None))
     if differing:
         advice = f'; set pos_embed={in_file.pos_embed!r} in the backbone to keep the positions of the file'
         raise CheckpointError(

@@ -1,53 +1,93 @@
-"""Checks of a detector before it runs: strides of its feature maps, and class names against its heads."""
+"""Checks of a detector before it runs: colours, and feature maps and class names against its heads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from torch import nn
+from torch import Tensor, nn
+
+from flsl_mm.engine.model_input import check_model_input
 
 PROBE_SIZE = 256
 """Side in pixels of the blank picture that measures strides; the coarsest usual map, stride 128, is 2x2 on it."""
 
 
 @torch.no_grad()
-def measure_strides(model: nn.Module) -> tuple[int, ...]:
-    """Run a blank picture through a detector's backbone and necks and compare sizes.
+def blank_maps(model: nn.Module) -> tuple[Tensor, ...]:
+    """Run a blank picture through a detector's backbone and necks.
 
     Args:
         model: An mmdet detector, with ``extract_feat``.
 
     Returns:
-        Image pixels per feature pixel of each map that reaches the heads.
+        The maps (1, C_i, h_i, w_i) that reach the heads.
+
+    Raises:
+        ValueError: If the backbone's maps are not what the necks take.
     """
     parameter = next(model.parameters())
     training = model.training
     model.eval()
     try:
-        maps = model.extract_feat(parameter.new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE))
+        return tuple(model.extract_feat(parameter.new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)))
+    except (RuntimeError, AssertionError) as error:
+        detail = f' ({str(error).splitlines()[0]})' if str(error) else ''
+        raise ValueError(
+            f'a blank picture does not get through backbone and necks{detail}: each neck takes one map for each entry '
+            'of its in_channels, as many as out_indices of the backbone, and with as many channels'
+        ) from error
     finally:
         model.train(training)
-    return tuple(PROBE_SIZE // features.shape[-1] for features in maps)
 
 
-def expected_strides(model: nn.Module) -> Iterator[tuple[str, tuple[int, ...], bool]]:
+def measure_strides(model: nn.Module) -> tuple[int, ...]:
+    """Give the image pixels per feature pixel of each map of :func:`blank_maps`."""
+    return tuple(PROBE_SIZE // features.shape[-1] for features in blank_maps(model))
+
+
+def check_channels(model: nn.Module, heads: Mapping[str, Any]) -> None:
+    """Compare the channels of a detector's feature maps with those that a head lists, as Mask2Former's does.
+
+    Args:
+        model: An mmdet detector.
+        heads: Its config: settings of parts by name.
+
+    Raises:
+        ValueError: If they differ.
+    """
+    for name, settings in heads.items():
+        listed = settings.get('in_channels') if name.endswith('head') and isinstance(settings, Mapping) else None
+        if isinstance(listed, (list, tuple)):
+            channels = [features.shape[1] for features in blank_maps(model)]
+            if list(listed) != channels:
+                raise ValueError(
+                    f'{name} takes maps of in_channels={list(listed)}, the necks deliver {channels}: set '
+                    f'model.{name}.in_channels={channels}'
+                )
+
+
+def expected_strides(model: nn.Module) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Yield what a detector's heads assume of the maps' strides.
 
     Yields:
-        Name of the module, the strides it assumes, and whether it reads every map (anchor and point generators) or the
-        first ones only (RoI extractors).
+        Name of the module, the strides it assumes, and which maps it reads: ``'all'`` of them (anchor and point
+        generators), the ``'first'`` ones (RoI extractors) or ``'any'`` (see :func:`check_strides`).
     """
     for name, module in model.named_modules():
+        # Semantic branches of HTC and SCNet, and dynamic masks of CondInst and BoxInst: maps fused at one level's
+        # stride.
+        fused = 'semantic_' in name or 'mask_head' in name.split('.')
         generator = getattr(module, 'prior_generator', None)
         if generator is not None:
             strides = (stride if isinstance(stride, int) else stride[0] for stride in generator.strides)
-            yield f'{name}.prior_generator', tuple(strides), True
+            yield f'{name}.prior_generator', tuple(strides), 'any' if fused else 'all'
         if hasattr(module, 'featmap_strides'):
-            yield name, tuple(module.featmap_strides), False
+            yield name, tuple(module.featmap_strides), 'any' if fused else 'first'
 
 
 def check_strides(model: nn.Module) -> None:
@@ -63,11 +103,11 @@ def check_strides(model: nn.Module) -> None:
     if not expected:
         return
     measured = measure_strides(model)
-    for name, strides, reads_all in expected:
-        if 'semantic_' in name:  # of HTC and SCNet: it reads one map, fused at the stride of any of the levels
+    for name, strides, reads in expected:
+        if reads == 'any':
             fits = set(strides) <= set(measured)
         else:
-            fits = strides == (measured if reads_all else measured[: len(strides)])
+            fits = strides == (measured if reads == 'all' else measured[: len(strides)])
         if not fits:
             raise ValueError(
                 f'{name} assumes feature maps of strides {list(strides)}, the necks deliver {list(measured)}: adapt '
@@ -105,29 +145,40 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: S
 
 @HOOKS.register_module()
 class FLSLDetectionCheckHook(Hook):
-    """Stops a detector before training, validation or testing when its strides or classes do not fit.
+    """Stops a detector before training, validation or testing when its colours, maps or classes do not fit.
 
-    See :func:`check_strides` and :func:`check_num_classes`; a data set without class names is not checked.
+    See :func:`~flsl_mm.engine.model_input.check_model_input`, :func:`check_strides`, :func:`check_channels` and
+    :func:`check_num_classes`; a data set without class names is not checked.
+
+    Args:
+        allow_other_input: Whether the backbone may get images of another normalisation or channel order than those
+            that it was trained on.
     """
+
+    def __init__(self, allow_other_input: bool = False) -> None:
+        self.allow_other_input = allow_other_input
 
     def before_train(self, runner) -> None:
         """Check the model against the training data."""
-        self._check(runner.model, runner.train_dataloader)
+        self._check(runner, runner.train_dataloader)
         # Validation within training is checked now rather than after the first epoch.
         if runner.val_loop is not None:
-            self._check(runner.model, runner.val_dataloader)
+            self._check(runner, runner.val_dataloader)
 
     def before_val(self, runner) -> None:
         """Check the model against the validation data."""
-        self._check(runner.model, runner.val_dataloader)
+        self._check(runner, runner.val_dataloader)
 
     def before_test(self, runner) -> None:
         """Check the model against the test data."""
-        self._check(runner.model, runner.test_dataloader)
+        self._check(runner, runner.test_dataloader)
 
-    def _check(self, model: nn.Module, dataloader) -> None:
-        model = model.module if is_model_wrapper(model) else model
+    def _check(self, runner, dataloader) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not self.allow_other_input:
+            check_model_input(model, insist='allow_other_input=True of FLSLDetectionCheckHook')
         check_strides(model)
+        check_channels(model, runner.cfg.get('model', {}))
         metainfo = dataloader.dataset.metainfo
         if metainfo.get('classes') is not None:
             check_num_classes(model, metainfo['classes'], metainfo.get('thing_classes'))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -150,6 +151,14 @@ class FLSLViT(BaseModule):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if hasattr(destination, '_metadata'):
             destination._metadata[prefix[:-1]][SPEC_KEY] = self.spec.to_dict()
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any) -> None:
+        """Take over the normalisation that a checkpoint noted in the same way, a detector's for one."""
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        said = local_metadata.get(SPEC_KEY)
+        if isinstance(said, Mapping):
+            said = BackboneSpec.from_dict(said)
+            self.spec = replace(self.spec, mean=said.mean, std=said.std)
 
     def _dump_init_info(self) -> None:
         """Log nothing where a backbone is initialised by itself; MMEngine would log each of its tensors."""

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
 from flsl_mm.models import FLSLViT
+from flsl_mm.models.input_check import input_mismatch
 
 from .label_propagation import labels_to_mask, one_hot_labels, propagate_labels
 
@@ -73,10 +74,12 @@ class FLSLLabelPropagator(BaseModel):
         std: Divisor of the RGB channels. The original's red value is 0.228, not ImageNet's 0.229.
         dtype: Precision of the backbone, ``'float32'`` or ``'bfloat16'`` (autocast); similarities are always float32.
         progress: Whether the main process shows a bar over the frames.
+        allow_other_input: Whether ``mean`` and ``std`` may be others than the backbone's file records.
         data_preprocessor: As in MMEngine; the default moves nothing, since frames go to the device one by one.
 
     Raises:
-        ValueError: If ``dtype`` is unknown, or a number is out of range.
+        ValueError: If ``dtype`` is unknown, a number is out of range, or the backbone was trained on images of another
+            normalisation.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class FLSLLabelPropagator(BaseModel):
         std: Sequence[float] = (0.228, 0.224, 0.225),
         dtype: str = 'float32',
         progress: bool = True,
+        allow_other_input: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -109,6 +113,10 @@ class FLSLLabelPropagator(BaseModel):
             self.backbone.init_weights()
         else:
             print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
+        if isinstance(self.backbone, FLSLViT) and not allow_other_input:
+            mismatch = input_mismatch(self.backbone.spec, mean, std)
+            if mismatch:
+                raise ValueError(f'{mismatch}: set mean and std of FLSLLabelPropagator, or allow_other_input=True')
         self.previous_frames = previous_frames
         self.radius = radius
         self.topk = topk

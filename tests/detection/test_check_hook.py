@@ -1,12 +1,15 @@
 """Strides and classes of a detector are checked before it runs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.model import ImgDataPreprocessor
 from torch import nn
 
 from flsl_mm.detection.check_hook import FLSLDetectionCheckHook, check_num_classes, check_strides, measure_strides
+from flsl_mm.models import FLSLViT
 
 
 class Head(nn.Module):
@@ -63,6 +66,31 @@ def test_a_semantic_branch_reads_the_map_of_any_level():
         check_strides(Detector(semantic_roi_extractor=Head(featmap_strides=[16])))
 
 
+def test_a_dynamic_mask_head_reads_one_map():
+    """CondInst and BoxInst."""
+    dense = dense_head([4, 8])
+    check_strides(Detector(bbox_head=dense, mask_head=dense_head([4])))
+    with pytest.raises(ValueError, match=r'mask_head.prior_generator assumes .* strides \[16\]'):
+        check_strides(Detector(bbox_head=dense, mask_head=dense_head([16])))
+
+
+def test_channels_that_a_head_lists_are_compared():
+    """Mask2Former's head takes the maps as they are."""
+    hook = FLSLDetectionCheckHook()
+    hook.before_test(runner_with(Detector(), model_cfg=dict(panoptic_head=dict(in_channels=[2, 2]), neck=[])))
+    wrong = dict(panoptic_head=dict(in_channels=[256, 512]))
+    with pytest.raises(ValueError, match=r'necks deliver \[2, 2\]: set model.panoptic_head.in_channels=\[2, 2\]'):
+        hook.before_test(runner_with(Detector(), model_cfg=wrong))
+
+
+def test_necks_that_take_other_maps_are_named():
+    model = Detector(bbox_head=dense_head([4, 8]))
+    model.convs[1] = nn.Conv2d(5, 2, 1)
+    with pytest.raises(ValueError, match=r'not get through .*expected input.* 5 channels.*: each neck takes one map'):
+        check_strides(model.train())
+    assert model.training
+
+
 def test_heads_without_strides_need_no_measuring():
     check_strides(nn.Linear(1, 1))
 
@@ -89,12 +117,12 @@ def test_in_panoptic_data_box_heads_tell_things_apart_and_panoptic_heads_everyth
         check_num_classes(model, [*classes, 'sea'], ['cat'])
 
 
-def runner_with(model, train=('cat',), val=('cat',), test=('cat',)):
+def runner_with(model, train=('cat',), val=('cat',), test=('cat',), model_cfg=None):
     loaders = {
         f'{name}_dataloader': SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes)))
         for name, classes in dict(train=train, val=val, test=test).items()
     }
-    return SimpleNamespace(model=model, val_loop=object(), **loaders)
+    return SimpleNamespace(model=model, cfg=dict(model=model_cfg or {}), val_loop=object(), **loaders)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +157,12 @@ def test_measuring_leaves_batch_statistics_alone():
     model.convs.append(nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)))
     measure_strides(model.train())
     assert torch.equal(model.convs[-1][1].running_mean, torch.zeros(2))
+
+
+def test_hook_compares_colours_unless_it_is_told_not_to():
+    backbone = FLSLViT(arch=dict(embed_dim=8, depth=1, num_heads=2), img_size=32)
+    backbone.spec = replace(backbone.spec, mean=(0.5,) * 3, std=(0.5,) * 3)
+    model = Detector(backbone=backbone, data_preprocessor=ImgDataPreprocessor([127.5] * 3, [127.5] * 3))
+    with pytest.raises(ValueError, match=r'would get BGR .* allow_other_input=True of FLSLDetectionCheckHook to go on'):
+        FLSLDetectionCheckHook().before_test(runner_with(model))
+    FLSLDetectionCheckHook(allow_other_input=True).before_test(runner_with(model))

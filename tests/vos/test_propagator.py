@@ -9,7 +9,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from flsl_mm.checkpoint import CheckpointError
+from flsl_mm.checkpoint import CheckpointError, backbone_file
+from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from flsl_mm.vos import propagator
 from flsl_mm.vos.dataset import DAVISDataset
 from flsl_mm.vos.measures import contour_accuracy, region_similarity
@@ -219,6 +220,20 @@ def test_weights_of_init_cfg(tmp_path):
     for checkpoint, expected in ((None, 1), (str(tmp_path / '2.0.pth'), 2)):
         backbone = toy_model(backbone=dict(vit, init_cfg=init_cfg), checkpoint=checkpoint).backbone
         assert all((tensor == expected).all() for tensor in backbone.state_dict().values())
+
+
+def test_other_colours_than_those_of_the_backbone_are_refused(tmp_path):
+    """A backbone file records its mean and std; the original's red, 0.228, counts as ImageNet's 0.229."""
+    vit = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=1, num_heads=3), img_size=32)
+    backbone = MODELS.build(vit)
+    for name, mean, std in (('imagenet', IMAGENET_MEAN, IMAGENET_STD), ('half', (0.5,) * 3, (0.5,) * 3)):
+        torch.save(backbone_file(backbone, mean=mean, std=std), tmp_path / f'{name}.pth')
+    toy_model(backbone=vit, checkpoint=str(tmp_path / 'imagenet.pth'))
+    options = dict(backbone=vit, checkpoint=str(tmp_path / 'half.pth'))
+    with pytest.raises(ValueError, match=r'mean \[0.5, 0.5, 0.5\].* would get RGB of mean \[0.485.*allow_other_input'):
+        toy_model(**options)
+    toy_model(**options, allow_other_input=True)
+    toy_model(**options, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 @pytest.mark.recorded
