@@ -158,7 +158,12 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
         size = max(1, round(SCENE_SIZE / whole)) * whole
         probes.insert(0, ScenesProbe(args.num_scenes, size, args.seed, **neighbours))
     with_diversity = [
-        each for probe in probes for each in (probe, DiversityProbe(probe.images, args.size, seed=args.seed))
+        each
+        for probe in probes
+        for each in (
+            probe,
+            DiversityProbe(probe.images, args.size, seed=args.seed, name=probe.title.partition(':')[0]),
+        )
     ]
     return with_diversity + bbox_knn(args, patch_sizes)
 

@@ -26,6 +26,7 @@ class DiversityProbe:
         size: Their shorter side is resized to at most this many pixels and the square in the middle is taken.
         limit: Images to look at, drawn with ``seed``.
         seed: Seed of the draw.
+        name: What the images are, for the title.
     """
 
     rows = {
@@ -35,10 +36,12 @@ class DiversityProbe:
     }
     more_is_better = False
 
-    def __init__(self, images: Sequence[Path | Tensor], size: int = 224, limit: int = 64, seed: int = 0) -> None:
+    def __init__(
+        self, images: Sequence[Path | Tensor], size: int = 224, limit: int = 64, seed: int = 0, name: str = 'images'
+    ) -> None:
         self.images = sample(images, limit, seed)
         self.size = size
-        self.title = f'diversity of features on {len(self.images)} of these images'
+        self.title = f'diversity of features, {name}: {len(self.images)}'
         self.skipped: dict[str, str] = {}
 
     def __call__(self, source: FeatureSource) -> dict[str, Figure]:
