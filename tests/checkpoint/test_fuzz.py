@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +31,9 @@ CHANGES = st.lists(
     min_size=1,
     max_size=3,
 )
+
+
+LAYOUTS = layouts()
 
 
 def places(value: Any) -> Iterator[tuple[dict, Any]]:
@@ -62,10 +66,10 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp('fuzz')
 
 
-@given(layout=st.sampled_from(sorted(layouts())), changes=CHANGES, branch=st.sampled_from(['teacher', 'student']))
-@settings(max_examples=60, deadline=10_000)
+@given(layout=st.sampled_from(sorted(LAYOUTS)), changes=CHANGES, branch=st.sampled_from(['teacher', 'student']))
+@settings(max_examples=60, deadline=None)
 def test_changed_contents(layout, changes, branch, folder):
-    content, _, options = layouts()[layout]
+    content, _, options = copy.deepcopy(LAYOUTS[layout])
     for one in changes:
         change(content, *one)
     path = folder / 'changed.pth'
@@ -86,15 +90,15 @@ def test_changed_contents(layout, changes, branch, folder):
 
 
 @given(
-    layout=st.sampled_from(sorted(layouts())),
+    layout=st.sampled_from(sorted(LAYOUTS)),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5),
     keep=st.floats(0.5, 1),
     zipped=st.booleans(),
 )
-@settings(max_examples=60, deadline=10_000)
+@settings(max_examples=60, deadline=None)
 def test_changed_bytes(layout, changes, keep, zipped, folder):
     path = folder / 'bytes.pth'
-    torch.save(layouts()[layout][0], path, _use_new_zipfile_serialization=zipped)
+    torch.save(LAYOUTS[layout][0], path, _use_new_zipfile_serialization=zipped)
     content = bytearray(path.read_bytes())
     for place, value in changes:
         content[int(place * len(content))] = value
@@ -113,11 +117,12 @@ class Payload:
         return os.system, (f'touch {self.marker}',)
 
 
-@given(layout=st.sampled_from(sorted(layouts())), place=st.integers(0, 10**6), zipped=st.booleans())
-@settings(max_examples=40, deadline=10_000)
+@given(layout=st.sampled_from(sorted(LAYOUTS)), place=st.integers(0, 10**6), zipped=st.booleans())
+@settings(max_examples=40, deadline=None)
 def test_code_anywhere(layout, place, zipped, folder):
-    content, marker, path = layouts()[layout][0], folder / 'marker', folder / 'code.pth'
-    parent, key = list(places(content))[place % len(list(places(content)))]
+    content, marker, path = copy.deepcopy(LAYOUTS[layout][0]), folder / 'marker', folder / 'code.pth'
+    found = list(places(content))
+    parent, key = found[place % len(found)]
     parent[key] = Payload(marker)
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match='is refused: reading it would call or build'):
