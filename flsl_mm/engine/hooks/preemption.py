@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -53,16 +54,18 @@ class FLSLPreemptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take over SIGTERM; signals reach the main thread only, elsewhere this hook does nothing."""
         if threading.current_thread() is threading.main_thread():
-            self.previous_handler = signal.signal(signal.SIGTERM, partial(self._request, runner))
+            # A handler outlives the run where an error ends it, and must not keep the Runner with its process group.
+            self.previous_handler = signal.signal(signal.SIGTERM, partial(self._request, weakref.ref(runner)))
         if CAN_WAIT:
             loader = runner.train_dataloader
             loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
             loader._get_iterator = partial(call_blocked, loader._get_iterator)
 
-    def _request(self, runner: Runner, signum: int, frame) -> None:
+    def _request(self, reference: weakref.ref[Runner], signum: int, frame) -> None:
         again, self.requested = self.requested, True
+        runner = reference()
         # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
-        if again and runner.world_size == 1 and self.complete == runner.iter:
+        if again and runner is not None and runner.world_size == 1 and self.complete == runner.iter:
             self.complete = None
             save_now(runner, runner.iter)
             self.saved = True
