@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +12,9 @@ from pathlib import Path
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmengine.registry import DATASETS
+
+from .check_hook import check_names
+from .entries import check_entries
 
 
 def select_frames(file_names: Sequence[str], start: int | None, stop: int | None) -> list[int]:
@@ -32,16 +38,21 @@ def read_coco(path: str) -> COCO:
     """Read a COCO annotation file.
 
     Raises:
-        ValueError: If the file is anything else.
+        ValueError: If the file is anything else, or an entry lacks what mmdet reads of it.
     """
-    parts = {'images', 'annotations', 'categories'}
     try:
-        coco = COCO(path)
-        missing = parts - set(coco.dataset)
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+        if not isinstance(content, dict):
+            raise ValueError(f'it holds a {type(content).__name__}')
+        check_entries(content)
+    except (RecursionError, ValueError) as error:
         raise ValueError(f'{path} is not a COCO annotation file: {error}') from error
-    if missing:
-        raise ValueError(f'{path} is not a COCO annotation file: it lacks {", ".join(sorted(missing))}')
+    coco = COCO()
+    coco.dataset = content
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs  # mmdet's names for them
     return coco
 
 
@@ -110,6 +121,7 @@ class FLSLCocoDataset(CocoDataset):
 
     def COCOAPI(self, path: str) -> COCO:  # the name is mmdet's
         """Read the annotation file and check its categories."""
+        check_names(self.metainfo['classes'])
         coco = read_coco(path)
         found = [category['name'] for category in coco.dataset['categories']]
         check_categories(self.ann_file, found, self.metainfo['classes'])
