@@ -13,27 +13,29 @@ from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
-PACKAGES = ('mmdet', 'mmpretrain', 'mmseg')
+PACKAGES = ('mmcv', 'mmdet', 'mmpretrain', 'mmseg')
+"""In the order in which they import each other."""
 
 
 def guarded_imports(source: str) -> Iterator[tuple[str, str, str]]:
-    """Yield what a module imports from ``mmcv.ops`` inside ``try``: the module, the name there and the name here."""
+    """Yield what a module imports from mmcv inside ``try``: the module, the name there and the name here."""
     for node in ast.walk(ast.parse(source)):
         for statement in node.body if isinstance(node, ast.Try) else ():
-            if isinstance(statement, ast.ImportFrom) and (statement.module or '').startswith('mmcv.ops'):
+            if isinstance(statement, ast.ImportFrom) and (statement.module or '').startswith('mmcv.'):
                 for alias in statement.names:
                     yield statement.module, alias.name, alias.asname or alias.name
 
 
 def early_modules() -> list[ModuleType]:
-    """List the loaded modules of OpenMMLab packages, none where ``mmcv.ops`` was there before them."""
-    if 'mmcv.ops' in sys.modules:
+    """List the loaded modules of OpenMMLab packages, none where mmdet is not or ``mmcv.ops`` was there before it."""
+    if 'mmdet' not in sys.modules or 'mmcv.ops' in sys.modules:
         return []
-    return [module for name, module in list(sys.modules.items()) if name.partition('.')[0] in PACKAGES and module]
+    loaded = [(name.partition('.')[0], module) for name, module in list(sys.modules.items()) if module is not None]
+    return [module for package in PACKAGES for owner, module in loaded if owner == package]
 
 
-def replace_placeholders() -> int:
-    """Put mmcv's ops where modules that are loaded already have placeholders; returns how many names were replaced."""
+def replace_placeholders() -> None:
+    """Put mmcv's ops where modules that are loaded already have placeholders, or nothing."""
     modules = early_modules()
     replaced = {}
     for module in modules:
@@ -41,15 +43,18 @@ def replace_placeholders() -> int:
             source = inspect.getsource(module)
         except (OSError, TypeError):  # an empty file, or none
             continue
-        if 'mmcv.ops' in source:
+        if 'except ImportError' in source:
             for origin, name, here in guarded_imports(source):
+                try:
+                    op = getattr(import_module(origin), name)
+                except (ImportError, AttributeError):  # of another version of mmcv
+                    continue
                 placeholder = vars(module).get(here)
-                replaced[id(placeholder)] = (placeholder, getattr(import_module(origin), name))
-    count = 0
+                if placeholder is not None:
+                    replaced[id(placeholder)] = (placeholder, op)
+                setattr(module, here, op)
+    # Other modules took the placeholders from these.
     for module in modules:
         for name, value in list(vars(module).items()):
-            placeholder, op = replaced.get(id(value), (None, None))
-            if placeholder is not None:
-                setattr(module, name, op)
-                count += 1
-    return count
+            if id(value) in replaced:
+                setattr(module, name, replaced[id(value)][1])

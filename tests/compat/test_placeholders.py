@@ -15,7 +15,7 @@ def test_imports_inside_try_are_found():
     try:
         from mmcv.ops.roi_align import roi_align
         from mmcv.ops import point_sample as sample, RoIPool
-        from mmcv.cnn import ConvModule
+        from mmengine.model import BaseModule
     except ImportError:
         roi_align = None
     """
