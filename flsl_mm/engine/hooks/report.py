@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from mmengine.dist import master_only
@@ -11,7 +12,7 @@ from mmengine.runner import Runner
 
 from flsl_mm.datasets.images import read_skipped
 
-from .schedule import effective_batch_size, training_model
+from .schedule import accumulated_batches, effective_batch_size, training_model
 
 SKIPPED = 'skipped_images.txt'
 """List of the image files that could not be used, in the work folder; each line is a path, a tab and the reason."""
@@ -21,7 +22,8 @@ SKIPPED = 'skipped_images.txt'
 class FLSLReportHook(Hook):
     """Prints a pretraining run's key numbers at its start, and lists what was skipped and what was written at its end.
 
-    :class:`~flsl_mm.datasets.FLSLImages` is told to list the files that it skips in the work folder.
+    A step is the optimiser's, of as many batches as it accumulates. :class:`~flsl_mm.datasets.FLSLImages` is told to
+    list the files that it skips in the work folder.
     """
 
     priority = 'BELOW_NORMAL'
@@ -29,13 +31,16 @@ class FLSLReportHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Print images, batch, learning rate, teacher momentum, K and steps per epoch, and name the list of files."""
         model, loader = training_model(runner), runner.train_dataloader
+        accumulated = accumulated_batches(runner)
+        batches = f' of {accumulated} batches' if accumulated > 1 else ''
         peak = max(group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.optimizer.param_groups)
         runner.logger.info(
             f'{len(loader.dataset):,} images | effective batch {effective_batch_size(runner)} '
-            f'({loader.batch_size} x {runner.world_size} processes) | '
+            f'({loader.batch_size} x {runner.world_size} processes{batches and f" x {accumulated} batches"}) | '
             f'peak lr {peak:.3g} | teacher momentum {model.momentum:.6g} | '
             f'K = {model.head.num_prototypes} prototypes | '
-            f'{len(loader)} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters} steps'
+            f'{len(loader) / accumulated:.10g} steps{batches} per epoch, {runner.max_epochs} epochs, '
+            f'{math.ceil(runner.max_iters / accumulated)} steps'
         )
         # Before loader workers start; data sets that skip nothing are left alone.
         if hasattr(loader.dataset, 'skipped_log'):

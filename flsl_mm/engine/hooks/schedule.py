@@ -19,8 +19,12 @@ def training_model(runner: Runner) -> nn.Module:
 
 def effective_batch_size(runner: Runner) -> int:
     """Return the number of images behind one optimiser step: per process x processes x accumulated batches."""
-    accumulated = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
-    return runner.train_dataloader.batch_size * runner.world_size * accumulated
+    return runner.train_dataloader.batch_size * runner.world_size * accumulated_batches(runner)
+
+
+def accumulated_batches(runner: Runner) -> int:
+    """Return the number of batches whose gradients make one optimiser step."""
+    return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
 
 
 @HOOKS.register_module()
@@ -54,8 +58,16 @@ class FLSLScheduleHook(Hook):
             self.schedules[name] = (kind, options)
 
     def before_train(self, runner: Runner) -> None:
-        """Set the first values, which fails early on a name that the model cannot schedule."""
+        """Set the first values, which fails early on a name that the model cannot schedule; say what is scaled."""
         training_model(runner).set_scheduled(**self.values(runner))
+        batch = effective_batch_size(runner)
+        if self.base_batch_size not in (None, batch) and 'momentum' in self.schedules:
+            start = self.schedules['momentum'][1]['start']
+            scaled = scaled_momentum(start, batch, self.base_batch_size)
+            runner.logger.info(
+                f'teacher momentum {start:g} is meant for a batch of {self.base_batch_size}: it starts at {scaled:.6g} '
+                f'for the {batch} of this run (default_hooks.schedule.base_batch_size={batch} takes it as it is)'
+            )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Hand this iteration's values to the model and the log."""
