@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
@@ -50,6 +52,7 @@ class FLSLCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if is_main_process():
             remove_partial(folder)
+            remove_own(folder, runner.message_hub.get_info('outdated'))
 
     def folder(self, runner: Runner) -> Path:
         """Give the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
@@ -60,7 +63,6 @@ class FLSLCheckpointHook(CheckpointHook):
         return Path(self.out_dir) if Path(self.out_dir).name == name else Path(self.out_dir) / name
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        outdated = None
         if (
             self.max_keep_ckpts > 0
             and len(self.keep_ckpt_ids) == self.max_keep_ckpts
@@ -68,6 +70,8 @@ class FLSLCheckpointHook(CheckpointHook):
         ):
             # Taken off the list here, so that MMEngine does not remove it before the new one is safe.
             outdated = self.keep_ckpt_ids.popleft()
+            # The new checkpoint names it, so that a run that is killed before its removal removes it when it resumes.
+            runner.message_hub.update_info('outdated', [self.filename_tmpl.format(outdated)])
         if hasattr(runner.optim_wrapper, 'average_accumulated_gradients'):
             # Only one process writes, so all of them go on with the mean that it keeps.
             runner.optim_wrapper.average_accumulated_gradients()
@@ -75,11 +79,18 @@ class FLSLCheckpointHook(CheckpointHook):
         folder = self.folder(runner)
         obsolete = [folder / name for name in runner.message_hub.get_info('preempted', [])]
         runner.message_hub.update_info('preempted', [])
-        if outdated is not None:
-            obsolete.append(folder / self.filename_tmpl.format(outdated))
         if is_main_process():
             for path in obsolete:
                 path.unlink(missing_ok=True)
+            remove_own(folder, runner.message_hub.get_info('outdated'))
+        runner.message_hub.update_info('outdated', [])
+
+
+def remove_own(folder: Path, names: Any) -> None:
+    """Remove regular checkpoints of a folder; what a file says is no such name is left alone."""
+    for name in names if isinstance(names, list) else ():
+        if isinstance(name, str) and re.fullmatch(r'(epoch|iter)_\d+\.pth', name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def checkpoint_folder(runner: Runner) -> Path:
@@ -108,3 +119,4 @@ def find_own_files(runner: Runner, resumed: Path, folder: Path) -> None:
         hub.update_info(name, str(folder / Path(best).name) if here and best else None)
     if not here:
         hub.update_info('keep_ckpt_ids', [])
+        hub.update_info('outdated', [])

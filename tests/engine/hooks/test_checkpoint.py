@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
+from flsl_mm.engine.hooks.checkpoint import remove_own
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 
 
@@ -88,3 +89,26 @@ def test_original_keeps_its_best_checkpoint(metrics, copied, tmp_path):
     info = read_checkpoint(other / 'epoch_2.pth')['message_hub']['runtime_info']
     assert info['keep_ckpt_ids'] == ([1, 2] if copied else [2])
     assert info['last_ckpt'] == str(other / 'epoch_2.pth')
+
+
+def test_a_checkpoint_that_a_kill_kept_is_removed_by_the_next_start(tmp_path):
+    """Killed after the third one was there and before the first was gone."""
+    train(tmp_path, 1, None)
+    first = (tmp_path / 'epoch_1.pth').read_bytes()
+    train(tmp_path, 3, None, resume=True)
+    assert files(tmp_path) == ['epoch_2.pth', 'epoch_3.pth']
+    (tmp_path / 'epoch_1.pth').write_bytes(first)
+    (tmp_path / 'epoch_9_of_mine.pth').write_bytes(first)
+    train(tmp_path, 4, None, resume=True)
+    assert files(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'epoch_9_of_mine.pth']
+
+
+@pytest.mark.parametrize('names', ['epoch_1.pth', ['../epoch_1.pth', '/epoch_1.pth', 'best_1.pth', 7], None])
+def test_only_own_checkpoints_of_the_folder_are_removed(tmp_path, names):
+    (tmp_path / 'work').mkdir()
+    for path in (tmp_path / 'epoch_1.pth', tmp_path / 'work' / 'best_1.pth', tmp_path / 'work' / 'epoch_1.pth'):
+        path.touch()
+    remove_own(tmp_path / 'work', names)
+    assert len([*tmp_path.rglob('*.pth')]) == 3
+    remove_own(tmp_path / 'work', ['epoch_1.pth'])
+    assert len([*tmp_path.rglob('*.pth')]) == 2
