@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from tests.reliability.children import finish, start
-from tests.reliability.toy_run import EPOCH_LENGTH, toy_config, write_pictures
+from tests.toy_run import EPOCH_LENGTH, toy_config, write_pictures
 
 EPOCHS = 80
 INTERVAL = 10
