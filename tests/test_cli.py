@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from flsl_mm import cli
+from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.toy_run import toy_config, write_pictures
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
@@ -64,6 +65,7 @@ def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
     assert hooks['FLSLFreezeLastLayerHook'].epochs == 2
 
 
+@safe_mmengine_loading()
 def failing_start(cfg):
     """Build a Runner of a config as the programs do, and have a check stop it."""
 
