@@ -19,13 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import register
+from .fileio import printable
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
+    from torch import nn
 
 LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteError|Broken pipe')
 """What gloo and NCCL say when another process of the job is gone."""
+
+WRONG_WIDTH = re.compile(r'mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)')
+"""What torch says of a linear layer for inputs of another width."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a system says of a full disk, a used-up quota, and a file beyond the limit."""
@@ -55,14 +60,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config`` and apply the options of :func:`add_run_options` to it.
+    """Read ``args.config``, a config file or a work folder, and apply the options of :func:`add_run_options` to it.
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If a folder has several.
     """
     from mmengine.config import Config
     from mmengine.device import get_device
 
+    if Path(args.config).is_dir():
+        args.work_dir = args.work_dir or args.config
+        args.config = str(saved_config(Path(args.config)))
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'no config file {args.config!r}; this project keeps its own under configs/')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -76,6 +85,21 @@ def read_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def saved_config(folder: Path) -> Path:
+    """Find the config that a run has left in its work folder, with all options that it was started with.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If there are several.
+    """
+    found = sorted(folder.glob('*.py'))
+    if not found:
+        raise FileNotFoundError(f'no config in {folder}: give the config file, and the folder as --work-dir')
+    if len(found) > 1:
+        raise ValueError(f'{folder} has the configs {", ".join(path.name for path in found)}: give one of them')
+    return found[0]
+
+
 def join_on_cpu(cfg: Config) -> None:
     """Have several processes without an accelerator talk through gloo."""
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
@@ -87,7 +111,8 @@ def join_on_cpu(cfg: Config) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner that a config describes; any hook in ``default_hooks`` that is None is left out.
 
-    Weights that it loads or resumes are the model's, all of them, or the run ends.
+    It follows the config's schedules on resume, and writes the config when it starts. Weights that it loads or resumes
+    are the model's, all of them, or the run ends.
 
     Raises:
         ValueError: If ``model.init_cfg`` names a checkpoint, of which MMEngine would load what fits.
@@ -95,7 +120,7 @@ def build_runner(cfg: Config) -> Runner:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    from .engine.hooks import FLSLWholeCheckpointHook
+    from .engine.hooks import FLSLDumpConfigHook, FLSLFollowConfigHook, FLSLWholeCheckpointHook
 
     if 'Pretrained' in str(cfg.model.get('init_cfg')):
         raise ValueError(
@@ -105,10 +130,37 @@ def build_runner(cfg: Config) -> Runner:
     for name, hook in list(cfg.get('default_hooks', {}).items()):
         if hook is None and name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]
-    with gpu_selection_where_possible():
+    with gpu_selection_where_possible(), config_unwritten(Runner):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.register_hook(FLSLWholeCheckpointHook())
+    for hook in (FLSLWholeCheckpointHook(), FLSLFollowConfigHook(), FLSLDumpConfigHook()):
+        runner.register_hook(hook)
     return runner
+
+
+@contextmanager
+def config_unwritten(runner_type: type) -> Iterator[None]:
+    """Keep a Runner that is being built from writing its config; a hook does it when the run starts."""
+    dump = runner_type.dump_config
+    runner_type.dump_config = lambda self: None
+    try:
+        yield
+    finally:
+        runner_type.dump_config = dump
+
+
+def check_backbone_files(model: nn.Module) -> None:
+    """Read the files that ``init_cfg`` of backbones name, before the data: annotations may take minutes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint with a backbone.
+    """
+    from flsl_mm.checkpoint import find_backbone, read_checkpoint
+
+    for module in model.modules():
+        init_cfg = getattr(module, 'init_cfg', None)
+        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'FLSLPretrained':
+            find_backbone(read_checkpoint(init_cfg['checkpoint']), init_cfg.get('branch', 'teacher'))
 
 
 @contextmanager
@@ -134,15 +186,25 @@ def process_name() -> str:
 
 
 def explain(error: Exception) -> str:
-    """Give an error's message in one line."""
+    """Give an error's message in one line that a terminal can show."""
     if isinstance(error, RuntimeError) and LOST_CONNECTION.search(str(error)):
         return "another process of this job has ended: see its own message, or its exit code in the launcher's report"
     if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror == os.strerror(error.errno):
-        where = f' at {error.filename}' if error.filename else ''
+        where = f' at {printable(error.filename)}' if error.filename else ''
         return f'the disk is full{where}: make room, then start again (a training run with --resume)'
-    # Registries put "class X in file:" before a message; a KeyError quotes it.
-    lines = [line for line in str(error).strip().strip('"\'').splitlines() if line.strip()]
-    message = lines[-1] if lines else type(error).__name__
+    widths = WRONG_WIDTH.search(str(error))
+    if isinstance(error, RuntimeError) and widths:
+        return (
+            f'a layer for inputs of width {widths[2]} gets width {widths[1]}: make embed_dim and the in_channels that '
+            'follow it agree (--traceback shows which)'
+        )
+    # The text of a KeyError is the Python source of its message.
+    text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
+    if isinstance(error, KeyError) and text.isidentifier():
+        return f'no entry {text!r} where one is needed; a part of the config may lack it (--traceback shows where)'
+    # Registries put "class X in file:" before a message.
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    message = printable(lines[-1]) if lines else type(error).__name__
     expected = isinstance(error, (ValueError, OSError, ImportError, KeyError, FloatingPointError))
     return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
 

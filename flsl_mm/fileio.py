@@ -89,3 +89,8 @@ def flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def printable(text: str | os.PathLike) -> str:
+    """Write what a terminal would obey or cannot show, in names that come from elsewhere, as Python's escapes."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in os.fspath(text))

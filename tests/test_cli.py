@@ -7,8 +7,11 @@ import errno
 import os
 
 import pytest
+from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from flsl_mm import cli
+from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.toy_run import toy_config, write_pictures
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
@@ -21,6 +24,14 @@ DISK_FULL = 'the disk is full at /out/log: make room, then start again (a traini
         (OSError('cannot write x'), 'cannot write x'),
         (ValueError('class X in x.py: wrong\nboth: no such thing'), 'both: no such thing'),
         (KeyError('no such hook'), 'no such hook'),
+        (KeyError('type'), "no entry 'type' where one is needed"),
+        (KeyError("a {'b': 1}\nit's \"c\""), 'it\'s "c"\n'),
+        (FileNotFoundError("no config file 'none.py'"), "no config file 'none.py'\n"),
+        (ValueError('no file \x1b[31m\udcff.jpg'), 'no file \\x1b[31m\\udcff.jpg'),
+        (
+            RuntimeError('mat1 and mat2 shapes cannot be multiplied (196x384 and 192x2048)'),
+            'a layer for inputs of width 192 gets width 384: make embed_dim and the in_channels',
+        ),
         (RuntimeError('Connection closed by peer [127.0.0.1]:1'), 'another process of this job has ended: see its own'),
         (ZeroDivisionError('division by zero'), 'division by zero (ZeroDivisionError; --traceback shows where)'),
     ],
@@ -52,3 +63,30 @@ def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
     assert not {'FLSLReportHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
     assert {'FLSLScheduleHook', 'FLSLBackboneExportHook', 'RuntimeInfoHook'} <= set(hooks)
     assert hooks['FLSLFreezeLastLayerHook'].epochs == 2
+
+
+@safe_mmengine_loading()
+def failing_start(cfg):
+    """Build a Runner of a config as the programs do, and have a check stop it."""
+
+    class Check(Hook):
+        def before_train(self, runner):
+            raise ValueError('does not fit')
+
+    runner = cli.build_runner(cfg)
+    runner.register_hook(Check())
+    with pytest.raises(ValueError, match='does not fit'):
+        runner.train()
+
+
+def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
+    """Which is needed to continue it."""
+    config = tmp_path / 'toy.py'
+    toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work').dump(config)
+    cli.build_runner(Config.fromfile(config)).train()
+    before = (tmp_path / 'work' / 'toy.py').read_text()
+    changed = Config.fromfile(config)
+    changed.optim_wrapper.optimizer.lr = 1.0
+    failing_start(changed)
+    assert (tmp_path / 'work' / 'toy.py').read_text() == before
+    assert Config.fromfile(tmp_path / 'work' / 'toy.py').optim_wrapper.optimizer.lr == 5e-3

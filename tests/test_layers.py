@@ -34,8 +34,8 @@ ROOMS = {
     'detection': {'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
-    'doctor': set(),
-    'cli': {'', 'engine'},
+    'doctor': {'version'},
+    'cli': {'', 'engine', 'checkpoint', 'fileio'},
     '': {'version', 'compat', 'models', 'checkpoint'},
 }
 """Rooms, or modules beside them ('' is the package itself), and the rooms that each may import."""

@@ -128,6 +128,7 @@ def toy_config(data_root: Path, work_dir: Path, **options) -> Config:
             randomness=dict(seed=0),
             default_scope='mmpretrain',
             log_level='INFO',
+            visualizer=dict(type='Visualizer', vis_backends=[dict(type='FLSLVisBackend')]),
             log_processor=dict(window_size=5),
             work_dir=str(work_dir),
             resume=True,

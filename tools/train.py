@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   python tools/train.py configs/pretrain/flsl_vit-t16_scenes.py
   python tools/train.py configs/pretrain/flsl_vit-s16.py --cfg-options train_dataloader.dataset.data_root=/my/pictures
-  python tools/train.py configs/pretrain/flsl_vit-s16.py --resume
+  python tools/train.py work_dirs/flsl_vit-s16 --resume
 """
 
 
@@ -24,7 +24,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config file; it is Python code and is executed')
+    parser.add_argument(
+        'config', help='config file (Python code, executed), or with --resume a work folder that has one'
+    )
     cli.add_run_options(parser)
     parser.add_argument(
         '--resume',
@@ -58,6 +60,11 @@ def scale_lr(cfg: Config, wanted: bool) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
+    from flsl_mm.engine.lock import locked_folder
+
+    saved = Path(args.config).is_dir()
+    if saved and not args.resume:
+        raise ValueError(f'{args.config} is a folder: give a config file, or add --resume to continue the run in it')
     cfg = cli.read_config(args)
     if args.amp and 'Amp' not in cfg.optim_wrapper.get('type', 'OptimWrapper'):
         cfg.optim_wrapper.type = 'FLSLAmpOptimWrapper'
@@ -66,13 +73,17 @@ def train(args: argparse.Namespace) -> None:
             cfg.optim_wrapper.setdefault('dtype', 'float16')
     if args.compile:
         cfg.merge_from_dict({'default_hooks.compile': dict(type='FLSLCompileHook')})
-    scale_lr(cfg, args.auto_scale_lr)
+    if not saved:  # in a work folder's config it is done
+        scale_lr(cfg, args.auto_scale_lr)
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
         if cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f'no checkpoint {cfg.load_from!r} to resume from')
-    cli.build_runner(cfg).train()
+    with locked_folder(cfg.work_dir):
+        runner = cli.build_runner(cfg)
+        cli.check_backbone_files(runner.model)
+        runner.train()
 
 
 def main(argv: list[str] | None = None) -> int:

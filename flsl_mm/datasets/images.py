@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
+from flsl_mm.fileio import printable
+
 from .decode import EXTENSIONS, decode_teacher_view
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # not on this system: two workers may list a file at the same moment
+    fcntl = None
 
 _MAX_FAILURES = 100
 _MAX_WARNINGS = 20
@@ -30,7 +38,8 @@ class FLSLImages(Dataset):
 
     A file that cannot be used (see :func:`~flsl_mm.datasets.decode.decode_teacher_view`), or that is gone, is skipped:
     the item is made of another image, drawn with random numbers of the seed and ``v``. Skipped files are reported
-    once by each worker and, where :attr:`skipped_log` is set, appended to that file as ``path<TAB>reason``.
+    and, where :attr:`skipped_log` is set, appended to that file as ``path<TAB>reason``; then each is reported once in
+    all workers and epochs, resumed ones included.
 
     Args:
         data_root: The folder.
@@ -96,7 +105,7 @@ class FLSLImages(Dataset):
                 view = decode_teacher_view(path, self.size, self.scale, rng, self.min_side)
             except Exception as error:
                 # Pillow's decoders raise errors of many kinds for damaged files; none of them may end a run.
-                reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+                reason = printable(' '.join(f'{type(error).__name__}: {error}'.split()))
                 self._report(path, reason)
             else:
                 return dict(inputs=view, img_path=path)
@@ -108,10 +117,10 @@ class FLSLImages(Dataset):
         if path in self._reported:
             return
         self._reported.add(path)
-        if len(self._reported) <= _MAX_WARNINGS:
-            print_log(f'skipped {path} ({reason})', logger='current', level=logging.WARNING)
-        if self.skipped_log is not None:
-            append_skipped(self.skipped_log, path, reason)
+        is_new = self.skipped_log is None or append_skipped(self.skipped_log, path, reason)
+        if is_new and len(self._reported) <= _MAX_WARNINGS:
+            line = printable(f'skipped {path} ({reason})')
+            print_log(line, logger='current', level=logging.WARNING)
 
 
 class PathList(Sequence):
@@ -182,28 +191,34 @@ def _scan(folder: bytes, seen: set[tuple[int, int]]) -> tuple[list[bytes], list[
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not entry.name.startswith(b'.'):
-                    (folders if entry.is_dir() else files).append(entry.name)
+                # A link that leads to itself is neither; it is a file that cannot be read if it is called like one.
+                with suppress(OSError):
+                    if not entry.name.startswith(b'.'):
+                        (folders if entry.is_dir() else files).append(entry.name)
     except PermissionError:
         raise PermissionError(f'no permission to read the image folder {os.fsdecode(folder)}: {_ADVICE}') from None
     return files, folders
 
 
-def append_skipped(log: str | os.PathLike, path: str, reason: str) -> None:
-    """Add a line to the list of skipped files; several processes may do so at once.
+def append_skipped(log: str | os.PathLike, path: str, reason: str) -> bool:
+    """Add a line to the list of skipped files unless it has the file; several processes may do so at once.
 
     Args:
         log: The list.
         path: Path of the skipped file.
         reason: Why it was skipped, one line.
+
+    Returns:
+        Whether the file was new.
     """
-    line = os.fsencode(' '.join(path.splitlines()) + f'\t{reason}\n')
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        # One write to a file opened for appending: lines of different workers do not mix.
-        os.write(descriptor, line)
-    finally:
-        os.close(descriptor)
+    path = ' '.join(path.splitlines())
+    with open(log, 'ab+') as file:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if path in read_skipped(log):
+            return False
+        file.write(os.fsencode(f'{path}\t{reason}\n'))
+    return True
 
 
 def read_skipped(log: str | os.PathLike) -> dict[str, str]:
@@ -211,4 +226,5 @@ def read_skipped(log: str | os.PathLike) -> dict[str, str]:
     if not os.path.exists(log):
         return {}
     with open(log, encoding='utf-8', errors='surrogateescape') as lines:
-        return dict(line.rstrip('\n').rsplit('\t', 1) for line in lines)
+        rows = (line.rstrip('\n').rsplit('\t', 1) for line in lines)
+        return dict(row for row in rows if len(row) == 2)

@@ -115,6 +115,19 @@ def check_strides(model: nn.Module) -> None:
             )
 
 
+def check_names(classes: Sequence[str]) -> None:
+    """Make sure that class names are a list: Python takes a string for one of letters.
+
+    Raises:
+        ValueError: If they are one string.
+    """
+    if isinstance(classes, str):
+        raise ValueError(
+            f'metainfo has classes={classes!r}, one string: write classes=({classes!r},), or the path of a file with '
+            'a name on each line'
+        )
+
+
 def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: Sequence[str] | None = None) -> None:
     """Compare the number of class names with ``num_classes`` of each box and mask head.
 
@@ -125,8 +138,9 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: S
             stands for all.
 
     Raises:
-        ValueError: If a head was built for another number.
+        ValueError: If a head was built for another number, or as of :func:`check_names`.
     """
+    check_names(classes)
     for name, module in model.named_modules():
         num_classes = getattr(module, 'num_classes', None)
         # The region proposal head tells objects from background whatever the classes; so do class-agnostic mask heads.
@@ -178,7 +192,8 @@ class FLSLDetectionCheckHook(Hook):
         if not self.allow_other_input:
             check_model_input(model, insist='allow_other_input=True of FLSLDetectionCheckHook')
         check_strides(model)
-        check_channels(model, runner.cfg.get('model', {}))
+        if isinstance(runner.cfg.get('model'), Mapping):
+            check_channels(model, runner.cfg['model'])
         metainfo = dataloader.dataset.metainfo
         if metainfo.get('classes') is not None:
             check_num_classes(model, metainfo['classes'], metainfo.get('thing_classes'))

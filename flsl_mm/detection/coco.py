@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +15,8 @@ from mmengine.registry import DATASETS
 
 from flsl_mm.datasets.image_file import open_image
 
+from .check_hook import check_names
+from .entries import check_entries
 from .shapes import check_shapes
 
 
@@ -36,19 +41,23 @@ def read_coco(path: str) -> COCO:
     """Read a COCO annotation file.
 
     Raises:
-        ValueError: If the file is anything else, or a mask or box in it is none, see
-            :func:`~flsl_mm.detection.shapes.check_shapes`.
+        ValueError: If the file is anything else, an entry lacks what mmdet reads of it, or a mask or box in it is none,
+            see :func:`~flsl_mm.detection.shapes.check_shapes`.
     """
-    parts = {'images', 'annotations', 'categories'}
     try:
-        coco = COCO(path)
-        missing = parts - set(coco.dataset)
-        if not missing:
-            check_shapes(coco.dataset)
-    except (AssertionError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} is not a COCO annotation file, or a wrong one: {error}') from error
-    if missing:
-        raise ValueError(f'{path} is not a COCO annotation file: it lacks {", ".join(sorted(missing))}')
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+        if not isinstance(content, dict):
+            raise ValueError(f'it holds a {type(content).__name__}')
+        check_entries(content)
+        check_shapes(content)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is not a COCO annotation file: {error}') from error
+    coco = COCO()
+    coco.dataset = content
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs  # mmdet's names for them
     return coco
 
 
@@ -122,6 +131,7 @@ class FLSLCocoDataset(CocoDataset):
 
     def COCOAPI(self, path: str) -> COCO:  # the name is mmdet's
         """Read the annotation file and check its categories."""
+        check_names(self.metainfo['classes'])
         coco = read_coco(path)
         found = [category['name'] for category in coco.dataset['categories']]
         check_categories(self.ann_file, found, self.metainfo['classes'])

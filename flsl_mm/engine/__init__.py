@@ -3,5 +3,6 @@
 from . import hooks, optim
 from .atomic_backend import FLSLAtomicBackend
 from .train_loop import FLSLEpochTrainLoop
+from .vis_backend import FLSLVisBackend
 
-__all__ = ['FLSLAtomicBackend', 'FLSLEpochTrainLoop', 'hooks', 'optim']
+__all__ = ['FLSLAtomicBackend', 'FLSLEpochTrainLoop', 'FLSLVisBackend', 'hooks', 'optim']

@@ -112,7 +112,8 @@ def _parse(path: Path, lines: dict[int, str], columns: int, exact: bool) -> np.n
 def _is_sound(table: np.ndarray) -> np.ndarray:
     """Tell which rows (N, columns) hold finite numbers, whole ones where they must be, and a frame from 1 on."""
     whole = table[:, [column for column in _WHOLE_NUMBERS if column < table.shape[1]]]
-    return np.isfinite(table).all(1) & (whole == np.floor(whole)).all(1) & (table[:, 0] >= 1)
+    whole_numbers = (whole == np.floor(whole)) & (np.abs(whole) < 2**53)
+    return np.isfinite(table).all(1) & whole_numbers.all(1) & (table[:, 0] >= 1)
 
 
 def _parse_line(path: Path, number: int, line: str, columns: int, exact: bool) -> list[float]:

@@ -53,7 +53,8 @@ def read_truth(path: str | Path) -> SplitTruth:
         raise FileNotFoundError(f'no annotation file {path}: write it with tools/dataset_converters/uavdt2coco.py')
     try:
         return _parse(json.loads(Path(path).read_text(encoding='utf-8')))
-    except (KeyError, TypeError, ValueError) as error:
+    # Anything can be in a file; torch reports numbers that are too large by a RuntimeError.
+    except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f'{path} was not written by tools/dataset_converters/uavdt2coco.py: {error!r}') from error
 
 

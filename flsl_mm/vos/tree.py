@@ -56,13 +56,17 @@ def read_video_names(path: Path) -> list[str]:
     A line of DAVIS-2017 is a video's name; one of DAVIS-2016 is ``/JPEGImages/480p/VIDEO/00000.jpg`` and its mask.
 
     Raises:
-        ValueError: If the file names no video.
+        ValueError: If the file names no video, or a line what is no name.
         FileNotFoundError: If there is no such file.
     """
     if not path.is_file():
         raise FileNotFoundError(f'no list of videos at {path}: data_root must hold ImageSets, JPEGImages, Annotations')
-    first_words = (line.split()[0] for line in path.read_text().splitlines() if line.strip())
+    lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
+    first_words = (line.split()[0] for line in lines if line.strip())
     names = list(dict.fromkeys(word.split('/')[-2] if '/' in word else word for word in first_words))
+    wrong = [name for name in names if name in ('', '.', '..') or not name.isprintable()]
+    if wrong:
+        raise ValueError(f'the list {path} has a line without a name of a video: {wrong[0]!r}')
     if not names:
         raise ValueError(f'the list {path} is empty: it names no video')
     return names

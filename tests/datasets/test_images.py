@@ -229,3 +229,30 @@ class TestBadFiles:
         for name in names:
             append_skipped(log, name, 'reason')
         assert read_skipped(log) == dict.fromkeys(names, 'reason')
+
+    def test_a_file_is_listed_once_in_all_workers_and_epochs(self, folder, tmp_path, caplog):
+        (folder / 'bad.png').touch()
+        for _ in range(3):  # workers that start with each epoch have data sets of their own
+            dataset = FLSLImages(folder, size=16)
+            dataset.skipped_log = tmp_path / 'skipped.txt'
+            [dataset[index] for index in range(len(dataset))]
+        assert len((tmp_path / 'skipped.txt').read_text().splitlines()) == 1
+
+    def test_links_in_a_circle_are_passed_over(self, folder):
+        count = len(find_images(folder))
+        (folder / 'self').symlink_to('self')
+        (folder / 'one').symlink_to('two')
+        (folder / 'two').symlink_to('one')
+        assert len(find_images(folder)) == count
+
+    def test_names_that_a_terminal_would_obey_are_printed_as_escapes(self, folder, monkeypatch):
+        lines = []
+        monkeypatch.setattr('flsl_mm.datasets.images.print_log', lambda line, **options: lines.append(line))
+        for name in (b'bad\x1b[31m.png', b'bad\xff.png'):
+            (folder / os.fsdecode(name)).touch()
+        dataset = FLSLImages(folder, size=16)
+        [dataset[index] for index in range(len(dataset))]
+        assert len(lines) == 2
+        assert all(line.isprintable() for line in lines)
+        assert 'bad\\x1b[31m.png' in lines[0]
+        assert 'bad\\udcff.png' in lines[1]

@@ -1,13 +1,20 @@
 """COCO-style data: frames of clips, and one clear line for what is wrong with the annotations."""
 
 import json
+import os
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
 pytest.importorskip('mmdet')
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.detection.check_hook import check_num_classes
 from flsl_mm.detection.coco import FLSLCocoDataset, select_frames
+
+KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area', 'file_name', 'width', 'height', 'name', 'iscrowd')
 
 
 def write_annotations(folder, categories=('cat',), num_frames=3):
@@ -93,3 +100,68 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path, categories, classes, ex
     write_annotations(tmp_path, categories=categories)
     with pytest.raises(ValueError, match=expected):
         dataset(tmp_path, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ('part', 'change', 'line'),
+    [
+        ('annotations', dict(bbox=None), r'annotations\[1\] \(id 2\) has a bbox that is not four numbers: None'),
+        ('annotations', dict(bbox=[1, 2, 3]), r'has a bbox that is not four numbers: \[1, 2, 3\]'),
+        ('annotations', dict(bbox=[1, 2, 3, float('nan')]), 'has a bbox that is not four numbers'),
+        ('annotations', dict(bbox=...), r'annotations\[1\] \(id 2\) lacks bbox'),
+        ('annotations', dict(area=...), 'lacks area'),
+        ('annotations', dict(category_id=...), 'lacks category_id'),
+        ('annotations', dict(id=...), r'annotations\[1\] lacks id'),
+        ('annotations', dict(id=1), r'annotations\[1\] \(id 1\) has the id of an earlier one'),
+        ('annotations', dict(image_id=[0]), 'has neither a number nor text as image_id'),
+        ('images', dict(file_name=...), r'images\[1\] \(id 1\) lacks file_name'),
+        ('images', dict(width='20'), "has no number as width: '20'"),
+        ('categories', dict(name=7), 'has no text as name: 7'),
+    ],
+)
+def test_a_malformed_entry_is_named_with_file_and_id(tmp_path, part, change, line):
+    write_annotations(tmp_path, categories=('cat', 'dog'))
+    content = json.loads((tmp_path / 'annotations.json').read_text())
+    entry = {**content[part][1], **change}
+    content[part][1] = {key: value for key, value in entry.items() if value is not ...}
+    (tmp_path / 'annotations.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'annotations\.json is not a COCO annotation file: {part}.*{line}|{line}'):
+        dataset(tmp_path)
+
+
+def test_one_string_is_no_list_of_classes(tmp_path):
+    write_annotations(tmp_path, categories=('droplet',))
+    with pytest.raises(ValueError, match=r"classes='droplet', one string: write classes=\('droplet',\)"):
+        dataset(tmp_path, classes='droplet')
+    with pytest.raises(ValueError, match='one string'):
+        check_num_classes(nn.Linear(1, 1), 'droplet')
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(['id', 'bbox']),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=int(os.environ.get('FLSL_FUZZ', 60)), deadline=None)
+@given(data=st.data())
+def test_mutated_annotations_are_read_or_refused_with_a_line(data, tmp_path_factory):
+    """Any value of a good file replaced by any JSON: the data set is there, or one ValueError that names the file."""
+    folder = tmp_path_factory.mktemp('fuzz')
+    write_annotations(folder, num_frames=2)
+    content = json.loads((folder / 'annotations.json').read_text())
+    for _ in range(data.draw(st.integers(1, 3))):
+        node, place = content, data.draw(st.sampled_from([*content]))
+        while isinstance(node[place], (list, dict)) and node[place] and data.draw(st.booleans()):
+            node = node[place]
+            place = data.draw(st.sampled_from([*node] if isinstance(node, dict) else range(len(node))))
+        node[place] = data.draw(JSON)
+    (folder / 'annotations.json').write_text(json.dumps(content))
+    line = ''
+    try:
+        found = dataset(folder)
+        [found.get_data_info(i) for i in range(len(found))]
+    except ValueError as error:
+        line = str(error)
+    assert not line or ('annotations.json' in line and '\n' not in line)

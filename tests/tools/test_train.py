@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,10 @@ pytest.importorskip('mmpretrain')
 pytest.importorskip('mmdet')
 
 from mmengine.config import Config
+from torch import nn
 
 from flsl_mm import cli
+from flsl_mm.engine import lock
 from tools import train
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
@@ -22,7 +25,8 @@ DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 def built(monkeypatch) -> list[Config]:
     """Configs of the runs that the program would start."""
     configs = []
-    runner = SimpleNamespace(train=lambda: None)
+    monkeypatch.setattr(lock, 'locked_folder', lambda folder: nullcontext())
+    runner = SimpleNamespace(model=nn.Identity(), train=lambda: None)
     monkeypatch.setattr(cli, 'build_runner', lambda cfg: configs.append(cfg) or runner)
     return configs
 
@@ -79,3 +83,36 @@ def test_mistakes(built, capsys, options, line):
     assert train.main(options) == 2
     assert capsys.readouterr().err == f'error: {line}\n'
     assert built == []
+
+
+def test_a_missing_backbone_file_is_reported_before_the_data_is_read(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv('COCO_ROOT', str(tmp_path / 'no_coco'))
+    options = [f'model.backbone.init_cfg.checkpoint={tmp_path}/none.pth', 'model.backbone.init_cfg.type=Pretrained']
+    config = 'configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py'
+    assert train.main([config, '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f'error: checkpoint {tmp_path}/none.pth does not exist'
+
+
+def test_a_work_folder_is_resumed_with_the_config_in_it(built, tmp_path, capsys):
+    """All options of the run's start are in it; the folder may have been moved, and the batch is not scaled twice."""
+    work = tmp_path / 'work'
+    work.mkdir()
+    options = ['--amp', '--cfg-options', 'optim_wrapper.accumulative_counts=4', 'train_cfg.max_epochs=7']
+    assert train.main([PRETRAIN, '--work-dir', str(work), *options]) == 0
+    built[0].dump(work / 'flsl_vit-s16.py')
+    moved = work.rename(tmp_path / 'moved')
+    assert train.main([str(moved), '--resume', '--cfg-options', 'train_cfg.max_epochs=9']) == 0
+    first, second = (cfg.to_dict() for cfg in built)
+    assert second['train_cfg'].pop('max_epochs') == 9
+    assert first['train_cfg'].pop('max_epochs') == 7
+    assert second == first | dict(work_dir=str(moved), resume=True)
+
+    assert train.main([str(moved)]) == 2
+    assert train.main([str(tmp_path), '--resume']) == 2
+    (moved / 'other.py').touch()
+    assert train.main([str(moved), '--resume']) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f'error: {moved} is a folder: give a config file, or add --resume to continue the run in it',
+        f'error: no config in {tmp_path}: give the config file, and the folder as --work-dir',
+        f'error: {moved} has the configs flsl_vit-s16.py, other.py: give one of them',
+    ]

@@ -27,6 +27,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='FLSLVisBackend')])
 log_processor = dict(window_size=50, by_epoch=True)
 randomness = dict(seed=0)
 log_level = 'INFO'

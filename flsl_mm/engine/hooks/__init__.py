@@ -3,7 +3,9 @@
 from .checkpoint import FLSLCheckpointHook
 from .collapse import FLSLCollapseHook
 from .compile import FLSLCompileHook
+from .dump_config import FLSLDumpConfigHook
 from .export import FLSLBackboneExportHook
+from .follow_config import FLSLFollowConfigHook
 from .history import FLSLHistoryHook
 from .non_finite import FLSLNonFiniteHook
 from .preemption import FLSLPreemptionHook
@@ -17,6 +19,8 @@ __all__ = [
     'FLSLCheckpointHook',
     'FLSLCollapseHook',
     'FLSLCompileHook',
+    'FLSLDumpConfigHook',
+    'FLSLFollowConfigHook',
     'FLSLFreezeLastLayerHook',
     'FLSLHistoryHook',
     'FLSLNonFiniteHook',

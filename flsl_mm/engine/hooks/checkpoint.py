@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
@@ -57,6 +58,7 @@ class FLSLCheckpointHook(CheckpointHook):
         super().before_train(runner)
         if is_main_process():
             remove_partial(folder)
+            remove_own(folder, runner.message_hub.get_info('outdated'))
 
     def folder(self, runner: Runner) -> Path:
         """Give the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
@@ -83,7 +85,6 @@ class FLSLCheckpointHook(CheckpointHook):
         self.refused = not worth_saving(runner)
         if self.refused:
             return
-        outdated = None
         if (
             self.max_keep_ckpts > 0
             and len(self.keep_ckpt_ids) == self.max_keep_ckpts
@@ -91,6 +92,8 @@ class FLSLCheckpointHook(CheckpointHook):
         ):
             # Taken off the list here, so that MMEngine does not remove it before the new one is safe.
             outdated = self.keep_ckpt_ids.popleft()
+            # The new checkpoint names it, so that a run that is killed before its removal removes it when it resumes.
+            runner.message_hub.update_info('outdated', [self.filename_tmpl.format(outdated)])
         if hasattr(runner.optim_wrapper, 'average_accumulated_gradients'):
             # Only one process writes, so all of them go on with the mean that it keeps.
             runner.optim_wrapper.average_accumulated_gradients()
@@ -98,11 +101,23 @@ class FLSLCheckpointHook(CheckpointHook):
         folder = self.folder(runner)
         obsolete = [folder / name for name in preempted_names(runner.message_hub.get_info('preempted'))]
         runner.message_hub.update_info('preempted', [])
-        if outdated is not None:
-            obsolete.append(folder / self.filename_tmpl.format(outdated))
         if is_main_process():
             for path in obsolete:
                 path.unlink(missing_ok=True)
+            remove_own(folder, runner.message_hub.get_info('outdated'))
+        runner.message_hub.update_info('outdated', [])
+
+
+def own_names(names: Any) -> list[str]:
+    """Keep names of regular checkpoints, without folders, of what a checkpoint holds, which can be anything."""
+    names = names if isinstance(names, list) else []
+    return [name for name in names if isinstance(name, str) and re.fullmatch(r'(epoch|iter)_\d+\.pth', name)]
+
+
+def remove_own(folder: Path, names: Any) -> None:
+    """Remove regular checkpoints of a folder; what a file says is no such name is left alone."""
+    for name in own_names(names):
+        (folder / name).unlink(missing_ok=True)
 
 
 def checkpoint_folder(runner: Runner) -> Path:
@@ -147,3 +162,4 @@ def own_files_only(runner: Runner, folder: Path) -> None:
     whole = [step for step in steps if type(step) is int and step >= 0] if isinstance(steps, list) else []
     hub.update_info('keep_ckpt_ids', whole)
     hub.update_info('preempted', preempted_names(hub.get_info('preempted')) if here else [])
+    hub.update_info('outdated', own_names(hub.get_info('outdated')) if here else [])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -48,6 +49,8 @@ class FLSLNonFiniteHook(Hook):
     def __init__(self, patience: int = 5) -> None:
         self.patience = patience
         self.seen = 0
+        self.left_out: dict[str, list[float]] = {}
+        """What each loss term was in the latest steps in a row that were left out."""
 
     def before_train(self, runner: Runner) -> None:
         """Take over the count of a resumed run."""
@@ -65,9 +68,13 @@ class FLSLNonFiniteHook(Hook):
         wrapper = runner.optim_wrapper
         if wrapper.skipped_steps:
             runner.message_hub.update_scalar('train/skipped_steps', wrapper.skipped_steps)
+            forget_non_finite(runner.message_hub.log_scalars)
         if wrapper.skipped_steps == self.seen:
+            self.left_out = {}
             return
         self.seen = wrapper.skipped_steps
+        for name, value in (outputs or {}).items():
+            self.left_out.setdefault(name, []).append(float(value))
         runner.logger.warning(
             f'step of iteration {runner.iter + 1} left out, loss or gradient is not finite '
             f'({wrapper.skipped_in_a_row} in a row, {wrapper.skipped_steps} in all)'
@@ -99,7 +106,7 @@ class FLSLNonFiniteHook(Hook):
             last_good_checkpoint=None if good is None else str(good),
             batch_files=batch_files(batch),
             inputs=inputs,
-            terms={name: term_history(history[f'train/{name}'].data[0], self.patience) for name in outputs},
+            terms={name: term_history(history, name, values) for name, values in self.left_out.items()},
             weights_not_finite=weights,
             gradients_not_finite=[name for name, tensor in model.named_parameters() if id(tensor) in damaged],
         )
@@ -124,9 +131,20 @@ def statistics(*arrays: Tensor | np.ndarray) -> dict[str, Any]:
     return found
 
 
-def term_history(values: np.ndarray, patience: int) -> dict[str, Any]:
-    """Give a loss term's values in the latest iterations, latest last, and statistics of up to 100 before those."""
-    return dict(latest=values[-patience:].tolist(), before=statistics(values[:-patience][-100:]))
+def term_history(histories: dict[str, HistoryBuffer], name: str, latest: list[float]) -> dict[str, Any]:
+    """Give a loss term's latest values, and statistics of up to 100 finite ones before them."""
+    logged = histories[f'train/{name}'].data[0]
+    before = logged[: len(logged) - sum(map(math.isfinite, latest))]
+    return dict(latest=latest, before=statistics(before[np.isfinite(before)][-100:]))
+
+
+def forget_non_finite(histories: dict[str, HistoryBuffer]) -> None:
+    """Drop NaN and infinity from logged values, so that one does not spoil the means of a whole window."""
+    for history in histories.values():
+        values, counts = history.data
+        finite = np.isfinite(values)
+        if finite.any() and not finite.all():
+            history._log_history, history._count_history = values[finite], counts[finite]
 
 
 def damaged_tensors(model: nn.Module) -> dict[str, int]:

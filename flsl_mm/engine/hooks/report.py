@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from mmengine.dist import master_only
@@ -24,7 +25,8 @@ SKIPPED = 'skipped_images.txt'
 class FLSLReportHook(Hook):
     """Prints a pretraining run's key numbers at its start, and lists what was skipped and what was written at its end.
 
-    :class:`~flsl_mm.datasets.FLSLImages` is told to list the files that it skips in the work folder.
+    A step is the optimiser's, of as many batches as it accumulates. :class:`~flsl_mm.datasets.FLSLImages` is told to
+    list the files that it skips in the work folder.
     """
 
     priority = 'BELOW_NORMAL'
@@ -32,13 +34,16 @@ class FLSLReportHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Print images, batch, learning rate, teacher momentum, K and steps per epoch, and name the list of files."""
         model, loader = training_model(runner), runner.train_dataloader
+        accumulated = accumulated_batches(runner)
+        batches = f' of {accumulated} batches' if accumulated > 1 else ''
         peak = max(group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.optimizer.param_groups)
         runner.logger.info(
             f'{len(loader.dataset):,} images | effective batch {effective_batch_size(runner)} '
-            f'({loader.batch_size} x {runner.world_size} processes) | '
+            f'({loader.batch_size} x {runner.world_size} processes{batches and f" x {accumulated} batches"}) | '
             f'peak lr {peak:.3g} | teacher momentum {model.momentum:.6g} | '
             f'K = {model.head.num_prototypes} prototypes | '
-            f'{len(loader)} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters} steps'
+            f'{len(loader) / accumulated:.10g} steps{batches} per epoch, {runner.max_epochs} epochs, '
+            f'{math.ceil(runner.max_iters / accumulated)} steps'
         )
         for line in self.warnings(runner):
             runner.logger.warning(line)

@@ -59,8 +59,16 @@ class FLSLScheduleHook(Hook):
             self.schedules[name] = (kind, options)
 
     def before_train(self, runner: Runner) -> None:
-        """Set the first values, which fails early on a name that the model cannot schedule."""
+        """Set the first values, which fails early on a name that the model cannot schedule; say what is scaled."""
         training_model(runner).set_scheduled(**self.values(runner))
+        batch = effective_batch_size(runner)
+        if self.base_batch_size not in (None, batch) and 'momentum' in self.schedules:
+            start = self.schedules['momentum'][1]['start']
+            scaled = scaled_momentum(start, batch, self.base_batch_size)
+            runner.logger.info(
+                f'teacher momentum {start:g} is meant for a batch of {self.base_batch_size}: it starts at {scaled:.6g} '
+                f'for the {batch} of this run (default_hooks.schedule.base_batch_size={batch} takes it as it is)'
+            )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Hand this iteration's values to the model and the log."""

@@ -19,7 +19,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
-from flsl_mm.engine.hooks.checkpoint import own_files_only
+from flsl_mm.engine.hooks.checkpoint import own_files_only, own_names, remove_own
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 
 
@@ -142,11 +142,13 @@ def test_lists_of_a_foreign_folder_are_dropped(tmp_path):
     """The same names may belong to others here."""
     train(tmp_path / 'first', 1, None)
     content = read_checkpoint(tmp_path / 'first' / 'epoch_1.pth')
-    content['message_hub']['runtime_info'].update(preempted=['preempted_iter_9.pth'], keep_ckpt_ids=[7, 8])
+    content['message_hub']['runtime_info'].update(
+        preempted=['preempted_iter_9.pth'], keep_ckpt_ids=[7, 8], outdated=['epoch_6.pth']
+    )
     torch.save(content, tmp_path / 'first' / 'epoch_1.pth')
     other = tmp_path / 'other'
     other.mkdir()
-    names = ['preempted_iter_9.pth', 'epoch_7.pth', 'epoch_8.pth']
+    names = ['preempted_iter_9.pth', 'epoch_6.pth', 'epoch_7.pth', 'epoch_8.pth']
     for name in names:
         (other / name).write_bytes(b'')
     train(other, 3, None, resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
@@ -165,7 +167,11 @@ NONSENSE = st.recursive(
 )
 
 
-@given(info=st.dictionaries(st.sampled_from(['preempted', 'keep_ckpt_ids', 'best_ckpt', 'last_ckpt']), NONSENSE))
+@given(
+    info=st.dictionaries(
+        st.sampled_from(['preempted', 'outdated', 'keep_ckpt_ids', 'best_ckpt', 'last_ckpt']), NONSENSE
+    )
+)
 @settings(max_examples=60, deadline=None)
 def test_nonsense_for_names_leaves_names_of_the_run(info):
     hub = MessageHub.get_instance(uuid.uuid4().hex)
@@ -176,6 +182,7 @@ def test_nonsense_for_names_leaves_names_of_the_run(info):
     own_files_only(runner, folder)
     assert all(type(step) is int and step >= 0 for step in hub.get_info('keep_ckpt_ids'))
     assert all(re.fullmatch(r'preempted_iter_\d+\.pth', name) for name in hub.get_info('preempted'))
+    assert hub.get_info('outdated') == own_names(hub.get_info('outdated'))
     assert hub.get_info('last_ckpt') == '/work/epoch_1.pth'
     assert hub.get_info('best_ckpt') is None or Path(hub.get_info('best_ckpt')).parent == folder
 
@@ -208,3 +215,26 @@ def test_a_run_that_ends_with_weights_that_are_not_finite_says_so(tmp_path):
         train(tmp_path, 2, None, custom_hooks=[Damage(range(1, 2))])
     assert files(tmp_path) == ['epoch_1.pth']
     assert train(tmp_path, 2, None, resume=True).epoch == 2
+
+
+def test_a_checkpoint_that_a_kill_kept_is_removed_by_the_next_start(tmp_path):
+    """Killed after the third one was there and before the first was gone."""
+    train(tmp_path, 1, None)
+    first = (tmp_path / 'epoch_1.pth').read_bytes()
+    train(tmp_path, 3, None, resume=True)
+    assert files(tmp_path) == ['epoch_2.pth', 'epoch_3.pth']
+    (tmp_path / 'epoch_1.pth').write_bytes(first)
+    (tmp_path / 'epoch_9_of_mine.pth').write_bytes(first)
+    train(tmp_path, 4, None, resume=True)
+    assert files(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'epoch_9_of_mine.pth']
+
+
+@pytest.mark.parametrize('names', ['epoch_1.pth', ['../epoch_1.pth', '/epoch_1.pth', 'best_1.pth', 7], None])
+def test_only_own_checkpoints_of_the_folder_are_removed(tmp_path, names):
+    (tmp_path / 'work').mkdir()
+    for path in (tmp_path / 'epoch_1.pth', tmp_path / 'work' / 'best_1.pth', tmp_path / 'work' / 'epoch_1.pth'):
+        path.touch()
+    remove_own(tmp_path / 'work', names)
+    assert len([*tmp_path.rglob('*.pth')]) == 3
+    remove_own(tmp_path / 'work', ['epoch_1.pth'])
+    assert len([*tmp_path.rglob('*.pth')]) == 2

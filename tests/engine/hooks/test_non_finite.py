@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from flsl_mm import cli
 from flsl_mm.engine.hooks.non_finite import DAMAGED_INPUT, DAMAGED_WEIGHTS, DIVERGED, batch_files
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
 from tests.toy_run import toy_config, write_pictures
@@ -200,3 +201,28 @@ def test_unclipped_gradients_stay_as_they_are():
     wrapper.update_params((parameter * torch.tensor([3.0, 4000.0])).sum())
     assert torch.equal(parameter.data, torch.tensor([-2.0, -3999.0]))
     assert wrapper.message_hub.get_scalar('train/grad_norm').current() == pytest.approx((9 + 16e6) ** 0.5)
+
+
+def test_one_step_of_nan_leaves_the_log_readable(tmp_path):
+    """Its value is no part of the means of the window, and the file is JSON."""
+    write_pictures(tmp_path / 'pictures')
+    cfg = toy_config(tmp_path / 'pictures', tmp_path / 'work', resume=False)
+    runner = cli.build_runner(cfg)
+    original = runner.model.loss
+
+    def loss(*args, **kwargs):
+        terms = original(*args, **kwargs)
+        return {name: value * (float('nan') if runner.iter == 3 else 1) for name, value in terms.items()}
+
+    runner.model.loss = loss
+    runner.train()
+
+    def refuse(name):
+        raise ValueError(name)
+
+    (path,) = (tmp_path / 'work').glob('*/vis_data/scalars.json')
+    rows = [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+    losses = [row['loss'] for row in rows if 'loss' in row]
+    assert len(losses) == 18
+    assert None not in losses
+    assert max(row.get('skipped_steps', 0) for row in rows) == 1

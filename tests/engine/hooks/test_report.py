@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 
 from flsl_mm.engine.hooks import FLSLReportHook
 from flsl_mm.engine.hooks.report import SKIPPED
-from tests.toy_run import ToyPictures, messages_of, toy_runner
+from tests.toy_run import OPTIM_WRAPPER, ToyPictures, messages_of, toy_runner
 
 
 class Picture(Hook):
@@ -20,6 +20,16 @@ class Picture(Hook):
         path = Path(runner.work_dir) / 'picture.png'
         path.touch()
         runner.message_hub.update_info('probe_picture', str(path))
+
+
+class CountSteps(Hook):
+    """Counts the optimiser's steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def before_train(self, runner):
+        runner.optim_wrapper.optimizer.register_step_post_hook(lambda *args: self.steps.append(runner.iter))
 
 
 def test_report_names_numbers_and_files(tmp_path):
@@ -34,6 +44,20 @@ def test_report_names_numbers_and_files(tmp_path):
         assert name in end
         path = next(word for word in end.split() if word.endswith(name))
         assert Path(path).is_file()
+
+
+def test_steps_are_the_optimisers(tmp_path):
+    """8 batches of which three and three make a step, and the last two."""
+    wrapper = dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3), accumulative_counts=3)
+    runner = toy_runner(tmp_path, [FLSLReportHook()], optim_wrapper=wrapper)
+    steps = []
+    counter = CountSteps(steps)
+    runner.register_hook(counter)
+    lines = messages_of(runner, runner.train)
+    start = next(line for line in lines if 'effective batch' in line)
+    assert 'effective batch 6 (2 x 1 processes x 3 batches)' in start
+    assert start.endswith('1.333333333 steps of 3 batches per epoch, 2 epochs, 3 steps')
+    assert len(steps) == 3
 
 
 def test_skipped_files_are_listed_and_counted(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from flsl_mm.engine.hooks import FLSLFreezeLastLayerHook, FLSLScheduleHook
 from flsl_mm.engine.schedules import cosine
 from tests.selfsup.toy import toy_model
-from tests.toy_run import OPTIM_WRAPPER, record, toy_runner
+from tests.toy_run import OPTIM_WRAPPER, messages_of, record, toy_runner
 
 
 def test_schedules_reach_the_model_in_every_iteration(tmp_path):
@@ -64,3 +64,15 @@ def test_last_layer_is_frozen_in_the_first_epoch_only(tmp_path):
     assert all(row['last'] == 0 for row in rows[:4])
     assert all(row['last'] > 0 for row in rows[4:])
     assert rows[0]['other'] > 0
+
+
+@pytest.mark.parametrize(('base', 'told'), [(512, True), (2, False), (None, False)])
+def test_a_momentum_that_is_scaled_is_told(tmp_path, base, told):
+    momentum = dict(type='cosine', start=0.98, end=1.0)
+    runner = toy_runner(tmp_path, [dict(type='FLSLScheduleHook', base_batch_size=base, momentum=momentum)])
+    lines = [line for line in messages_of(runner, runner.train) if 'teacher momentum' in line]
+    expected = (
+        'teacher momentum 0.98 is meant for a batch of 512: it starts at 0.999921 for the 2 of this run '
+        '(default_hooks.schedule.base_batch_size=2 takes it as it is)'
+    )
+    assert lines == [expected] * told

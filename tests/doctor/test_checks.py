@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from flsl_mm import doctor
-from flsl_mm.doctor import Facts, diagnose, family, report
+from flsl_mm import __version__, doctor
+from flsl_mm.doctor import diagnose, report
+from flsl_mm.doctor.facts import UNKNOWN, Facts, family
+from flsl_mm.doctor.facts import UPSTREAM as UPSTREAM_OWNERS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMMON = dict(
     torch='2.14.1',
     torchvision='0.29.1',
@@ -128,7 +130,22 @@ PROBLEMS = {
     'broken package': (
         Facts(versions=FORKS, failures=dict(timm='SyntaxError: invalid syntax')),
         'import timm fails: SyntaxError',
-        "pip install -e '.[mm]'",
+        'pip install --force-reinstall --no-deps timm==1.0.31',
+    ),
+    'package that ends Python': (
+        Facts(versions=FORKS, failures=dict(mmcv='it ends Python by SIGSEGV')),
+        'import mmcv fails: it ends Python by SIGSEGV',
+        'pip install --force-reinstall --no-deps onedl-mmcv==2.3.6',
+    ),
+    'package of another name': (
+        Facts(versions=FORKS, failures=dict(PIL='ImportError: _imaging')),
+        'import PIL fails: ImportError',
+        'pip install --force-reinstall --no-deps pillow==13.0.0',
+    ),
+    'version that cannot be read': (
+        Facts(versions=FORKS | dict(torch=UNKNOWN)),
+        'torch has no version: its installation is damaged',
+        'pip install --force-reinstall --no-deps torch',
     ),
 }
 
@@ -147,7 +164,7 @@ def test_what_is_wrong_is_named_with_its_command(name, monkeypatch, capsys):
     assert command in finding.command
     assert finding.harmless == (name in NOTES)
     monkeypatch.setattr(doctor, 'gather', lambda: facts)
-    assert doctor.main() == (name in PROBLEMS)
+    assert doctor.main([]) == (name in PROBLEMS)
     output = capsys.readouterr().out
     assert text in output
     assert f'to mend it: {finding.command}' in output
@@ -163,7 +180,7 @@ UPSTREAM_FACTS = {
     ),
     'no compiled ops': (Facts(versions=UPSTREAM, ops='missing'), '--no-binary :all: mmcv==2.1.0'),
     'broken ops': (Facts(versions=UPSTREAM, ops='ImportError: undefined symbol'), '--no-binary :all: mmcv==2.1.0'),
-    'broken package': (Facts(versions=UPSTREAM, failures=dict(timm='SyntaxError')), "pip install -e '.[upstream]'"),
+    'broken package': (Facts(versions=UPSTREAM, failures=dict(mmcv='SyntaxError')), '--no-deps mmcv-lite==2.1.0'),
     'old Python': (Facts(python=(3, 9, 1), versions=UPSTREAM), "pip install -e '.[upstream]'"),
 }
 
@@ -175,7 +192,7 @@ def test_upstream_stays_upstream(name):
     assert command in finding.command
 
 
-UPSTREAM_NAMES = {owner for group in doctor.UPSTREAM.values() for owner in group}
+UPSTREAM_NAMES = {owner for group in UPSTREAM_OWNERS.values() for owner in group}
 
 
 @pytest.mark.parametrize(
@@ -201,10 +218,11 @@ def test_families_that_are_mixed_and_absent():
 
 
 def test_this_environment_is_described(capsys):
-    code = doctor.main()
+    code = doctor.main([])
     output = capsys.readouterr().out
     assert code == ('\nproblem: ' in output)
     assert 'OpenMMLab' in output
+    assert f'flsl_mm       {__version__}\n' in output
     assert 'accelerator' in output
 
 
@@ -218,15 +236,10 @@ def test_it_runs_where_no_package_is_installed():
     assert 'problem: not installed: torch, torchvision' in done.stdout
 
 
-def test_stand_in_does_not_count_as_compiled_ops(monkeypatch):
-    class Spec:
-        origin = 'flsl_mm.compat'
-
-    monkeypatch.setattr(doctor, 'import_error', lambda module: None)
-    monkeypatch.setattr(doctor.importlib.util, 'find_spec', lambda name: Spec)
-    assert doctor.look_for_ops() == 'missing'
-    Spec.origin = '/site-packages/mmcv/_ext.so'
-    assert doctor.look_for_ops() == 'compiled'
-    errors = {'mmcv': None, 'mmcv._ext': 'ImportError: undefined symbol'}
-    monkeypatch.setattr(doctor, 'import_error', errors.get)
-    assert doctor.look_for_ops() == 'ImportError: undefined symbol'
+@pytest.mark.parametrize('option', ['-h', '--help'])
+def test_help_looks_at_nothing(option, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, 'gather', lambda: pytest.fail('it looked'))
+    with pytest.raises(SystemExit) as left:
+        doctor.main([option])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith('usage: python -m flsl_mm.doctor')
