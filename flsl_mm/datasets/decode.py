@@ -46,7 +46,7 @@ def decode_teacher_view(
             and for what is no regular file.
     """
     with open_image(path, reduces_jpeg=True) as image:
-        width, height = image.size
+        width, height = stored_size = image.size
         if min(width, height) < min_side:
             raise ValueError(f'image of {width}x{height} pixels, less than {min_side} a side')
         if image.format != 'JPEG':
@@ -56,7 +56,7 @@ def decode_teacher_view(
             width, height = height, width
         box = random_crop_box(width, height, scale, rng)
         _reduce_jpeg(image, min(box[2] - box[0], box[3] - box[1]) / size)
-        check_bytes(image)
+        check_bytes(image, stored_size)
         image.load()
         with suppress(Exception):  # as in _is_turned
             ImageOps.exif_transpose(image, in_place=True)

@@ -43,9 +43,14 @@ def open_image(path: str | bytes | os.PathLike, reduces_jpeg: bool = False) -> I
             yield image
 
 
-def check_bytes(image: Image.Image) -> None:
-    """Raise ValueError if decoding an image that was opened takes more than :data:`MAX_BYTES`; files can be tiny."""
-    needed = decoded_bytes(image)
+def check_bytes(image: Image.Image, stored_size: tuple[int, int] | None = None) -> None:
+    """Raise ValueError if decoding an image that was opened takes more than :data:`MAX_BYTES`; files can be tiny.
+
+    Args:
+        image: The image.
+        stored_size: Width and height in the file, if the image is decoded at a reduced size.
+    """
+    needed = decoded_bytes(image) + _progressive_bytes(image, stored_size or image.size)
     if needed > MAX_BYTES:
         raise ValueError(
             f'image of {image.width}x{image.height} pixels would take {needed >> 20} MB of memory, more than '
@@ -62,14 +67,13 @@ def decoded_bytes(image: Image.Image) -> int:
         each = own + 9
     else:
         each = own + 4 * (image.mode != 'RGB')
-    return image.width * image.height * each + _progressive_bytes(image)
+    return image.width * image.height * each
 
 
-def _progressive_bytes(image: Image.Image) -> int:
+def _progressive_bytes(image: Image.Image, stored_size: tuple[int, int]) -> int:
     """Estimate the coefficients of a progressive JPEG file, all kept while it is decoded, at whatever size."""
     layers = getattr(image, 'layer', None)
     if not layers or 'progressive' not in image.info:
         return 0
     samples = [across * down for _, across, down, *_ in layers]
-    width, height = getattr(image, 'full_size', image.size)
-    return 2 * width * height * sum(samples) // max(samples)
+    return 2 * stored_size[0] * stored_size[1] * sum(samples) // max(samples)

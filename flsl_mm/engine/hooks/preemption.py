@@ -35,9 +35,9 @@ class FLSLPreemptionHook(Hook):
     gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
     ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
     which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
-    nothing left to do ends as always. A second SIGTERM while the only process of a job waits for a batch writes the
-    checkpoint and leaves at once; during an iteration it is as the first. Loader workers live on until the training
-    process ends them, since a cluster may signal every process of a job.
+    nothing left to do ends as always. At a second SIGTERM the only process of a job writes the checkpoint and leaves
+    without the next batch, which may never come: at once where it waits for one, or else after the iteration under way.
+    Loader workers live on until the training process ends them, since a cluster may signal every process of a job.
     """
 
     # After the learning-rate schedules and the logger, before the backbone's export.
@@ -45,6 +45,7 @@ class FLSLPreemptionHook(Hook):
 
     def __init__(self) -> None:
         self.requested = False
+        self.urgent = False
         self.saved = False
         self.previous_handler = None
         self.complete: int | None = None
@@ -60,13 +61,11 @@ class FLSLPreemptionHook(Hook):
             loader._get_iterator = partial(call_blocked, loader._get_iterator)
 
     def _request(self, runner: Runner, signum: int, frame) -> None:
-        again, self.requested = self.requested, True
+        self.urgent, self.requested = self.requested, True
         # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
-        if again and runner.world_size == 1 and self.complete == runner.iter:
+        if self.urgent and runner.world_size == 1 and self.complete == runner.iter:
             self.complete = None
-            save_now(runner, runner.iter)
-            self.saved = True
-            self._leave(runner)
+            self._save_and_leave(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -77,6 +76,8 @@ class FLSLPreemptionHook(Hook):
         # One process's checkpoint holds no accumulated gradients of others: these wait for the step under way.
         complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
         if flag and complete and not self.saved:
+            if self.urgent and runner.world_size == 1:
+                self._save_and_leave(runner, runner.iter + 1)
             save_now(runner, runner.iter + 1)
             self.saved = True
         # Other hooks follow; the loop counts the iteration when all are through. After an epoch more is to be written.
@@ -96,14 +97,21 @@ class FLSLPreemptionHook(Hook):
         """Leave rather than spend the time until the machine goes on a validation."""
         self._leave(runner)
 
-    def _leave(self, runner: Runner) -> None:
+    def _save_and_leave(self, runner: Runner, iteration: int) -> None:
+        """Leave without the next batch; the backbone file follows when the run is resumed."""
+        save_now(runner, iteration)
+        self.saved = True
+        self._leave(runner, iteration)
+
+    def _leave(self, runner: Runner, iteration: int | None = None) -> None:
         if not self.saved:
             return
+        iteration = runner.iter if iteration is None else iteration
         # A process that left earlier would make the launcher end the one that writes checkpoint and backbone.
         barrier()
         checkpoint = runner.message_hub.get_info('last_ckpt') or 'of no iteration'
         runner.logger.warning(
-            f'SIGTERM: stopped after iteration {runner.iter} with the checkpoint {checkpoint}; --resume continues from '
+            f'SIGTERM: stopped after iteration {iteration} with the checkpoint {checkpoint}; --resume continues from '
             f'there (exit code {EXIT_CODE})'
         )
         raise SystemExit(EXIT_CODE)
