@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -54,16 +55,19 @@ class FLSLPreemptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take over SIGTERM; signals reach the main thread only, elsewhere this hook does nothing."""
         if threading.current_thread() is threading.main_thread():
-            self.previous_handler = signal.signal(signal.SIGTERM, partial(self._request, runner))
+            # A handler outlives the run, and must not keep the Runner and its processes' connections.
+            handler = partial(self._request, weakref.ref(runner))
+            self.previous_handler = signal.signal(signal.SIGTERM, handler)
         if CAN_WAIT:
             loader = runner.train_dataloader
             loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
             loader._get_iterator = partial(call_blocked, loader._get_iterator)
 
-    def _request(self, runner: Runner, signum: int, frame) -> None:
+    def _request(self, reference: Callable[[], Runner | None], signum: int, frame) -> None:
         self.urgent, self.requested = self.requested, True
+        runner = reference()
         # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
-        if self.urgent and runner.world_size == 1 and self.complete == runner.iter:
+        if self.urgent and runner is not None and runner.world_size == 1 and self.complete == runner.iter:
             self.complete = None
             self._save_and_leave(runner, runner.iter)
 
