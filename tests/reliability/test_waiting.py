@@ -13,15 +13,15 @@ from mmengine.runner import Runner
 
 from flsl_mm.datasets import images
 from tests.reliability.children import OUTPUT, finish, start, train
-from tests.toy_run import EPOCH_LENGTH, ITERATIONS, toy_config, write_pictures
+from tests.toy_run import ITERATIONS, toy_config, write_pictures
 
 
 def hang_in_second_epoch(flag: Path, runner: Runner) -> None:
-    """Have the data set wait for ever where the second epoch's first picture is read."""
+    """Have the data set wait for ever where the second epoch's pictures are read, whose virtual indices follow."""
     original = images.FLSLImages.__getitem__
 
     def getitem(self, index: int) -> dict:
-        if index >= EPOCH_LENGTH * 4 + 1:  # of 25 pictures, one of which the first epoch leaves out
+        if index >= len(self):
             flag.touch()
             time.sleep(1000)
         return original(self, index)
@@ -34,9 +34,10 @@ def test_second_sigterm(workers, tmp_path):
     pictures, work_dir, flag = write_pictures(tmp_path / 'pictures'), tmp_path / 'work', tmp_path / 'hangs'
     cfg = toy_config(pictures, work_dir, train_dataloader__num_workers=workers)
     process = start(cfg, prepare=partial(hang_in_second_epoch, flag))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not flag.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert flag.exists()
     time.sleep(0.5)
     os.kill(process.pid, signal.SIGTERM)
     time.sleep(0.5)

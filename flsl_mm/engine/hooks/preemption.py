@@ -36,9 +36,9 @@ class FLSLPreemptionHook(Hook):
     gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
     ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
     which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
-    nothing left to do ends as always. A second SIGTERM while the only process of a job waits for a batch writes the
-    checkpoint and leaves at once; during an iteration it is as the first. Loader workers live on until the training
-    process ends them, since a cluster may signal every process of a job.
+    nothing left to do ends as always. At a second SIGTERM the only process of a job writes the checkpoint and leaves
+    without the next batch, which may never come: at once where it waits for one, or else after the iteration under way.
+    Loader workers live on until the training process ends them, since a cluster may signal every process of a job.
     """
 
     # After the learning-rate schedules and the logger, before the backbone's export.
@@ -46,6 +46,7 @@ class FLSLPreemptionHook(Hook):
 
     def __init__(self) -> None:
         self.requested = False
+        self.urgent = False
         self.saved = False
         self.previous_handler = None
         self.complete: int | None = None
@@ -54,22 +55,21 @@ class FLSLPreemptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take over SIGTERM; signals reach the main thread only, elsewhere this hook does nothing."""
         if threading.current_thread() is threading.main_thread():
-            # A handler outlives the run where an error ends it, and must not keep the Runner with its process group.
-            self.previous_handler = signal.signal(signal.SIGTERM, partial(self._request, weakref.ref(runner)))
+            # A handler outlives the run, and must not keep the Runner and its processes' connections.
+            handler = partial(self._request, weakref.ref(runner))
+            self.previous_handler = signal.signal(signal.SIGTERM, handler)
         if CAN_WAIT:
             loader = runner.train_dataloader
             loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
             loader._get_iterator = partial(call_blocked, loader._get_iterator)
 
-    def _request(self, reference: weakref.ref[Runner], signum: int, frame) -> None:
-        again, self.requested = self.requested, True
+    def _request(self, reference: Callable[[], Runner | None], signum: int, frame) -> None:
+        self.urgent, self.requested = self.requested, True
         runner = reference()
         # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
-        if again and runner is not None and runner.world_size == 1 and self.complete == runner.iter:
+        if self.urgent and runner is not None and runner.world_size == 1 and self.complete == runner.iter:
             self.complete = None
-            save_now(runner, runner.iter)
-            self.saved = True
-            self._leave(runner)
+            self._save_and_leave(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -80,6 +80,8 @@ class FLSLPreemptionHook(Hook):
         # One process's checkpoint holds no accumulated gradients of others: these wait for the step under way.
         complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
         if flag and complete and not self.saved:
+            if self.urgent and runner.world_size == 1:
+                self._save_and_leave(runner, runner.iter + 1)
             save_now(runner, runner.iter + 1)
             self.saved = True
         # Other hooks follow; the loop counts the iteration when all are through. After an epoch more is to be written.
@@ -99,14 +101,21 @@ class FLSLPreemptionHook(Hook):
         """Leave rather than spend the time until the machine goes on a validation."""
         self._leave(runner)
 
-    def _leave(self, runner: Runner) -> None:
+    def _save_and_leave(self, runner: Runner, iteration: int) -> None:
+        """Leave without the next batch; the backbone file follows when the run is resumed."""
+        save_now(runner, iteration)
+        self.saved = True
+        self._leave(runner, iteration)
+
+    def _leave(self, runner: Runner, iteration: int | None = None) -> None:
         if not self.saved:
             return
+        iteration = runner.iter if iteration is None else iteration
         # A process that left earlier would make the launcher end the one that writes checkpoint and backbone.
         barrier()
         checkpoint = runner.message_hub.get_info('last_ckpt') or 'of no iteration'
         runner.logger.warning(
-            f'SIGTERM: stopped after iteration {runner.iter} with the checkpoint {checkpoint}; --resume continues from '
+            f'SIGTERM: stopped after iteration {iteration} with the checkpoint {checkpoint}; --resume continues from '
             f'there (exit code {EXIT_CODE})'
         )
         raise SystemExit(EXIT_CODE)

@@ -76,6 +76,34 @@ def test_message_names_the_checkpoint_that_is_there(iteration, checkpoint, expec
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / f'{expected}.pth')
 
 
+def test_a_second_signal_during_an_iteration_does_not_wait_for_the_next_batch(tmp_path, capsys):
+    hook = FLSLPreemptionHook()
+
+    class Signals(Hook):
+        """Sends two real ones during the second iteration, and fails at the third one."""
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            assert runner.iter < 2, 'the next batch came first'
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter == 1:
+                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
+
+    runner = toy_runner(
+        tmp_path,
+        [hook, Signals()],
+        train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=2),
+        default_hooks=dict(checkpoint=dict(type='FLSLCheckpointHook')),
+        experiment_name=uuid.uuid4().hex,
+    )
+    with pytest.raises(SystemExit) as stop:
+        runner.train()
+    assert stop.value.code == 75
+    assert files(tmp_path) == ['preempted_iter_2.pth']
+    assert 'stopped after iteration 2 with the checkpoint' in capsys.readouterr().out.splitlines()[-1]
+
+
 @pytest.mark.parametrize('by_epoch', [False, True])
 def test_last_iteration(by_epoch, tmp_path):
     preempted_run(tmp_path, 7, by_epoch=by_epoch, interval=10).train()
