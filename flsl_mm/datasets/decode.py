@@ -46,19 +46,19 @@ def decode_teacher_view(
             and for what is no regular file.
     """
     with open_image(path, reduces_jpeg=True) as image:
-        width, height = stored_size = image.size
+        width, height = image.size
         if min(width, height) < min_side:
             raise ValueError(f'image of {width}x{height} pixels, less than {min_side} a side')
         if image.format != 'JPEG':
             # PNG files may have their EXIF block behind the pixels; a damaged file must fail here, not there.
             image.load()
-        if _is_turned(image):
+        if is_turned(image):
             width, height = height, width
         box = random_crop_box(width, height, scale, rng)
         _reduce_jpeg(image, min(box[2] - box[0], box[3] - box[1]) / size)
-        check_bytes(image, stored_size)
+        check_bytes(image)
         image.load()
-        with suppress(Exception):  # as in _is_turned
+        with suppress(Exception):  # as in is_turned
             ImageOps.exif_transpose(image, in_place=True)
         upright = to_rgb(image)
     across, down = upright.width / width, upright.height / height
@@ -66,7 +66,7 @@ def decode_teacher_view(
     return resized_crop(upright, reduced_box, size)
 
 
-def _is_turned(image: Image.Image) -> bool:
+def is_turned(image: Image.Image) -> bool:
     """Tell whether width and height change places when the image is turned upright."""
     # Pillow raises errors of many kinds here, and a broken EXIF block does not spoil the pixels.
     with suppress(Exception):

@@ -38,19 +38,15 @@ def open_image(path: str | bytes | os.PathLike, reduces_jpeg: bool = False) -> I
         warnings.simplefilter('ignore')
         warnings.simplefilter('error', Image.DecompressionBombWarning)
         with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
-            if not (reduces_jpeg and image.format == 'JPEG'):
-                check_bytes(image)
+            reduced = reduces_jpeg and image.format == 'JPEG'
+            # Coefficients are kept at full size whatever size is asked for, and that is known before it is asked.
+            check_bytes(image, progressive_bytes(image) if reduced else None)
             yield image
 
 
-def check_bytes(image: Image.Image, stored_size: tuple[int, int] | None = None) -> None:
-    """Raise ValueError if decoding an image that was opened takes more than :data:`MAX_BYTES`; files can be tiny.
-
-    Args:
-        image: The image.
-        stored_size: Width and height in the file, if the image is decoded at a reduced size.
-    """
-    needed = decoded_bytes(image) + _progressive_bytes(image, stored_size or image.size)
+def check_bytes(image: Image.Image, needed: int | None = None) -> None:
+    """Raise ValueError if decoding an image that was opened takes more than :data:`MAX_BYTES`; files can be tiny."""
+    needed = decoded_bytes(image) if needed is None else needed
     if needed > MAX_BYTES:
         raise ValueError(
             f'image of {image.width}x{image.height} pixels would take {needed >> 20} MB of memory, more than '
@@ -67,13 +63,13 @@ def decoded_bytes(image: Image.Image) -> int:
         each = own + 9
     else:
         each = own + 4 * (image.mode != 'RGB')
-    return image.width * image.height * each
+    return image.width * image.height * each + progressive_bytes(image)
 
 
-def _progressive_bytes(image: Image.Image, stored_size: tuple[int, int]) -> int:
-    """Estimate the coefficients of a progressive JPEG file, all kept while it is decoded, at whatever size."""
+def progressive_bytes(image: Image.Image) -> int:
+    """Estimate the coefficients of a progressive JPEG file of its present size, all kept while it is decoded."""
     layers = getattr(image, 'layer', None)
     if not layers or 'progressive' not in image.info:
         return 0
     samples = [across * down for _, across, down, *_ in layers]
-    return 2 * stored_size[0] * stored_size[1] * sum(samples) // max(samples)
+    return 2 * image.width * image.height * sum(samples) // max(samples)
