@@ -6,8 +6,9 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from flsl_mm.fileio import open_regular
 
@@ -30,6 +31,7 @@ def open_image(path: str | bytes | os.PathLike, reduces_jpeg: bool = False) -> I
         The image.
 
     Raises:
+        UnidentifiedImageError: If it is none of :data:`FORMATS`.
         ValueError: If it is a pipe, device or folder, or would take more than :data:`MAX_BYTES`.
         Exception: Whatever Pillow raises for a file that it cannot read.
     """
@@ -37,11 +39,18 @@ def open_image(path: str | bytes | os.PathLike, reduces_jpeg: bool = False) -> I
         # Pillow only warns of remarks on readable files; of its limit it warns first and raises at twice the size.
         warnings.simplefilter('ignore')
         warnings.simplefilter('error', Image.DecompressionBombWarning)
-        with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
+        with open_regular(path) as file, _identified(file) as image:
             reduced = reduces_jpeg and image.format == 'JPEG'
             # Coefficients are kept at full size whatever size is asked for, and that is known before it is asked.
             check_bytes(image, progressive_bytes(image) if reduced else None)
             yield image
+
+
+def _identified(file: IO[bytes]) -> Image.Image:
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise UnidentifiedImageError(f'no image of a kind that is read: {", ".join(FORMATS)}') from error
 
 
 def check_bytes(image: Image.Image, needed: int | None = None) -> None:
