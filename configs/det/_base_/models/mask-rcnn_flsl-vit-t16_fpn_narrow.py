@@ -1,10 +1,10 @@
-# ViT-T/16 with FPN and heads of 64 channels, 64 regions an image: a detector that trains on two CPU cores. The position
-# table is that of the demonstration's pretraining (8x8), resized to each image's grid.
+# ViT-T/16 of 4 blocks, FPN and heads of 64 channels, 64 regions an image: a detector that trains on two CPU cores. The
+# position table is that of the demonstration's pretraining (8x8), resized to each image's grid.
 _base_ = './mask-rcnn_flsl-vit_fpn.py'
 
 width = 64
 model = dict(
-    backbone=dict(arch='tiny', img_size=128, drop_path_rate=0.0),
+    backbone=dict(arch=dict(_delete_=True, embed_dim=192, depth=4, num_heads=3), img_size=128, drop_path_rate=0.0),
     neck=[
         dict(type='FLSLViTPyramid', in_channels=192, patch_size=16),
         dict(type='FPN', in_channels=[192] * 4, out_channels=width, num_outs=5),
