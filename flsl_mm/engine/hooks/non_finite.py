@@ -74,7 +74,7 @@ class FLSLNonFiniteHook(Hook):
             return
         self.seen = wrapper.skipped_steps
         for name, value in (outputs or {}).items():
-            self.left_out.setdefault(name, []).append(float(value))
+            self.left_out.setdefault(name, []).append(float(torch.as_tensor(value).detach()))
         runner.logger.warning(
             f'step of iteration {runner.iter + 1} left out, loss or gradient is not finite '
             f'({wrapper.skipped_in_a_row} in a row, {wrapper.skipped_steps} in all)'
