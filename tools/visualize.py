@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '(default: the centres of the largest clusters)',
     )
     parser.add_argument(
-        '--scales', nargs='+', type=scale, default=[5.0, 10.0, 20.0], help='of the mean shift (default: 5 10 20)'
+        '--scales', nargs='+', type=scale, default=[10.0, 20.0, 40.0], help='of the mean shift (default: 10 20 40)'
     )
     parser.add_argument(
         '--long-side',

@@ -39,7 +39,7 @@ class Settings:
     """
 
     kinds: Sequence[str] = tuple(LEGEND)
-    scales: Sequence[float] = (5.0, 10.0, 20.0)
+    scales: Sequence[float] = (10.0, 20.0, 40.0)
     points: Sequence[tuple[int, int]] = ()
     long_side: int | None = None
 

@@ -134,7 +134,7 @@ def sheet_rows(
     kind: str,
     image: Tensor,
     views: Sequence[View],
-    scales: Sequence[float] = (5.0, 10.0, 20.0),
+    scales: Sequence[float] = (10.0, 20.0, 40.0),
     points: Sequence[tuple[float, float]] = (),
 ) -> list[Row]:
     """Make the rows of one sheet, one for each view.

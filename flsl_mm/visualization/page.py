@@ -17,7 +17,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2em auto; padding: 0 1em; color: #222; }
 h2 { margin-top: 2.5em; border-top: 1px solid #ccc; padding-top: .5em; overflow-wrap: anywhere; }
 figure { margin: 0 0 1.5em; }
-figcaption { max-width: 75ch; color: #444; }
+figcaption { font-weight: bold; }
 img { max-width: 100%; height: auto; }
 dt { font-weight: bold; } dd { margin: 0 0 .7em; max-width: 80ch; }
 """

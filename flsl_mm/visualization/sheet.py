@@ -14,6 +14,8 @@ from flsl_mm.fileio import atomic_writer
 GAP = 8
 TITLE_HEIGHT = 20
 NAME_HEIGHT = 26
+LEAST_WIDTH = 120
+"""Width of a column in pixels where panels are narrow, for their titles."""
 
 
 class Panel(NamedTuple):
@@ -35,23 +37,24 @@ def write_sheet(path: Path, rows: Sequence[Row]) -> tuple[int, int]:
 
     Args:
         path: The file.
-        rows: Rows of panels of one size; titles too long for a panel are cut.
+        rows: Rows of panels of one size; titles too long for a column are cut.
 
     Returns:
         Width and height of the file in pixels.
     """
     height, width = rows[0].panels[0].picture.shape[:2]
     row_height = NAME_HEIGHT + TITLE_HEIGHT + height + GAP
+    column_width = max(width, LEAST_WIDTH)
     columns = max(len(row.panels) for row in rows)
-    sheet = Image.new('RGB', (GAP + columns * (width + GAP), len(rows) * row_height + GAP), 'white')
+    sheet = Image.new('RGB', (GAP + columns * (column_width + GAP), len(rows) * row_height + GAP), 'white')
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(rows):
         top = number * row_height
         draw.text((GAP, top + NAME_HEIGHT / 2 + 2), row.name, fill='black', font=_font(15), anchor='lm')
         for column, panel in enumerate(row.panels):
-            left = GAP + column * (width + GAP)
+            left = GAP + column * (column_width + GAP)
             middle = top + NAME_HEIGHT + TITLE_HEIGHT / 2
-            title = _fitting(panel.title, width)
+            title = _fitting(panel.title, column_width)
             draw.text((left, middle), title, fill=(70, 70, 70), font=_font(12), anchor='lm')
             sheet.paste(Image.fromarray(panel.picture), (left, top + NAME_HEIGHT + TITLE_HEIGHT))
     with atomic_writer(path, flush=False) as file:
