@@ -11,12 +11,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from flsl_mm.api import FeatureExtractor
+from flsl_mm.api import FeatureExtractor, image_tensor
 from flsl_mm.evaluation.clusters import mean_shift_clusters
 from flsl_mm.evaluation.object_discovery import discover_object, patch_box
 from flsl_mm.evaluation.pca import ColorBasis, color_basis, pca_rgb
 from flsl_mm.evaluation.similarity import aggregated_similarity, cluster_centers, similarity_map
-from flsl_mm.probes.images import fitted
 from flsl_mm.visualization.clusters import paint_clusters
 from flsl_mm.visualization.panels import color_map, heat_map, mark_points, paint_object
 from flsl_mm.visualization.sheet import Panel, Row
@@ -93,7 +92,7 @@ def seen_by(model: FeatureExtractor, image: Tensor, long_side: int | None, basis
 
 
 def resized(image: Tensor, long_side: int | None, patch_size: int) -> Tensor:
-    """Bring an image to whole patches, its longer side at most ``long_side`` pixels, or 32 patches with None.
+    """Bring an image to whole patches, its longer side at most about ``long_side`` pixels, or 32 patches with None.
 
     Args:
         image: uint8 or float 0 to 1 (3, H, W).
@@ -103,9 +102,9 @@ def resized(image: Tensor, long_side: int | None, patch_size: int) -> Tensor:
     Returns:
         RGB (3, H, W), float32, 0 to 1.
     """
-    longer, shorter = max(image.shape[1:]), min(image.shape[1:])
-    scale = min(1.0, (long_side or 32 * patch_size) / longer)
-    return fitted(image, max(1, round(shorter * scale)), patch_size)
+    scale = min(1.0, (long_side or 32 * patch_size) / max(image.shape[1:]))
+    height, width = (max(1, round(side * scale / patch_size)) * patch_size for side in image.shape[1:])
+    return image_tensor(image, (height, width))
 
 
 def sample_bases(
