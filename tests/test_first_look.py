@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ DOCS = Path(__file__).parents[1] / 'docs'
 SHIPPED = DOCS / 'first_look'
 
 
-def test_the_notebook_runs():
+def test_the_notebook_runs(monkeypatch):
     nbformat = pytest.importorskip('nbformat', reason='nbclient and ipykernel are in the extra `tests`')
     nbclient = pytest.importorskip('nbclient')
     pytest.importorskip('ipykernel')
+    monkeypatch.delenv('MPLBACKEND', raising=False)  # it would keep pictures out of the notebook
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(DOCS.parent), os.environ.get('PYTHONPATH', '')]))
     notebook = nbformat.read(DOCS / 'first_look.ipynb', as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
