@@ -139,6 +139,8 @@ def visualize(args: argparse.Namespace) -> None:
 
     prepare_folder(args.out)
     paths = find_pictures(args.pictures)
+    if args.mask and not args.mask.is_file():
+        raise FileNotFoundError(f'no mask {printable(args.mask)}')
     models = load_models(args, chosen_device(args.device))
     facts = facts_of(models, (args.file, args.against))
     if args.mask:

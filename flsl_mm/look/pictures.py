@@ -59,7 +59,7 @@ def prepare_folder(folder: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise type(error)(error.errno, f'the output folder cannot be written ({error.strerror})', str(folder)) from None
+        raise type(error)(f'the output folder {printable(folder)} cannot be written: {error.strerror}') from None
     page = folder / PAGE
     if page.exists() and not is_own_page(page):
         raise FileExistsError(f'{page} is there and not from this program: name another folder with --out')

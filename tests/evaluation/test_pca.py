@@ -37,6 +37,15 @@ def test_colours_are_in_range_and_of_direction_alone(seed, factor):
     torch.testing.assert_close(pca_rgb(features.view(8, 5, 6)), colors.view(8, 5, 3))
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99))
+def test_signs_are_settled(seed):
+    """A direction's largest component is positive, so that the same features have the same colours everywhere."""
+    directions = color_basis(some_features(seed)).directions
+    assert (directions.max(1).values >= -directions.min(1).values).all()
+    torch.testing.assert_close(directions @ directions.T, torch.eye(3), atol=1e-5, rtol=0)
+
+
 def test_one_basis_gives_one_feature_one_colour():
     first, second = some_features(0), some_features(1)
     second[3] = 2 * first[5]

@@ -123,7 +123,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(FileExistsError, match='file is a file: name a folder with --out'):
         prepare_folder(tmp_path / 'file')
-    with pytest.raises(OSError, match='the output folder cannot be written') as caught:
+    with pytest.raises(OSError, match=r'the output folder .* cannot be written') as caught:
         prepare_folder(tmp_path / 'file/below')
     assert '\n' not in str(caught.value)
     (tmp_path / 'new/index.html').write_text('<p>mine</p>')
@@ -135,7 +135,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
 def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError, match='the output folder cannot be written'):
+    with pytest.raises(PermissionError, match=r'the output folder .* cannot be written'):
         prepare_folder(tmp_path)
 
 

@@ -96,12 +96,13 @@ def test_a_file_that_does_not_say(folder, tmp_path, capsys):
     ('arguments', 'line'),
     [
         (('FILE', 'IN', '--out', 'FILE'), 'is a file: name a folder with --out'),
-        (('no.pth', 'IN', '--out', 'FILE/x'), 'the output folder cannot be written'),  # said first
+        (('no.pth', 'IN', '--out', 'FILE/x'), 'error: the output folder .*x cannot be written: '),  # said first
         (('no.pth', 'IN', '--out', 'OUT'), 'no.pth'),
         (('FILE', 'IN/no.png', '--out', 'OUT'), 'no image or folder'),
         (('FILE', 'OUT', '--out', 'OUT'), 'no image in the folder'),
         (('FILE', 'IN', '--out', 'OUT', '--against', 'FILE'), 'is the file itself'),
         (('FILE', 'IN', '--out', 'OUT', '--point', '40,0'), 'none of the 3 images can be shown, .*40,0 is outside'),
+        (('no.pth', 'IN', '--out', 'OUT', '--mask', 'IN/no.png'), 'no mask'),
         (('FILE', 'IN', '--out', 'OUT', '--mask', 'FILE'), 'mask .*ours.pth is unreadable'),
         (('FILE', 'IN', '--out', 'OUT', '--device', 'cuda:77'), 'device cuda:77 cannot be used'),
     ],
