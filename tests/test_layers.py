@@ -30,6 +30,7 @@ ROOMS = {
     'scenes': {'datasets', 'fileio', 'version'},
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
+    'look': {'api', 'datasets', 'evaluation', 'fileio', 'probes', 'visualization', 'vos'},
     'selfsup': {'models', 'datasets', 'engine'},
     'detection': {'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},

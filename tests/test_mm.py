@@ -44,7 +44,10 @@ import flsl_mm
 import torch
 
 print('before it is asked for', [name for name in sys.modules if name.startswith('flsl_mm.') and 'api' in name])
-print('features', tuple(flsl_mm.load_model('official.pth').features(torch.zeros(2, 3, 20, 33)).shape))
+features = flsl_mm.load_model('official.pth').features(torch.zeros(2, 3, 20, 33))
+print('features', tuple(features.shape))
+functions = flsl_mm.mean_shift_clusters, flsl_mm.pca_rgb, lambda first: flsl_mm.similarity_map(first, (0, 0))
+print('looks', *(tuple(function(features[0]).shape) for function in functions))
 
 history = read_checkpoint('history.pth')['history']
 print('history', history.log_history.tolist(), history.count_history.tolist(), history.max_length)
@@ -85,6 +88,7 @@ def test_a_model_is_loaded_and_gives_features(folder):
     printed = (folder / 'printed').read_text()
     assert 'before it is asked for []\n' in printed  # importing the package stays light
     assert 'features (2, 3, 5, 16)\n' in printed
+    assert 'looks (3, 5) (3, 5, 3) (3, 5)\n' in printed
     assert 'official.pth does not say how its images were normalised' not in (folder / 'printed').read_text()
 
 

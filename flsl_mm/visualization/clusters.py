@@ -28,15 +28,20 @@ def paint_clusters(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) 
 
     Args:
         image: Picture (H, W, 3), uint8.
-        labels: Cluster of each patch (h, w), 0 or more; h divides H and w divides W.
+        labels: Cluster of each patch (h, w), 0 or more, on a grid that spans the picture.
         opacity: Share of the colour, 0 to 1.
 
     Returns:
         Picture (H, W, 3), uint8.
     """
-    rows, cols = image.shape[0] // labels.shape[0], image.shape[1] // labels.shape[1]
-    colors = cluster_colors(int(labels.max()) + 1)[labels].repeat(rows, 0).repeat(cols, 1)
+    colors = enlarged(cluster_colors(int(labels.max()) + 1)[labels], image.shape[:2])
     return (image * (1 - opacity) + colors * opacity).astype(np.uint8)
+
+
+def enlarged(patches: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Give each pixel of a picture of ``size_hw`` the value of its patch, of values (h, w, ...)."""
+    rows, columns = (np.arange(size) * count // size for size, count in zip(size_hw, patches.shape, strict=False))
+    return patches[rows][:, columns]
 
 
 def picture_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: str | Path, scale: int = 1) -> Path:

@@ -66,12 +66,13 @@ def write_strip(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None
         strip.save(file, format='PNG')
 
 
-def write_gif(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None:
-    """Write a whole video with its masks as an animation; arguments as in :func:`write_strip`."""
+def write_gif(path: Path, frames: Iterable[np.ndarray], predictions: Iterable[np.ndarray]) -> None:
+    """Write a whole video with its masks as an animation; elements as in :func:`write_strip`, from any iterables."""
     pairs = zip(frames, predictions, strict=True)
-    first, *others = (_shrink(paint_objects(*pair), min(GIF_WIDTH, frames.shape[2])) for pair in pairs)
+    pictures = (_shrink(paint_objects(frame, ids), min(GIF_WIDTH, frame.shape[1])) for frame, ids in pairs)
+    first = next(pictures)
     with atomic_writer(path) as file:
-        first.save(file, format='GIF', save_all=True, append_images=others, duration=GIF_FRAME_MS, loop=0)
+        first.save(file, format='GIF', save_all=True, append_images=pictures, duration=GIF_FRAME_MS, loop=0)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:

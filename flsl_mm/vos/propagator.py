@@ -63,7 +63,7 @@ class FLSLLabelPropagator(BaseModel):
 
     Args:
         backbone: Config of any registered backbone that returns feature maps (B, C, h, w), or a sequence of which the
-            last is used. The feature map must divide the frame evenly.
+            last is used; or such a backbone, with its weights. The feature map must divide the frame evenly.
         checkpoint: File whose weights go into the backbone, see :func:`load_weights`; None leaves it as built, or as
             its ``init_cfg`` makes it if there is one.
         previous_frames: Number of frames kept besides the first.
@@ -84,7 +84,7 @@ class FLSLLabelPropagator(BaseModel):
 
     def __init__(
         self,
-        backbone: dict,
+        backbone: dict | nn.Module,
         checkpoint: str | None = None,
         previous_frames: int = 7,
         radius: int | None = 12,
@@ -105,9 +105,11 @@ class FLSLLabelPropagator(BaseModel):
                 'label propagation needs previous_frames >= 0, topk >= 1, temperature > 0 and radius >= 0 or None; '
                 f'got {previous_frames}, {topk}, {temperature} and {radius}'
             )
-        self.backbone = MODELS.build(backbone)
+        self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
         if checkpoint is not None:
             load_weights(self.backbone, checkpoint)
+        elif isinstance(backbone, nn.Module):
+            pass  # it has its weights
         elif getattr(self.backbone, 'init_cfg', None):
             print_log("no checkpoint: the backbone's init_cfg gives its weights", logger='current')
             self.backbone.init_weights()

@@ -44,6 +44,11 @@ def test_paint_mixes_each_patch_with_its_colour():
             assert np.abs(painted[patch] - expected).max() <= 1
 
 
+def test_patches_need_not_divide_the_picture():
+    painted = paint_clusters(np.zeros((5, 7, 3), np.uint8), np.array([[0, 1, 2]]), opacity=1.0)
+    assert (painted[:, [0, 2, 3, 4, 5, 6]] == cluster_colors(3)[[0, 0, 1, 1, 2, 2]]).all()
+
+
 @pytest.mark.parametrize('scale', [1, 3])
 def test_grid_places_every_picture(tmp_path, scale):
     rows = [[np.full((8, 10, 3), 40 * (2 * row + column), np.uint8) for column in range(2)] for row in range(3)]

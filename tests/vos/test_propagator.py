@@ -261,3 +261,13 @@ def test_only_prediction():
 def test_nearest_resize_samples_pixel_centres():
     """Four pixels from six: centres at 0.75, 2.25, 3.75, 5.25."""
     assert resize_nearest(np.arange(6, dtype=np.uint8)[None], (1, 4)).tolist() == [[0, 2, 3, 5]]
+
+
+def test_a_backbone_that_has_its_weights(capsys):
+    """It is taken as it is, and nothing is said of weights that are missing."""
+    backbone = MODELS.build(TOY)
+    model = FLSLLabelPropagator(backbone, progress=False)
+    assert model.backbone is backbone
+    assert 'no checkpoint' not in capsys.readouterr().out
+    frame = COLOURS[moving_squares(1, (1,))[0]]
+    assert torch.equal(model.extract(frame), toy_model().extract(frame))

@@ -1,0 +1,71 @@
+"""The notebook for newcomers runs as it is, on what is shipped with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import flsl_mm
+from flsl_mm.checkpoint import backbone_file, read_checkpoint
+from flsl_mm.scenes.painter import render_scene
+
+DOCS = Path(__file__).parents[1] / 'docs'
+SHIPPED = DOCS / 'first_look'
+
+
+def test_the_notebook_runs(monkeypatch):
+    nbformat = pytest.importorskip('nbformat', reason='nbclient and ipykernel are in the extra `tests`')
+    nbclient = pytest.importorskip('nbclient')
+    pytest.importorskip('ipykernel')
+    monkeypatch.delenv('MPLBACKEND', raising=False)  # it would keep pictures out of the notebook
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(DOCS.parent), os.environ.get('PYTHONPATH', '')]))
+    notebook = nbformat.read(DOCS / 'first_look.ipynb', as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        cell.pop('outputs', None)
+        if cell.cell_type == 'code':
+            cell.outputs = []
+    resources = {'metadata': {'path': str(DOCS)}}
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name='python3', resources=resources).execute()
+    kinds = [kind for cell in notebook.cells for output in cell.get('outputs', ()) for kind in output.get('data', ())]
+    assert kinds.count('image/png') == 4
+    assert any('torch.Size([24, 32, 192])' in str(cell.get('outputs')) for cell in notebook.cells)
+
+
+def test_the_backbone_is_small_and_trained():
+    path = SHIPPED / 'backbone.pth'
+    assert path.stat().st_size < 4e6
+    model = flsl_mm.load_model(path)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert (model.spec.depth, model.embed_dim, model.patch_size) == (4, 192, 8)
+    # Trained: neighbouring patches became more alike than random weights make them.
+    from flsl_mm.probes.sources import random_weights
+
+    def likeness(source) -> float:
+        tokens = torch.nn.functional.normalize(source.features(SHIPPED / 'pictures/scene-gravel.jpg')[0], dim=-1)
+        return float((tokens[:, 1:] * tokens[:, :-1]).sum(-1).mean())
+
+    assert likeness(model) > likeness(random_weights(model.spec)) + 0.1
+
+
+def test_half_precision_is_computed_in_full(tmp_path):
+    """A file of float16 gives the features of the same values in float32."""
+    half = read_checkpoint(SHIPPED / 'backbone.pth')
+    assert {t.dtype for name, t in half['state_dict'].items() if name != 'pos_embed'} == {torch.float16}
+    assert half['state_dict']['pos_embed'].dtype == torch.float32
+    model = flsl_mm.load_model(SHIPPED / 'backbone.pth')
+    torch.save(backbone_file(model.backbone, model.spec.mean, model.spec.std), tmp_path / 'full.pth')
+    image = SHIPPED / 'pictures/coffee.jpg'
+    assert torch.equal(flsl_mm.load_model(tmp_path / 'full.pth').features(image), model.features(image))
+
+
+@pytest.mark.parametrize(('name', 'index'), [('scene-gravel', 0), ('scene-meadow', 2)])
+def test_the_scenes_are_those_that_the_text_names(name, index):
+    shipped = np.array(Image.open(SHIPPED / f'pictures/{name}.jpg')).astype(int)
+    painted = render_scene(0, index, (192, 256), split='val').image
+    assert np.abs(shipped - painted).mean() < 6

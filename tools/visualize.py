@@ -1,0 +1,176 @@
+"""Show what a model learned: clusters, colours, similarities and objects of images, or a mask followed through a video.
+
+Everything stands beside the same for random weights of the same network, and on one page for a browser.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flsl_mm.cli import chosen_device, positive
+from flsl_mm.fileio import printable
+
+if TYPE_CHECKING:
+    from flsl_mm.api import FeatureExtractor
+
+EPILOG = """examples:
+  python tools/visualize.py docs/first_look/backbone.pth my_pictures/ --out look
+  python tools/visualize.py FILE a.jpg b.png --out look --point 120,80 --point 300,200
+  python tools/visualize.py FILE FOLDER --out look --against OTHER_FILE --show clusters colours
+  python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out look
+
+FILE is any checkpoint of docs/weights.md. How to read the pictures: on the page itself, and docs/visualization.md
+"""
+
+KINDS = ('clusters', 'colours', 'similarity', 'layers', 'object')
+
+SHOWN_SKIPPED = 10
+"""Unreadable images that are listed; all of them are on the page."""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('file', metavar='FILE', help='checkpoint')
+    parser.add_argument('pictures', nargs='+', type=Path, metavar='PICTURE', help='image files, or folders of them')
+    parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where to; open its index.html')
+    parser.add_argument('--against', metavar='FILE2', help='checkpoint to stand beside it (default: random weights)')
+    parser.add_argument(
+        '--mask', type=Path, metavar='PNG', help='objects of the first frame: the pictures are the frames of a video'
+    )
+    parser.add_argument('--show', nargs='+', choices=KINDS, default=KINDS, help='kinds of pictures (default: all)')
+    parser.add_argument(
+        '--point',
+        action='append',
+        default=[],
+        type=point,
+        metavar='X,Y',
+        help='pixel to compare all patches with, from the upper left corner of the image; may be given several times '
+        '(default: the centres of the largest clusters)',
+    )
+    parser.add_argument(
+        '--scales', nargs='+', type=scale, default=[10.0, 20.0, 40.0], help='of the mean shift (default: 10 20 40)'
+    )
+    parser.add_argument(
+        '--long-side',
+        type=positive,
+        metavar='PIXELS',
+        help='most pixels of the longer side for the network (default: 32 patches, 48 of a video)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the random weights (default: 0)')
+    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1, ...')
+    model = parser.add_argument_group('model, where the file does not say')
+    model.add_argument('--arch', choices=('tiny', 'small', 'base'))
+    model.add_argument('--patch-size', type=positive)
+    model.add_argument('--num-heads', type=positive)
+    model.add_argument('--branch', choices=('teacher', 'student'), default='teacher', help='where the file has both')
+    return parser.parse_args(argv)
+
+
+def point(text: str) -> tuple[int, int]:
+    """Read ``X,Y``."""
+    x, _, y = text.partition(',')
+    if not (x.strip().isdecimal() and y.strip().isdecimal()):
+        raise argparse.ArgumentTypeError(f'{text!r} is no pixel such as 120,80')
+    return int(x), int(y)
+
+
+def scale(text: str) -> float:
+    """Read a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number above 0')
+    return value
+
+
+def find_pictures(given: list[Path]) -> list[Path]:
+    """List the image files that are meant, those of folders sorted, each once.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or no image in a folder.
+    """
+    from flsl_mm.probes.images import find_images
+
+    found = []
+    for path in given:
+        if not path.exists():
+            raise FileNotFoundError(f'no image or folder {printable(path)}')
+        found += find_images(path, 'name image files or a folder of them') if path.is_dir() else [path]
+    return list(dict.fromkeys(found))
+
+
+def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
+    """Load the model, and what stands beside it."""
+    from flsl_mm.api import load_model
+    from flsl_mm.probes.sources import random_weights
+
+    model = load_model(args.file, args.arch, args.patch_size, args.num_heads, args.branch, device)
+    if args.against is None:
+        return [model, random_weights(model.spec, args.seed).to(device)]
+    other = load_model(args.against, args.arch, args.patch_size, args.num_heads, args.branch, device)
+    if other.name == model.name:
+        model.name, other.name = args.file, args.against
+    if other.name == model.name:
+        raise ValueError(f'--against {args.against} is the file itself: leave it out to compare with random weights')
+    return [model, other]
+
+
+def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> list[str]:
+    """Say on the page what made the pictures."""
+    lines = []
+    for model, file in zip(models, files, strict=True):
+        spec = model.spec
+        shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
+        lines.append(f'{model.name}: {shape}; {file or "the same network before any training, to compare with"}')
+    return lines
+
+
+def visualize(args: argparse.Namespace) -> None:
+    """Find the pictures, load the models, draw, and say where the page is."""
+    from flsl_mm.look.pictures import PAGE, Settings, draw_pictures, prepare_folder
+
+    prepare_folder(args.out)
+    paths = find_pictures(args.pictures)
+    if args.mask and not args.mask.is_file():
+        raise FileNotFoundError(f'no mask {printable(args.mask)}')
+    models = load_models(args, chosen_device(args.device))
+    facts = facts_of(models, (args.file, args.against))
+    if args.mask:
+        from flsl_mm.look.video import draw_video
+
+        skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
+    else:
+        kinds = [kind for kind in KINDS if kind in args.show]
+        settings = Settings(kinds, args.scales, args.point, args.long_side)
+        skipped = draw_pictures(models, paths, args.out, settings, facts)
+    if skipped:
+        print(f'{len(skipped)} of {len(paths)} images are not shown:', file=sys.stderr)
+    for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
+        print(f'  {printable(path)} ({printable(reason)})', file=sys.stderr)
+    print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    args = parse_args(argv)
+    try:
+        visualize(args)
+    except KeyboardInterrupt:
+        print(f'interrupted; what is done is in {args.out}', file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
