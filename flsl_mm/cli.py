@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from . import register
 from .fileio import printable
+from .shipped import find_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -72,8 +73,7 @@ def read_config(args: argparse.Namespace) -> Config:
     if Path(args.config).is_dir():
         args.work_dir = args.work_dir or args.config
         args.config = str(saved_config(Path(args.config)))
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'no config file {args.config!r}; this project keeps its own under configs/')
+    args.config = str(find_config(args.config))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(args.config)
     if args.cfg_options:

@@ -35,8 +35,10 @@ ROOMS = {
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
-    'cli': {'', 'engine', 'checkpoint', 'fileio'},
-    '': {'version', 'compat', 'models', 'checkpoint'},
+    'shipped': set(),
+    'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped'},
+    '__main__': {'shipped', 'version', 'doctor'},
+    '': {'version', 'compat', 'models', 'checkpoint', 'shipped'},
 }
 """Rooms, or modules beside them ('' is the package itself), and the rooms that each may import."""
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 EPILOG = """examples:
-  python tools/train.py configs/pretrain/flsl_vit-t16_scenes.py
-  python tools/train.py configs/pretrain/flsl_vit-s16.py --cfg-options train_dataloader.dataset.data_root=/my/pictures
-  python tools/train.py work_dirs/flsl_vit-s16 --resume
+  flsl-mm train pretrain/flsl_vit-t16_scenes
+  flsl-mm train pretrain/flsl_vit-s16 --cfg-options train_dataloader.dataset.data_root=/my/pictures
+  flsl-mm train work_dirs/flsl_vit-s16 --resume
 """
 
 
@@ -25,7 +25,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'config', help='config file (Python code, executed), or with --resume a work folder that has one'
+        'config',
+        help='name of a config of ours (flsl-mm lists them), a config file (Python code, executed), or with --resume a '
+        'work folder that has one',
     )
     cli.add_run_options(parser)
     parser.add_argument(

@@ -71,7 +71,10 @@ def test_resume(built, tmp_path):
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
-        (['none.py'], "no config file 'none.py'; this project keeps its own under configs/"),
+        (
+            ['pretrain/flsl_vit-s1'],
+            "no config file 'pretrain/flsl_vit-s1': did you mean pretrain/flsl_vit-s16 or pretrain/flsl_vit-s8?",
+        ),
         ([PRETRAIN, '--resume', 'none.pth'], "no checkpoint 'none.pth' to resume from"),
         (
             [DETECTION, '--auto-scale-lr'],
