@@ -13,12 +13,14 @@ class BuildWithConfigs(build_py):
     """Copy configs and tools beside the modules; an editable install finds them in the checkout."""
 
     def run(self) -> None:
-        super().run()
         if self.editable_mode:
+            super().run()
             return
+        # What an earlier build left there, since removed from the sources, would be in the wheel.
+        shutil.rmtree(Path(self.build_lib) / 'flsl_mm', ignore_errors=True)
+        super().run()
         target = Path(self.build_lib) / 'flsl_mm' / '.mim'
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+        target.mkdir()
         for name in SHIPPED:
             source = Path(__file__).parent / name
             if source.is_dir():

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .shipped import shipped
+from .shipped import shipped_folder
 from .version import __version__
 
 FROM_MODULES = {'load_model': '.api', 'mean_shift_clusters': '.evaluation.clusters'}
@@ -45,7 +45,7 @@ def _is_own_command() -> bool:
     program = getattr(sys.modules.get('__main__'), '__file__', None)
     if program is None:
         return False
-    return Path(program).stem == 'flsl-mm' or shipped('tools') in Path(program).resolve().parents
+    return Path(program).stem == 'flsl-mm' or shipped_folder('tools') in Path(program).resolve().parents
 
 
 if not _is_own_command():

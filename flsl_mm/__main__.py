@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
-from .shipped import config_names, shipped
+from .shipped import config_names, shipped_folder
 from .version import __version__
 
 FOLDERS = ('', 'dataset_converters', 'model_converters')
@@ -22,7 +22,7 @@ def commands() -> dict[str, Path]:
     """Find the programs by the names of their commands: ``tools/plot_run.py`` is ``plot-run``."""
     found = {'doctor': Path(__file__).parent / 'doctor' / '__main__.py'}
     for folder in FOLDERS:
-        for path in sorted((shipped('tools') / folder).glob('*.py')):
+        for path in sorted((shipped_folder('tools') / folder).glob('*.py')):
             if '__main__' in path.read_text(encoding='utf-8'):
                 found.setdefault(path.stem.replace('_', '-'), path)
     order = {name: FIRST.index(name) if name in FIRST else len(FIRST) for name in found}
@@ -47,7 +47,7 @@ def overview() -> str:
             'commands:',
             *(f'  {name:<{width}}  {description(path)}' for name, path in found.items()),
             '',
-            f'configs, for train and test, by name or path ({shipped("configs")}):',
+            f'configs, for train and test, by name or path ({shipped_folder("configs")}):',
             *(f'  {name}' for name in configs),
         ]
     )

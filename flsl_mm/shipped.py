@@ -9,7 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 
 
-def shipped(name: str) -> Path:
+def shipped_folder(name: str) -> Path:
     """Give the path of the folder ``configs`` or ``tools``."""
     in_wheel = PACKAGE / '.mim' / name
     return in_wheel if in_wheel.is_dir() else PACKAGE.parent / name
@@ -17,7 +17,7 @@ def shipped(name: str) -> Path:
 
 def config_names() -> list[str]:
     """List the shipped configs as they are called: ``pretrain/flsl_vit-s16``."""
-    folder = shipped('configs')
+    folder = shipped_folder('configs')
     paths = (path.relative_to(folder) for path in folder.rglob('*.py'))
     return sorted(path.with_suffix('').as_posix() for path in paths if '_base_' not in path.parts)
 
@@ -33,7 +33,7 @@ def find_config(name: str | os.PathLike) -> Path:
     wanted, known = Path(name).as_posix().removeprefix('configs/').removesuffix('.py'), config_names()
     found = [config for config in known if wanted in (config, config.rpartition('/')[2])]
     if len(found) == 1:
-        return shipped('configs') / f'{found[0]}.py'
-    near = get_close_matches(wanted, [*known, *(config.rpartition('/')[2] for config in known)], n=2)
+        return shipped_folder('configs') / f'{found[0]}.py'
+    near = found or get_close_matches(wanted, [*known, *(config.rpartition('/')[2] for config in known)], n=2)
     hint = f'did you mean {" or ".join(near)}?' if near else f'ours are {", ".join(known)}'
     raise FileNotFoundError(f'no config file {os.fspath(name)!r}: {hint}')

@@ -26,7 +26,7 @@ ROOMS = {
     'models': {'mm'},
     'checkpoint': {'mm', 'models', 'fileio', 'version'},
     'datasets': {'fileio'},
-    'engine': {'models', 'checkpoint', 'datasets', 'evaluation', 'fileio'},
+    'engine': {'models', 'checkpoint', 'datasets', 'evaluation', 'fileio', 'version'},
     'scenes': {'datasets', 'fileio', 'version'},
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
@@ -36,7 +36,8 @@ ROOMS = {
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
     'shipped': set(),
-    'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped'},
+    'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped', 'quiet'},
+    'quiet': {'engine'},
     '__main__': {'shipped', 'version', 'doctor'},
     '': {'version', 'compat', 'models', 'checkpoint', 'shipped'},
 }
@@ -54,6 +55,7 @@ OPENMMLAB = {
     'uavdt': {'mmengine'},
     'vos': {'mmengine'},
     'cli': {'mmengine'},
+    'quiet': {'mmengine'},
 }
 """OpenMMLab packages that a room may import; the others import none."""
 
