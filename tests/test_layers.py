@@ -36,6 +36,7 @@ ROOMS = {
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
     'shipped': set(),
+    'recipes': {'datasets'},
     'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped', 'quiet'},
     'quiet': {'engine'},
     '__main__': {'shipped', 'version', 'doctor'},
