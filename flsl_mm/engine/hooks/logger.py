@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -85,7 +85,9 @@ class FLSLLoggerHook(LoggerHook):
 def introduction(runner: Runner) -> list[str]:
     """Tell in lines what a Runner will run, on what, and where it writes."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    trains = not isinstance(runner._train_loop, dict) and runner._train_loop is not None
+    loops = (runner._train_loop, runner._test_loop, runner._val_loop)
+    loop = next(loop for loop in loops if isinstance(loop, BaseLoop))  # the others are still descriptions
+    trains = loop is runner._train_loop
     backbone = getattr(model, 'backbone', None)
     name = type(model).__name__ + (f' with {type(backbone).__name__}' if backbone is not None else '')
     count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trains)
@@ -96,7 +98,7 @@ def introduction(runner: Runner) -> list[str]:
     ]
     # Of a pretraining, the report says it with what depends on it.
     if not any(isinstance(hook, FLSLReportHook) for hook in runner.hooks):
-        lines.append(data_line(runner, runner.train_dataloader if trains else runner.test_dataloader, trains))
+        lines.append(data_line(runner, loop.dataloader, trains))
     log = Path(runner.log_dir) / f'{runner.timestamp}.log'
     lines.append(f'writing to {runner.work_dir} | environment, config, hooks and all messages: {log}')
     return lines
