@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .shipped import shipped_folder
 from .version import __version__
 
 FROM_MODULES = {
@@ -44,10 +45,12 @@ def _is_own_command() -> bool:
 
     Torch takes seconds to load: ``--help`` should not wait for it, and the doctor has to start where it fails.
     """
-    if 'flsl_mm.doctor' in sys.orig_argv:
-        return True
+    if sys.argv[:1] == ['-m']:  # so Python calls the program while it imports the package of `python -m`
+        return bool({'flsl_mm', 'flsl_mm.doctor'} & set(sys.orig_argv))
     program = getattr(sys.modules.get('__main__'), '__file__', None)
-    return program is not None and Path(__file__).resolve().parent.parent / 'tools' in Path(program).resolve().parents
+    if program is None:
+        return False
+    return Path(program).stem == 'flsl-mm' or shipped_folder('tools') in Path(program).resolve().parents
 
 
 if not _is_own_command():

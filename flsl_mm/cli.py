@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from . import register
 from .fileio import printable
+from .quiet import config_with_imports, for_users, short_lines
+from .shipped import find_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -60,22 +62,22 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(args: argparse.Namespace) -> Config:
-    """Read ``args.config``, a config file or a work folder, and apply the options of :func:`add_run_options` to it.
+    """Read ``args.config`` and apply the options of :func:`add_run_options` to it.
+
+    It is a config file, the name of one of ours, or a work folder.
 
     Raises:
         FileNotFoundError: If there is no such config.
         ValueError: If a folder has several.
     """
-    from mmengine.config import Config
     from mmengine.device import get_device
 
     if Path(args.config).is_dir():
         args.work_dir = args.work_dir or args.config
         args.config = str(saved_config(Path(args.config)))
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'no config file {args.config!r}; this project keeps its own under configs/')
+    args.config = str(find_config(args.config))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(args.config)
+    cfg = config_with_imports(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
@@ -130,7 +132,7 @@ def build_runner(cfg: Config) -> Runner:
     for name, hook in list(cfg.get('default_hooks', {}).items()):
         if hook is None and name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]
-    with gpu_selection_where_possible(), config_unwritten(Runner):
+    with gpu_selection_where_possible(), config_unwritten(Runner), short_lines(Runner, cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in (FLSLWholeCheckpointHook(), FLSLFollowConfigHook(), FLSLDumpConfigHook()):
         runner.register_hook(hook)
@@ -209,6 +211,13 @@ def explain(error: Exception) -> str:
     return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
 
 
+def leave_bars() -> None:
+    """Leave progress bars as they stand, if a run has shown any."""
+    console = sys.modules.get('flsl_mm.engine.console')
+    if console is not None:
+        console.close_bars()
+
+
 def leave_job(failed: bool) -> None:
     """Leave the group of processes; its threads may abort an interpreter that ends while they run.
 
@@ -240,16 +249,18 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace)
         from flsl_mm.engine.safe_loading import safe_mmengine_loading
 
         register()
-        with safe_mmengine_loading():
+        with safe_mmengine_loading(), for_users():
             program(args)
         failed = False
     except KeyboardInterrupt:
+        leave_bars()
         print('interrupted', file=sys.stderr)
         return 130
     except SystemExit as stop:
         # Held here, because its traceback would keep the Runner.
         return stop.code
     except Exception as error:
+        leave_bars()
         if args.traceback:
             traceback.print_exc()
         print(f'error{process_name()}: {explain(error)}', file=sys.stderr)

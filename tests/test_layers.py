@@ -26,7 +26,7 @@ ROOMS = {
     'models': {'mm'},
     'checkpoint': {'mm', 'models', 'fileio', 'version'},
     'datasets': {'fileio'},
-    'engine': {'models', 'checkpoint', 'datasets', 'evaluation', 'fileio'},
+    'engine': {'models', 'checkpoint', 'datasets', 'evaluation', 'fileio', 'version'},
     'scenes': {'datasets', 'fileio', 'version'},
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
@@ -36,8 +36,12 @@ ROOMS = {
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
-    'cli': {'', 'engine', 'checkpoint', 'fileio'},
-    '': {'version', 'compat', 'models', 'checkpoint'},
+    'shipped': set(),
+    'recipes': {'datasets'},
+    'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped', 'quiet'},
+    'quiet': {'engine'},
+    '__main__': {'shipped', 'version', 'doctor'},
+    '': {'version', 'compat', 'models', 'checkpoint', 'shipped'},
 }
 """Rooms, or modules beside them ('' is the package itself), and the rooms that each may import."""
 
@@ -53,6 +57,7 @@ OPENMMLAB = {
     'uavdt': {'mmengine'},
     'vos': {'mmengine'},
     'cli': {'mmengine'},
+    'quiet': {'mmengine'},
 }
 """OpenMMLab packages that a room may import; the others import none."""
 

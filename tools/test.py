@@ -8,9 +8,9 @@ import sys
 from flsl_mm import cli
 
 EPILOG = """examples:
-  python tools/test.py configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py work_dirs/mask-rcnn/epoch_12.pth
-  python tools/test.py configs/vos/flsl_vit-s16_davis2017.py work_dirs/flsl_vit-s16/epoch_300_backbone.pth
-  python tools/test.py configs/vos/flsl_vit-t16_scenes.py none
+  flsl-mm test det/mask-rcnn_flsl-vit-s16_fpn_1x_coco work_dirs/mask-rcnn/epoch_12.pth
+  flsl-mm test vos/flsl_vit-s16_davis2017 work_dirs/flsl_vit-s16/epoch_300_backbone.pth
+  flsl-mm test vos/flsl_vit-t16_scenes none
 """
 
 
@@ -19,7 +19,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config file; it is Python code and is executed')
+    parser.add_argument('config', help='name of a config of ours, or a config file (Python code, executed)')
     parser.add_argument('checkpoint', help="a detector's checkpoint; for DAVIS any file with a backbone; or none")
     cli.add_run_options(parser)
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 EPILOG = """examples:
-  python tools/train.py configs/pretrain/flsl_vit-t16_scenes.py
-  python tools/train.py configs/pretrain/flsl_vit-s16.py --cfg-options train_dataloader.dataset.data_root=/my/pictures
-  python tools/train.py work_dirs/flsl_vit-s16 --resume
+  flsl-mm train pretrain/flsl_vit-t16_scenes
+  flsl-mm train pretrain/flsl_vit-s16 --cfg-options train_dataloader.dataset.data_root=/my/pictures
+  flsl-mm train --auto /my/pictures
+  flsl-mm train work_dirs/flsl_vit-s16 --resume
 """
 
 
@@ -25,7 +27,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'config', help='config file (Python code, executed), or with --resume a work folder that has one'
+        'config',
+        nargs='?',
+        help='name of a config of ours (flsl-mm lists them), a config file (Python code, executed), or with --resume a '
+        'work folder that has one',
+    )
+    parser.add_argument(
+        '--auto',
+        metavar='FOLDER',
+        help='instead of a config: choose a pretraining recipe for the images in FOLDER and this machine, and say why',
     )
     cli.add_run_options(parser)
     parser.add_argument(
@@ -58,10 +68,31 @@ def scale_lr(cfg: Config, wanted: bool) -> None:
         cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get('accumulative_counts', 1)
 
 
+def choose(args: argparse.Namespace) -> None:
+    """Put the recipe for a folder of images into the options; those that are given win over it."""
+    from flsl_mm.recipes import choose_recipe, survey
+
+    recipe = choose_recipe(survey(args.auto))
+    options = {'train_dataloader.dataset.data_root': args.auto, **recipe.options}
+    args.config, args.cfg_options = recipe.config, options | (args.cfg_options or {})
+    folder = Path(args.auto).resolve().name
+    args.work_dir = args.work_dir or str(Path('work_dirs') / f'{Path(recipe.config).name}_{folder}')
+    if cli.process_name() and not cli.process_name().startswith(' in rank 0 '):
+        return
+    print('chosen for ' + '\n  '.join([args.auto, *recipe.reasons]))
+    if len(args.auto.split()) == 1:  # MMEngine takes spaces out of the values of --cfg-options
+        changes = ' '.join(shlex.quote(f'{key}={value}') for key, value in args.cfg_options.items())
+        print(f'the same again: flsl-mm train {recipe.config} --work-dir {args.work_dir} --cfg-options {changes}')
+
+
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from flsl_mm.engine.lock import locked_folder
 
+    if (args.config is None) == (args.auto is None):
+        raise ValueError('give either a config (flsl-mm lists them) or --auto FOLDER')
+    if args.auto is not None:
+        choose(args)
     saved = Path(args.config).is_dir()
     if saved and not args.resume:
         raise ValueError(f'{args.config} is a folder: give a config file, or add --resume to continue the run in it')

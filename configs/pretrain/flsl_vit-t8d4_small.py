@@ -25,6 +25,7 @@ model = dict(
 train_dataloader = dict(
     batch_size=16,
     num_workers=1,
+    pin_memory=False,
     dataset=dict(data_root='data/pictures', size=96),
 )
 # Steps count, not epochs: 40 epochs of 360 pictures. With other numbers of pictures, change max_epochs.

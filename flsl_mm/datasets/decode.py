@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from typing import IO
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ _WHITE = (255, 255, 255, 255)
 
 
 def decode_teacher_view(
-    path: str | bytes | os.PathLike,
+    path: str | bytes | os.PathLike | IO[bytes],
     size: int,
     scale: tuple[float, float],
     rng: np.random.Generator,
@@ -30,7 +31,7 @@ def decode_teacher_view(
     view can show is lost. Pictures are turned upright as their EXIF orientation says.
 
     Args:
-        path: Path of the file.
+        path: Path of the file, or the file itself.
         size: Side of the view in pixels.
         scale: Range of the crop's area, as a fraction of the image's area.
         rng: Generator of the random numbers.

@@ -20,11 +20,11 @@ MAX_BYTES = 2**28
 
 
 @contextmanager
-def open_image(path: str | bytes | os.PathLike, reduces_jpeg: bool = False) -> Iterator[Image.Image]:
+def open_image(path: str | bytes | os.PathLike | IO[bytes], reduces_jpeg: bool = False) -> Iterator[Image.Image]:
     """Open an image file for what needs its header or its pixels; nothing is decoded yet.
 
     Args:
-        path: Path of the file.
+        path: Path of the file, or the file itself, which is closed in the end.
         reduces_jpeg: Whether the caller has JPEG files decoded at a reduced size, and calls :func:`check_bytes` then.
 
     Yields:
@@ -39,7 +39,8 @@ def open_image(path: str | bytes | os.PathLike, reduces_jpeg: bool = False) -> I
         # Pillow only warns of remarks on readable files; of its limit it warns first and raises at twice the size.
         warnings.simplefilter('ignore')
         warnings.simplefilter('error', Image.DecompressionBombWarning)
-        with open_regular(path) as file, _identified(file) as image:
+        opened = path if hasattr(path, 'read') else open_regular(path)
+        with opened as file, _identified(file) as image:
             reduced = reduces_jpeg and image.format == 'JPEG'
             # Coefficients are kept at full size whatever size is asked for, and that is known before it is asked.
             check_bytes(image, progressive_bytes(image) if reduced else None)

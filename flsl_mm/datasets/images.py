@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from mmengine.logging import print_log
@@ -70,7 +71,7 @@ class FLSLImages(Dataset):
     ) -> None:
         if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
             raise ValueError(f'scale must be a range (low, high) with 0 < low <= high <= 1, got {scale}')
-        self.paths = find_images(data_root, extensions)
+        self.paths = self.find(data_root, extensions)
         self.size = size
         self.scale = tuple(scale)
         self.seed = seed
@@ -78,6 +79,14 @@ class FLSLImages(Dataset):
         self.skipped_log: Path | None = None
         self.metainfo: dict = {}  # the Runner warns of a data set without
         self._reported: set[str] = set()
+
+    def find(self, data_root: str | os.PathLike, extensions: Sequence[str]) -> 'PathList':
+        """List the images."""
+        return find_images(data_root, extensions)
+
+    def open(self, index: int) -> str | IO[bytes]:
+        """Give the file of an image, or its path."""
+        return self.paths[index]
 
     def __len__(self) -> int:
         """Number of image files, those that turn out to be bad included."""
@@ -102,7 +111,7 @@ class FLSLImages(Dataset):
             index = rng.integers(len(self)) if attempt else virtual_index % len(self)
             path = self.paths[index]
             try:
-                view = decode_teacher_view(path, self.size, self.scale, rng, self.min_side)
+                view = decode_teacher_view(self.open(index), self.size, self.scale, rng, self.min_side)
             except Exception as error:
                 # Pillow's decoders raise errors of many kinds for damaged files; none of them may end a run.
                 reason = printable(' '.join(f'{type(error).__name__}: {error}'.split()))

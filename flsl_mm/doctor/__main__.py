@@ -1,4 +1,4 @@
-"""``python -m flsl_mm.doctor``."""
+"""Look at the installed packages and name the command that mends what is wrong."""
 
 import sys
 

@@ -2,7 +2,8 @@
 
 from . import hooks, optim
 from .atomic_backend import FLSLAtomicBackend
+from .log_processor import FLSLLogProcessor
 from .train_loop import FLSLEpochTrainLoop
 from .vis_backend import FLSLVisBackend
 
-__all__ = ['FLSLAtomicBackend', 'FLSLEpochTrainLoop', 'FLSLVisBackend', 'hooks', 'optim']
+__all__ = ['FLSLAtomicBackend', 'FLSLEpochTrainLoop', 'FLSLLogProcessor', 'FLSLVisBackend', 'hooks', 'optim']

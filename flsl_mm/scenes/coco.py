@@ -21,7 +21,7 @@ def write_coco(folder: Path, request: TreeRequest) -> Written:
     """
     pictures, lines = [], []
     (folder / 'annotations').mkdir()
-    with tqdm(total=request.num, unit='picture', disable=not request.progress) as bar:
+    with tqdm(total=request.num, unit='picture', disable=None if request.progress else True) as bar:
         for split, number in request.split_sizes().items():
             (folder / split).mkdir()
             images, annotations = [], []

@@ -29,7 +29,7 @@ def write_davis(folder: Path, request: TreeRequest) -> Written:
     lists = folder / 'ImageSets' / '2017'
     lists.mkdir(parents=True)
     pictures, lines = [], []
-    with tqdm(total=request.num * request.frames, unit='frame', disable=not request.progress) as bar:
+    with tqdm(total=request.num * request.frames, unit='frame', disable=None if request.progress else True) as bar:
         for split, number in request.split_sizes().items():
             names, objects = [], 0
             for index in range(number):

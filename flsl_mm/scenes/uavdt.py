@@ -126,7 +126,7 @@ def write_uavdt(folder: Path, request: TreeRequest) -> Written:
     """
     (folder / TRUTH).mkdir(parents=True)
     pictures, lines, first = [], [], 1
-    with tqdm(total=request.num * request.frames, unit='frame', disable=not request.progress) as bar:
+    with tqdm(total=request.num * request.frames, unit='frame', disable=None if request.progress else True) as bar:
         for stream, num_sequences in request.split_sizes().items():
             split, totals = {'train': 'train', 'val': 'test'}[stream], np.zeros(2, int)
             for number in range(num_sequences):

@@ -29,7 +29,7 @@ def write_images(folder: Path, request: TreeRequest) -> Written:
     """Write pictures without annotations, `train/00/000000.jpg` and so on, at most 1000 in a folder."""
     pictures = []
     sizes = request.split_sizes()
-    with tqdm(total=request.num, unit='picture', disable=not request.progress) as bar:
+    with tqdm(total=request.num, unit='picture', disable=None if request.progress else True) as bar:
         for split, number in sizes.items():
             for index in range(number):
                 scene = render_scene(request.seed, index, request.size_hw, split)

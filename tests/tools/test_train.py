@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from flsl_mm import cli
 from flsl_mm.engine import lock
+from tests.toy_run import write_pictures
 from tools import train
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
@@ -60,6 +62,22 @@ def test_learning_rate_scales_with_accumulated_batches(built):
     assert built[0].auto_scale_lr == dict(enable=True, base_batch_size=base / 4)
 
 
+def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
+    """Options that are given win, and the command that is printed is the same run."""
+    folder = write_pictures(tmp_path / 'my_pictures')
+    assert train.main(['--auto', str(folder), '--cfg-options', 'train_dataloader.num_workers=0']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f'chosen for {folder}'
+    assert lines[1] == '  25 images: pretrain/flsl_vit-t8d4_small, 900 steps of 16 images'
+    cfg = built[0]
+    assert cfg.train_dataloader.dataset.data_root == str(folder)
+    assert (cfg.train_dataloader.num_workers, cfg.train_cfg.max_epochs) == (0, 576)
+    assert cfg.work_dir == 'work_dirs/flsl_vit-t8d4_small_my_pictures'
+    command = shlex.split(lines[-1].partition('flsl-mm train ')[2])
+    assert train.main(command) == 0
+    assert built[1].to_dict() == cfg.to_dict()
+
+
 def test_resume(built, tmp_path):
     file = tmp_path / 'iter_4.pth'
     file.touch()
@@ -71,8 +89,13 @@ def test_resume(built, tmp_path):
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
-        (['none.py'], "no config file 'none.py'; this project keeps its own under configs/"),
+        (
+            ['pretrain/flsl_vit-s1'],
+            "no config file 'pretrain/flsl_vit-s1': did you mean pretrain/flsl_vit-s16 or pretrain/flsl_vit-s8?",
+        ),
         ([PRETRAIN, '--resume', 'none.pth'], "no checkpoint 'none.pth' to resume from"),
+        ([], 'give either a config (flsl-mm lists them) or --auto FOLDER'),
+        ([PRETRAIN, '--auto', 'folder'], 'give either a config (flsl-mm lists them) or --auto FOLDER'),
         (
             [DETECTION, '--auto-scale-lr'],
             '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config',

@@ -45,6 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument('--batch-size', type=int, default=64, help='images a batch (default: 64)')
     parser.add_argument('--rounds', type=int, default=8, help='batches of each worker in a measurement (default: 8)')
     parser.add_argument('--data', type=Path, help='folder of pictures to read (default: generated ones)')
+    parser.add_argument('--shards', action='store_true', help='also time reading the same pictures from a tar file')
     parser.add_argument('--images', type=int, default=256, help='pictures to generate (default: 256)')
     parser.add_argument('--train', action='store_true', help='also time pretraining end to end')
     parser.add_argument('--iterations', type=int, default=5, help='iterations of a window of --train (default: 5)')
@@ -72,6 +73,17 @@ def link_pictures(folder: Path, files: Sequence[Path], count: int) -> Path:
     for number in range(count):
         file = files[number % len(files)]
         (folder / f'{number:07}{file.suffix}').symlink_to(file.absolute())
+    return folder
+
+
+def pack_pictures(folder: Path, pictures: Path) -> Path:
+    """Pack a folder of pictures into a tar file in a folder of its own, and return that."""
+    import tarfile
+
+    folder.mkdir()
+    with tarfile.open(folder / '0.tar', 'w', dereference=True) as tar:
+        for file in sorted(pictures.iterdir()):
+            tar.add(file, file.name)
     return folder
 
 
@@ -106,14 +118,20 @@ def loader_config(cfg: Config, folder: Path, workers: int, batch_size: int) -> C
     return loader
 
 
-def build_loaders(cfg: Config, folder: Path, workers: int, batch_size: int) -> tuple[DataLoader, DataLoader]:
-    """Build our loader as the Runner does, and the one that decodes alone."""
+def build_loaders(
+    cfg: Config, folder: Path, workers: int, batch_size: int, shards: Path | None = None
+) -> list[DataLoader]:
+    """Build our loader as the Runner does, the one that decodes alone, and where there are shards ours of those."""
     from mmengine.runner import Runner
     from torch.utils.data import DataLoader
 
-    ours = Runner.build_dataloader(loader_config(cfg, folder, workers, batch_size), seed=0)
+    config = loader_config(cfg, folder, workers, batch_size)
+    ours = Runner.build_dataloader(config, seed=0)
     limit = DataLoader(DecodedPictures(ours.dataset.paths), batch_size, num_workers=workers, persistent_workers=True)
-    return ours, limit
+    if shards is None:
+        return [ours, limit]
+    config.dataset.update(type='FLSLShards', data_root=str(shards))
+    return [ours, limit, Runner.build_dataloader(config, seed=0)]
 
 
 def seconds_per_image(loader: DataLoader) -> float:
@@ -130,12 +148,14 @@ def seconds_per_image(loader: DataLoader) -> float:
     return (measure.perf_counter() - start) / images
 
 
-def time_loaders(loaders: dict[int, tuple[DataLoader, DataLoader]], repeats: int) -> list[dict[str, Any]]:
-    """Time our loader and its limit in turns, for each number of workers; a first turn does not count."""
+def time_loaders(loaders: dict[int, list[DataLoader]], repeats: int) -> list[dict[str, Any]]:
+    """Time our loaders and their limit in turns, for each number of workers; a first turn does not count."""
     rows = []
-    for workers, pair in loaders.items():
-        seconds, limit = zip(*([seconds_per_image(loader) for loader in pair] for _ in range(1 + repeats)), strict=True)
-        rows.append(loader_row(workers, seconds[1:], limit[1:]))
+    for workers, each in loaders.items():
+        turns = [[seconds_per_image(loader) for loader in each] for _ in range(1 + repeats)]
+        seconds, limit, *shards = zip(*turns[1:], strict=True)
+        rows.append(loader_row(workers, seconds, limit))
+        rows += [dict(loader_row(workers, tar, limit), shards=True) for tar in shards]
     return rows
 
 
@@ -257,7 +277,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         loaders = {}
         for workers in args.workers:
             epoch = link_pictures(folder / str(workers), files, (1 + args.rounds) * workers * args.batch_size)
-            loaders[workers] = build_loaders(cfg, epoch, workers, args.batch_size)
+            shards = pack_pictures(folder / f'{workers}_shards', epoch) if args.shards else None
+            loaders[workers] = build_loaders(cfg, epoch, workers, args.batch_size, shards)
         numbers = dict(
             mean_file_kb=statistics.mean(file.stat().st_size for file in files) / 1e3,
             loader=time_loaders(loaders, args.repeats),
@@ -275,7 +296,8 @@ def report(args: argparse.Namespace, numbers: dict[str, Any]) -> None:
     for row in numbers['loader']:
         limit = f'decoding {row["decoded_per_second"]:,.1f} images/s'
         rate = f'{row["images_per_second"]:,.1f} images/s'
-        rows.append((f'loader, {row["workers"]} workers', rate, limit, f'{row["ratio"]:.1%}'))
+        source = ', shards' if row.get('shards') else ''
+        rows.append((f'loader, {row["workers"]} workers{source}', rate, limit, f'{row["ratio"]:.1%}'))
     if found := numbers.get('train'):
         limit = f'{found["limit"]} {found[found["limit"] + "_images_per_second"]:,.1f} images/s'
         rows.append(('end to end', f'{found["run_images_per_second"]:,.1f} images/s', limit, f'{found["ratio"]:.1%}'))

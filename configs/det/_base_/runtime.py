@@ -1,7 +1,7 @@
 default_scope = 'mmdet'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    logger=dict(type='FLSLLoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='FLSLCheckpointHook', interval=1, max_keep_ckpts=2),
     preemption=dict(type='FLSLPreemptionHook'),
@@ -17,7 +17,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 visualizer = dict(type='DetLocalVisualizer', vis_backends=[dict(type='FLSLVisBackend')], name='visualizer')
-log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
+log_processor = dict(type='FLSLLogProcessor', window_size=50, by_epoch=True)
 randomness = dict(seed=0)
 log_level = 'INFO'
 load_from = None

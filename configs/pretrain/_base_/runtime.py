@@ -2,7 +2,7 @@ default_scope = 'mmpretrain'
 # Each hook has a name, by which a config changes its options or, with None, switches it off.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    logger=dict(type='FLSLLoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='FLSLCheckpointHook', interval=5, max_keep_ckpts=3, save_last=True),
     sampler_seed=dict(type='DistSamplerSeedHook'),
@@ -28,7 +28,7 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'),
 )
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='FLSLVisBackend')])
-log_processor = dict(window_size=50, by_epoch=True)
+log_processor = dict(type='FLSLLogProcessor', window_size=50, by_epoch=True)
 randomness = dict(seed=0)
 log_level = 'INFO'
 load_from = None

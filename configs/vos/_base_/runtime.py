@@ -1,6 +1,6 @@
 default_scope = 'mmengine'
 default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=1),
+    logger=dict(type='FLSLLoggerHook', interval=1),
     output=dict(type='DAVISOutputHook', pictures='strip'),
 )
 env_cfg = dict(
@@ -8,7 +8,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-log_processor = dict(type='LogProcessor', window_size=1, by_epoch=True)
+log_processor = dict(type='FLSLLogProcessor', window_size=1, by_epoch=True)
 randomness = dict(seed=0)
 log_level = 'INFO'
 load_from = None

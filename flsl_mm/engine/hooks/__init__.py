@@ -7,6 +7,7 @@ from .dump_config import FLSLDumpConfigHook
 from .export import FLSLBackboneExportHook
 from .follow_config import FLSLFollowConfigHook
 from .history import FLSLHistoryHook
+from .logger import FLSLLoggerHook
 from .non_finite import FLSLNonFiniteHook
 from .preemption import FLSLPreemptionHook
 from .report import FLSLReportHook
@@ -23,6 +24,7 @@ __all__ = [
     'FLSLFollowConfigHook',
     'FLSLFreezeLastLayerHook',
     'FLSLHistoryHook',
+    'FLSLLoggerHook',
     'FLSLNonFiniteHook',
     'FLSLPreemptionHook',
     'FLSLReportHook',

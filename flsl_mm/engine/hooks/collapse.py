@@ -58,6 +58,7 @@ class FLSLCollapseHook(Hook):
             return
         self.looks.append(self.look(runner, step, data_batch, outputs))
         runner.message_hub.update_info('health_looks', [asdict(look) for look in self.looks])
+        runner.message_hub.update_info('verdict', self.verdict(runner))
         model = training_model(runner)
         for name in health.lasting(self.looks, model.head.num_prototypes, self.batch_size(data_batch)):
             if name not in self.warned:
@@ -85,16 +86,18 @@ class FLSLCollapseHook(Hook):
             between_share=between_image_share(tokens),
         )
 
+    def verdict(self, runner: Runner) -> str:
+        """Judge the run by the looks so far."""
+        batch_size = min(runner.train_dataloader.batch_size, self.images)
+        prototypes = training_model(runner).head.num_prototypes
+        return health.verdict(self.looks, prototypes, batch_size, teacher_initial_share(runner))
+
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Give the verdict."""
         if not self.looks:
             return
-        loader, model = runner.train_dataloader, training_model(runner)
-        batch_size = min(loader.batch_size, self.images)
-        initial = teacher_initial_share(runner)
-        verdict = health.verdict(self.looks, model.head.num_prototypes, batch_size, initial)
-        runner.message_hub.update_info('verdict', verdict)
+        verdict = self.verdict(runner)
         looks = [{key: None if value != value else value for key, value in asdict(look).items()} for look in self.looks]
         write_text(Path(runner.work_dir) / FILE, json.dumps(dict(verdict=verdict, looks=looks), indent=1) + '\n')
         log = runner.logger.info if verdict == 'healthy' else runner.logger.warning

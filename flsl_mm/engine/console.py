@@ -1,0 +1,108 @@
+"""What a run shows while it works: short lines, a bar in a terminal; the log file in the work folder has everything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+FILE_ONLY = (
+    'System environment:',
+    'Config:\n',
+    'Hooks will be executed in the following order:',
+    'Distributed training is not used, all SyncBatchNorm',
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    'Checkpoints will be saved to',
+    'LR is set based on batch size',
+    'Exp name: ',
+)
+"""How the messages begin that MMEngine logs of itself at the start of each run; whatever else is logged is shown."""
+
+_open: set[tqdm] = set()
+_hiding = False
+
+
+class ConsoleFormatter(logging.Formatter):
+    """The time and the message; warnings and errors are called so."""
+
+    def __init__(self) -> None:
+        super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Put the level before what is more than information."""
+        if record.levelno > logging.INFO:
+            record.message = f'{record.levelname.lower()}: {record.message}'
+        return super().formatMessage(record)
+
+
+class ConsoleHandler(logging.StreamHandler):
+    """Writes log records above the progress bar, if there is one, without those of :data:`FILE_ONLY`."""
+
+    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+        """Tell whether a record is shown."""
+        shown = not _hiding and not record.getMessage().lstrip('\n-').startswith(FILE_ONLY)
+        return shown and super().filter(record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it."""
+        try:
+            tqdm.write(self.format(record), file=self.stream)
+            self.flush()
+        except Exception:
+            self.handleError(record)
+
+
+def show_short_lines(logger: logging.Logger) -> None:
+    """Put a :class:`ConsoleHandler` in the place of a logger's handler for the console; files are left as they are."""
+    for index, handler in enumerate(logger.handlers):
+        if type(handler) is logging.StreamHandler:
+            console = ConsoleHandler(handler.stream)
+            console.setLevel(handler.level)
+            console.setFormatter(ConsoleFormatter())
+            for each in handler.filters:
+                console.addFilter(each)
+            logger.handlers[index] = console
+
+
+@contextmanager
+def hidden(hide: bool) -> Iterator[None]:
+    """Keep from the console what is logged in this context, because a bar shows it already."""
+    global _hiding
+    _hiding = hide
+    try:
+        yield
+    finally:
+        _hiding = False
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody watches standard output."""
+    return sys.stdout.isatty()
+
+
+def open_bar(total: int, done: int = 0, name: str = '', unit: str = 'step', leave: bool = True) -> tqdm:
+    """Show a progress bar in the terminal; it counts what is done in this run for the speed and the time left."""
+    # Some terminals (of containers) tell no size, which tqdm takes for one of 0 by 0, where it shows nothing.
+    told = 0 not in os.get_terminal_size(sys.stdout.fileno())
+    size = dict(dynamic_ncols=True) if told else dict(ncols=120, nrows=20)
+    bar = tqdm(total=total, initial=done, desc=name, unit=unit, leave=leave, file=sys.stdout, **size)
+    _open.add(bar)
+    return bar
+
+
+def close_bar(bar: tqdm | None) -> None:
+    """Leave a bar as it stands."""
+    if bar is not None:
+        bar.close()
+        _open.discard(bar)
+
+
+def close_bars() -> None:
+    """Leave all bars as they stand, so that an error gets a line of its own."""
+    for bar in list(_open):
+        close_bar(bar)

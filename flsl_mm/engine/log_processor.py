@@ -1,0 +1,69 @@
+"""Lines of the training log: the total beside its terms, smoothed alike, and digits where they matter."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from mmengine.registry import LOG_PROCESSORS
+from mmengine.runner import LogProcessor, Runner
+
+SMOOTHED = r'loss|time|grad_norm|intra|inter|volume|entropy|prototypes_used'
+"""What is averaged over the window: the total and all that is computed with it; set values are shown as they are."""
+
+ELSEWHERE = ('loss', 'lr', 'base_lr', 'time', 'data_time', 'epoch', 'iter', 'memory', 'eta')
+"""Numbers with a place of their own in a line."""
+
+
+@LOG_PROCESSORS.register_module()
+class FLSLLogProcessor(LogProcessor):
+    """MMEngine's ``LogProcessor`` with a shorter line for training steps; the arguments are the same.
+
+    What is logged to files and passed on is MMEngine's, but that the terms of the loss are averaged as their sum is.
+    """
+
+    def __init__(self, *args, mean_pattern: str = SMOOTHED, **kwargs) -> None:
+        super().__init__(*args, mean_pattern=mean_pattern, **kwargs)
+
+    def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
+        """Give the numbers of a step and its line."""
+        tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        return tag, self.line(runner, batch_idx, tag) if mode == 'train' else line
+
+    def line(self, runner: Runner, batch_idx: int, tag: dict) -> str:
+        """Write the line of a training step."""
+        numbers = {name.removeprefix('train/'): value for name, value in tag.items()}
+        if self.by_epoch:
+            steps = len(runner.train_dataloader)
+            parts = [f'epoch {runner.epoch + 1}/{runner.max_epochs}, step {batch_idx + 1:{len(str(steps))}}/{steps}']
+        else:
+            parts = [f'step {runner.iter + 1}/{runner.max_iters}']
+        if 'loss' in numbers:
+            parts.append(f'loss {numbers["loss"]:.4f}')
+        terms = [f'{name} {written(name, value)}' for name, value in numbers.items() if name not in ELSEWHERE]
+        parts.append(' '.join(terms))
+        if 'lr' in numbers:
+            parts.append(f'lr {numbers["lr"]:.3g}')
+        if numbers.get('time'):
+            waiting = numbers.get('data_time', 0) / numbers['time']
+            parts.append(f'{images_per_step(runner) / numbers["time"]:.3g} images/s ({waiting:.0%} waiting for data)')
+        if 'memory' in numbers:
+            parts.append(f'{numbers["memory"]} MB')
+        if 'eta' in runner.message_hub.runtime_info:
+            parts.append(f'{timedelta(seconds=int(runner.message_hub.get_info("eta")))} left')
+        return ' | '.join(part for part in parts if part)
+
+
+def images_per_step(runner: Runner) -> int:
+    """Give the number of images of one iteration of all processes."""
+    return (runner.train_dataloader.batch_size or 1) * runner.world_size
+
+
+def written(name: str, value: float) -> str:
+    """Write a number with four decimals; a momentum near 1 with three digits of what it lacks."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    digits = 4
+    if name == 'momentum' and 0 < 1 - value < 0.1:
+        digits = math.ceil(-math.log10(1 - value)) + 2
+    return f'{value:.{digits}f}'

@@ -1,0 +1,39 @@
+"""Finds the configs and tools that come with the package: beside it in a checkout, in ``.mim`` in a wheel."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_folder(name: str) -> Path:
+    """Give the path of the folder ``configs`` or ``tools``."""
+    in_wheel = PACKAGE / '.mim' / name
+    return in_wheel if in_wheel.is_dir() else PACKAGE.parent / name
+
+
+def config_names() -> list[str]:
+    """List the shipped configs as they are called: ``pretrain/flsl_vit-s16``."""
+    folder = shipped_folder('configs')
+    paths = (path.relative_to(folder) for path in folder.rglob('*.py'))
+    return sorted(path.with_suffix('').as_posix() for path in paths if '_base_' not in path.parts)
+
+
+def find_config(name: str | os.PathLike) -> Path:
+    """Find a config by its path, or one of ours by its name, with or without folder, ``configs/`` and ``.py``.
+
+    Raises:
+        FileNotFoundError: If there is none; the message names what was perhaps meant.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    wanted, known = Path(name).as_posix().removeprefix('configs/').removesuffix('.py'), config_names()
+    found = [config for config in known if wanted in (config, config.rpartition('/')[2])]
+    if len(found) == 1:
+        return shipped_folder('configs') / f'{found[0]}.py'
+    near = found or get_close_matches(wanted, [*known, *(config.rpartition('/')[2] for config in known)], n=2)
+    hint = f'did you mean {" or ".join(near)}?' if near else f'ours are {", ".join(known)}'
+    raise FileNotFoundError(f'no config file {os.fspath(name)!r}: {hint}')

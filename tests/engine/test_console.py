@@ -1,0 +1,82 @@
+"""The console shows what is not MMEngine's talk of itself; the log file has everything."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+
+import pytest
+
+from flsl_mm.engine import console
+
+DUMPS = [
+    '\n------------------------------------------------------------\nSystem environment:\n    sys.platform: linux',
+    'Config:\nmodel = dict()',
+    'Hooks will be executed in the following order:\nbefore_run:',
+]
+
+
+@pytest.fixture
+def logger(tmp_path):
+    """A logger to a stream, as MMEngine has one to standard output, and to a file."""
+    made = logging.Logger('test')
+    made.addHandler(logging.StreamHandler(io.StringIO()))
+    made.addHandler(logging.FileHandler(tmp_path / 'log'))
+    console.show_short_lines(made)
+    return made
+
+
+def test_dumps_go_to_the_file_only(logger, tmp_path):
+    for text in [*DUMPS, 'a message about Config: of mine']:
+        logger.info(text)
+    shown = logger.handlers[0].stream.getvalue()
+    assert shown.endswith(' a message about Config: of mine\n')
+    assert shown.count('\n') == 1
+    assert (tmp_path / 'log').read_text() == ''.join(
+        f'{text}\n' for text in [*DUMPS, 'a message about Config: of mine']
+    )
+
+
+def test_warnings_are_called_so(logger):
+    logger.warning('100% wrong')
+    logger.error('worse')
+    lines = logger.handlers[0].stream.getvalue().splitlines()
+    assert [line.partition(' ')[2] for line in lines] == ['warning: 100% wrong', 'error: worse']
+
+
+def test_level_and_filters_stay(tmp_path):
+    logger = logging.Logger('test')
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setLevel('ERROR')
+    handler.addFilter(lambda record: 'not this' not in record.getMessage())
+    logger.addHandler(handler)
+    console.show_short_lines(logger)
+    logger.warning('too low')
+    logger.error('not this')
+    logger.error('this')
+    assert handler.stream.getvalue().split(' ', 1)[1] == 'error: this\n'
+
+
+def test_hidden_lines_are_in_the_file(logger, tmp_path):
+    with console.hidden(True):
+        logger.info('shown by the bar')
+    logger.info('after')
+    assert 'shown by the bar' not in logger.handlers[0].stream.getvalue()
+    assert (tmp_path / 'log').read_text() == 'shown by the bar\nafter\n'
+
+
+def test_a_bar_in_a_terminal_that_tells_no_size(monkeypatch):
+    """As those of containers, where tqdm alone shows nothing."""
+    ours, theirs = os.openpty()
+    assert os.get_terminal_size(theirs) == (0, 0)
+    with os.fdopen(theirs, 'w') as terminal:
+        monkeypatch.setattr(sys, 'stdout', terminal)
+        assert console.is_terminal()
+        console.open_bar(4, 1, 'training')
+        console.close_bars()
+        shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert 'training:  25%' in shown
+    assert '1/4' in shown
