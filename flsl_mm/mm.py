@@ -22,9 +22,9 @@ except ModuleNotFoundError as error:
     HistoryBuffer = namedtuple('HistoryBuffer', ('log_history', 'count_history', 'max_length'))
     """Numbers of a training log, as MMEngine's checkpoints keep them."""
 
-    def print_log(message: str, logger: str | None = None, level: int = logging.INFO) -> None:
-        """Log through Python's own logging, under this package's name."""
-        logging.getLogger('flsl_mm').log(level, message)
+    def print_log(message: str, logger: logging.Logger | str | None = None, level: int = logging.INFO) -> None:
+        """Log through Python's own logging: the given logger, or the one of this package's name."""
+        (logger if isinstance(logger, logging.Logger) else logging.getLogger('flsl_mm')).log(level, message)
 
     class _Registry(dict):
         """Registered classes by name."""
