@@ -109,7 +109,7 @@ class FLSLBackbone(Backbone):
         missing = [name for name in self.state_dict() if prefix + name not in state_dict]
         if missing:
             raise CheckpointError(
-                f'the checkpoint to load lacks {len(missing)} tensors of the FLSL backbone or has them in other shapes, '
+                f'the checkpoint lacks {len(missing)} tensors of the backbone, or has them in other shapes, '
                 f'{prefix}{missing[0]} for one: give a backbone file as checkpoint= of FLSLBackbone '
                 '(yacs: MODEL.FLSL_VIT.CHECKPOINT), and leave train.init_checkpoint (MODEL.WEIGHTS) empty'
             )
@@ -158,8 +158,8 @@ class FLSLDetectionCheckpointer(DetectionCheckpointer):
         if not isinstance(state, Mapping) or not any('.vit.' in name for name in state if isinstance(name, str)):
             find_backbone(content)  # raises where there is none
             raise CheckpointError(
-                f'{filename} holds a backbone, not a detector: give it as model.backbone.bottom_up.checkpoint={filename}'
-                " and leave train.init_checkpoint=''"
+                f'{filename} holds a backbone, not a detector: give it as '
+                f"model.backbone.bottom_up.checkpoint={filename} and leave train.init_checkpoint=''"
             )
         check_whole(self.model, state, filename, backbones_go_into='model.backbone.bottom_up.checkpoint')
         return content
@@ -168,8 +168,8 @@ class FLSLDetectionCheckpointer(DetectionCheckpointer):
 def add_flsl_config(cfg: CfgNode) -> None:
     """Add ``MODEL.FLSL_VIT``, the arguments of :class:`FLSLBackbone`, to a yacs config.
 
-    ``EMBED_DIM``, ``DEPTH`` and ``NUM_HEADS`` change ``ARCH`` where they are not 0. ``ALLOW_OTHER_INPUT`` allows images of
-    another normalisation or order of channels than those of the backbone's training.
+    ``EMBED_DIM``, ``DEPTH`` and ``NUM_HEADS`` change ``ARCH`` where they are not 0. ``ALLOW_OTHER_INPUT`` allows images
+    of another normalisation or order of channels than those of the backbone's training.
     """
     cfg.MODEL.FLSL_VIT = CfgNode(
         dict(
@@ -233,8 +233,8 @@ def _with_fpn(bottom_up: FLSLBackbone, top_block: nn.Module, cfg: CfgNode) -> FP
     names, given = list(bottom_up.output_shape()), list(cfg.MODEL.FPN.IN_FEATURES)
     if names != given:
         raise ValueError(
-            f'MODEL.FPN.IN_FEATURES reads {given}, MODEL.FLSL_VIT.STRIDES={list(bottom_up.strides)} gives {names}: a map '
-            'that nobody reads would stop distributed training; for res3 to res5 set STRIDES=[8, 16, 32] and '
+            f'MODEL.FPN.IN_FEATURES reads {given}, MODEL.FLSL_VIT.STRIDES={list(bottom_up.strides)} gives {names}: a '
+            'map that nobody reads would stop distributed training; for res3 to res5 set STRIDES=[8, 16, 32] and '
             'OUT_INDICES=[5, 7, 11]'
         )
     fpn = cfg.MODEL.FPN

@@ -1,4 +1,4 @@
-"""The door to mmengine for models, checkpoints and scenes: what they need of it, or plain stand-ins where it is missing.
+"""The door to mmengine for models, checkpoints and scenes: what they need of it, or stand-ins where it is missing.
 
 What lies behind it works in an environment with torch and timm alone (a detectron2 project, a notebook).
 """

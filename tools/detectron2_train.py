@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('config', help='LazyConfig, a Python file (executed)')
     parser.add_argument('overrides', nargs='*', metavar='KEY=VALUE', help='entries of the config, as in hydra')
-    parser.add_argument('--work-dir', help='folder for all output (default: train.output_dir, or work_dirs/<config name>)')
+    parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')
     parser.add_argument('--resume', action='store_true', help='continue from the last checkpoint in the work folder')
     parser.add_argument('--eval-only', action='store_true', help='evaluate the detector in train.init_checkpoint')
     parser.add_argument(
@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--num-gpus', type=int, default=1, help='processes on this machine, a GPU each')
     parser.add_argument('--num-machines', type=int, default=1, help='number of machines')
     parser.add_argument('--machine-rank', type=int, default=0, help='number of this machine, from 0')
-    parser.add_argument('--dist-url', default='auto', help="the first machine's tcp://ADDRESS:PORT; needed with several")
+    parser.add_argument('--dist-url', default='auto', help='tcp://ADDRESS:PORT of the first of several machines')
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     return parser.parse_intermixed_args(argv)
 
