@@ -102,10 +102,12 @@ def test_maps_and_strides_are_equally_many():
         flsl.FLSLBackbone(strides=(8, 16, 32))
 
 
-def test_weights_are_verified_and_said(vit, weights, tmp_path, caplog):
-    with caplog.at_level(logging.INFO, 'detectron2.flsl_mm'):
+def test_weights_are_verified_and_said(vit, weights, tmp_path, caplog, monkeypatch):
+    messages = []
+    monkeypatch.setattr(flsl.LOGGER, 'handle', lambda record: messages.append(record.getMessage()))
+    with caplog.at_level(logging.INFO, flsl.LOGGER.name):
         model = built(small(checkpoint=weights))
-    assert caplog.messages == [f'loaded 53/53 backbone tensors from {weights} (FLSL backbone file); positions 4x4']
+    assert messages == [f'loaded 53/53 backbone tensors from {weights} (FLSL backbone file); positions 4x4']
     assert same(model.backbone.bottom_up.vit.state_dict(), vit.state_dict())
     broken = torch.load(weights)
     del broken['state_dict']['blocks.2.mlp.fc1.bias']
