@@ -141,12 +141,12 @@ def test_a_trained_detector_is_saved_loaded_and_converted_back(vit, weights, tmp
 
 
 def test_a_backbone_file_as_a_detector_is_answered_with_what_to_do(weights, tmp_path):
-    checkpointer = flsl.FLSLDetectionCheckpointer(built(small()))
+    model = built(small())
     torch.save(timm_vit().state_dict(), tmp_path / 'timm.pth')
     for path in (weights, str(tmp_path / 'timm.pth')):
         message = f'not a detector: give it as model.backbone.bottom_up.checkpoint={path} and leave'
         with pytest.raises(CheckpointError, match=re.escape(message)):
-            checkpointer.load(path)
+            flsl.FLSLDetectionCheckpointer(model).load(path)
 
 
 def test_another_detector_is_refused(tmp_path):
