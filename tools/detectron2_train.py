@@ -112,14 +112,21 @@ def check_input(args: argparse.Namespace, cfg: DictConfig, model: nn.Module) -> 
 
     if not args.allow_other_input:
         for part in ('test',) if args.eval_only else ('train', 'test'):
-            check_input(model, cfg.dataloader[part].mapper.image_format)
+            if part in cfg.dataloader:
+                check_input(model, cfg.dataloader[part].mapper.image_format)
 
 
 def evaluate(cfg: DictConfig, model: nn.Module) -> dict:
-    """Evaluate a detector on ``dataloader.test``, print its figures and return them."""
+    """Evaluate a detector on ``dataloader.test``, print its figures and return them.
+
+    Raises:
+        ValueError: If the config does not say with what.
+    """
     from detectron2.config import instantiate
     from detectron2.evaluation import inference_on_dataset, print_csv_format
 
+    if not {'test', 'evaluator'} <= set(cfg.dataloader):
+        raise ValueError('nothing to evaluate with: the config has no dataloader.test and dataloader.evaluator')
     # In this order: data sets may register themselves when they are built.
     loader = instantiate(cfg.dataloader.test)
     results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator))
@@ -155,7 +162,8 @@ def train(args: argparse.Namespace, cfg: DictConfig, model: nn.Module) -> None:
     # Checkpoints before evaluation, which may fail; figures after it, to write them too.
     if comm.is_main_process():
         trainer.register_hooks([hooks.PeriodicCheckpointer(checkpointer, **cfg.train.checkpointer)])
-    trainer.register_hooks([hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model))])
+    if 'evaluator' in cfg.dataloader:
+        trainer.register_hooks([hooks.EvalHook(cfg.train.eval_period, lambda: evaluate(cfg, model))])
     if comm.is_main_process():
         writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
         trainer.register_hooks([hooks.PeriodicWriter(writers, period=cfg.train.log_period)])
