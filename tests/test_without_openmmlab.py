@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 OPENMMLAB = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg')
-NEEDLESS = (*OPENMMLAB, 'kornia', 'pycocotools', 'rich', 'tqdm', 'matplotlib', 'cv2', 'scipy')
+NEEDLESS = (*OPENMMLAB, 'kornia', 'pycocotools', 'matplotlib', 'cv2', 'scipy')
 """Packages that loading a model and taking its features does not need."""
 
 BLOCK = """
