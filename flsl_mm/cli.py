@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -238,18 +238,28 @@ def leave_job(failed: bool) -> None:
         distributed.destroy_process_group()
 
 
-def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+def safe_loading() -> AbstractContextManager[None]:
+    """Have MMEngine read checkpoints without running code in them."""
+    from flsl_mm.engine.safe_loading import safe_mmengine_loading
+
+    return safe_mmengine_loading()
+
+
+def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace, mmengine: bool = True) -> int:
     """Run a program and turn its errors into one line on stderr; checkpoints that it reads cannot run code.
+
+    Args:
+        program: Called with ``args``.
+        args: Its options, ``traceback`` among them.
+        mmengine: Whether it uses MMEngine, whose loading of checkpoints is then made safe.
 
     Returns:
         Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
     """
     failed = True
     try:
-        from flsl_mm.engine.safe_loading import safe_mmengine_loading
-
         register()
-        with safe_mmengine_loading(), for_users():
+        with safe_loading() if mmengine else nullcontext(), for_users():
             program(args)
         failed = False
     except KeyboardInterrupt:

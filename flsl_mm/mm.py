@@ -1,4 +1,4 @@
-"""The only door to mmengine for models and checkpoints: what they need of it, or plain stand-ins where it is missing.
+"""The door to mmengine for models, checkpoints and scenes: what they need of it, or stand-ins where it is missing.
 
 What lies behind it works in an environment with torch and timm alone (a detectron2 project, a notebook).
 """
@@ -13,7 +13,7 @@ from typing import Any
 try:
     from mmengine.logging import HistoryBuffer, print_log
     from mmengine.model import BaseModule
-    from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
+    from mmengine.registry import DATASETS, MODELS, WEIGHT_INITIALIZERS
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition('.')[0] != 'mmengine':
         raise
@@ -22,9 +22,9 @@ except ModuleNotFoundError as error:
     HistoryBuffer = namedtuple('HistoryBuffer', ('log_history', 'count_history', 'max_length'))
     """Numbers of a training log, as MMEngine's checkpoints keep them."""
 
-    def print_log(message: str, logger: str | None = None, level: int = logging.INFO) -> None:
-        """Log through Python's own logging, under this package's name."""
-        logging.getLogger('flsl_mm').log(level, message)
+    def print_log(message: str, logger: logging.Logger | str | None = None, level: int = logging.INFO) -> None:
+        """Log through Python's own logging: the given logger, or the one of this package's name."""
+        (logger if isinstance(logger, logging.Logger) else logging.getLogger('flsl_mm')).log(level, message)
 
     class _Registry(dict):
         """Registered classes by name."""
@@ -33,7 +33,7 @@ except ModuleNotFoundError as error:
             """Return a decorator that notes a class and leaves it as it is."""
             return lambda registered: self.setdefault(registered.__name__, registered)
 
-    MODELS, WEIGHT_INITIALIZERS = _Registry(), _Registry()
+    DATASETS, MODELS, WEIGHT_INITIALIZERS = _Registry(), _Registry(), _Registry()
 
     class BaseModule(nn.Module):
         """``nn.Module`` with the two members of MMEngine's class of that name on which this package builds."""
@@ -58,4 +58,4 @@ except ModuleNotFoundError as error:
             self._is_init = True
 
 
-__all__ = ['MODELS', 'WEIGHT_INITIALIZERS', 'BaseModule', 'HistoryBuffer', 'print_log']
+__all__ = ['DATASETS', 'MODELS', 'WEIGHT_INITIALIZERS', 'BaseModule', 'HistoryBuffer', 'print_log']

@@ -25,7 +25,10 @@ BACKBONE_FORMAT = 'flsl_mm-backbone'
 ANCHOR = 'patch_embed.proj.weight'
 """A tensor that every vision transformer in timm's naming has."""
 
-PREFIXES = {'teacher': ('teacher.backbone.', 'backbone.', ''), 'student': ('backbone.', '')}
+DETECTRON2 = ('backbone.bottom_up.vit.', 'backbone.vit.')
+"""Where the backbone lies in detectors of detectron2, under an FPN or without one (:mod:`flsl_mm.detectron2`)."""
+
+PREFIXES = {'teacher': ('teacher.backbone.', 'backbone.', *DETECTRON2, ''), 'student': ('backbone.', *DETECTRON2, '')}
 """Where each branch's backbone may lie in a state dict, first match first, after ``module.`` is taken off."""
 
 UNUSED = re.compile(r'(cls_token|dist_token|mask_token)$|(head|head_dist|fc|pre_logits)\.')
@@ -80,6 +83,8 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
         )
     if prefix.startswith('teacher.') or (layout == 'state dict' and f'teacher.backbone.{ANCHOR}' in state):
         layout = f'FLSL training checkpoint, {branch}'
+    elif prefix in DETECTRON2:
+        layout = 'detectron2 detector'
     beside_tensors = mapping(mapping(metadata, prefix.rstrip('.')), SPEC_KEY)
     said = BackboneSpec.from_dict(beside_tensors).filled_from(said)
     tensors, ignored = {}, Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ def load_backbone(
     checkpoint: str | os.PathLike | Mapping,
     branch: str = 'teacher',
     source: str = 'the checkpoint',
+    logger: logging.Logger | str = 'current',
 ) -> str:
     """Load every tensor of a backbone, or none and raise; say in one logged line what was loaded.
 
@@ -32,6 +34,7 @@ def load_backbone(
         checkpoint: File, or what :func:`read_checkpoint` returned.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
         source: What messages call a checkpoint that was read already; a file is called by its path.
+        logger: Where the line goes, by default to MMEngine's logger.
 
     Returns:
         The line.
@@ -56,7 +59,7 @@ def load_backbone(
     backbone.load_state_dict({**found.tensors, 'pos_embed': positions})
     backbone.spec = replace(spec, mean=found.spec.mean, std=found.spec.std)
     line = _report(found, spec, source)
-    print_log(line, logger='current')
+    print_log(line, logger)
     return line
 
 
@@ -104,6 +107,7 @@ def check_whole(
     checkpoint: str | os.PathLike | Mapping,
     source: str = 'the checkpoint',
     optional: Sequence[str] = (),
+    backbones_go_into: str = 'model.backbone.init_cfg',
 ) -> None:
     """Make sure that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
@@ -114,6 +118,7 @@ def check_whole(
         checkpoint: Checkpoint of a Runner: file, or what :func:`read_checkpoint` returned.
         source: What messages call a checkpoint that was read already.
         optional: Starts of the names of tensors that may be missing.
+        backbones_go_into: Where configs name a backbone's file, for the message.
 
     Raises:
         CheckpointError: If a tensor is missing, has another shape or has no place, or as :func:`read_checkpoint`.

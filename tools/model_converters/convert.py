@@ -14,7 +14,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog='The layout of SRC is found by itself: files of this package, official FLSL, DINO, DeiT, timm, '
-        'mmpretrain, mmdet detectors with an FLSLViT. Nothing is downloaded, and code inside SRC is not run.',
+        'mmpretrain, mmdet and detectron2 detectors with an FLSLViT. Nothing is downloaded, and code inside SRC is not '
+        'run.',
     )
     parser.add_argument('src', type=Path, metavar='SRC', help='checkpoint to read')
     parser.add_argument('dst', type=Path, metavar='DST', help='file to write')
