@@ -66,12 +66,15 @@ def chosen_device(name: str) -> str:
 
 def check_writable(path: Path) -> None:
     """Make the folder of a file that is to be written, and raise OSError at once if the file cannot be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open('a'):
-        pass
-    if new:
-        path.unlink()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        with path.open('a'):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise OSError(f'cannot write {path}: {error.strerror}') from None
 
 
 def report_skipped(skipped: Mapping[str, str], where: str = '') -> None:

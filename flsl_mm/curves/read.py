@@ -39,16 +39,12 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read several runs, each under the end of its path that tells it from the others; errors as :func:`read_run`."""
-    folders = [folder.resolve() for folder in folders]
-    runs = []
-    for folder in dict.fromkeys(folders):
-        others = [other for other in folders if other != folder]
-        length = 1
-        while length < len(folder.parts) and any(other.parts[-length:] == folder.parts[-length:] for other in others):
-            length += 1
-        runs.append(read_run(folder, '/'.join(folder.parts[-length:])))
-    return runs
+    """Read several runs, each under so much of its path's end as tells them apart; errors as :func:`read_run`."""
+    folders = list(dict.fromkeys(folder.resolve() for folder in folders))
+    length = 1
+    while len({folder.parts[-length:] for folder in folders}) < len(folders):
+        length += 1
+    return [read_run(folder, '/'.join(folder.parts[-length:])) for folder in folders]
 
 
 def read_run(folder: Path, name: str) -> Run:
