@@ -30,12 +30,16 @@ ROOMS = {
     'scenes': {'datasets', 'fileio', 'version'},
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
+    'embedding': {'api', 'probes', 'datasets', 'fileio'},
+    'export': {'api', 'models', 'checkpoint'},
+    'curves': {'fileio'},
     'selfsup': {'models', 'datasets', 'engine'},
     'detection': {'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
     'cli': {'', 'engine', 'checkpoint', 'fileio'},
+    'options': {'api', 'cli', 'fileio'},
     '': {'version', 'compat', 'models', 'checkpoint'},
 }
 """Rooms, or modules beside them ('' is the package itself), and the rooms that each may import."""
