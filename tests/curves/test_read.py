@@ -55,7 +55,7 @@ def test_names_are_as_long_as_needed(tmp_path):
 
 
 def test_what_is_no_run_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no folder .*none: give the work folder of a run'):
+    with pytest.raises(FileNotFoundError, match=r'no folder .*none: give the work folder of a run'):
         read_run(tmp_path / 'none', 'a')
     with pytest.raises(FileNotFoundError, match=r'no log .*scalars\.json.* in'):
         read_run(tmp_path, 'a')

@@ -1,4 +1,4 @@
-"""A trained detector on pictures: the test program's drawings and files, and mmdet's own ways, as docs/using.md says."""
+"""A detector on pictures: the test program's drawings and files, and mmdet's own ways, as docs/using.md says."""
 
 from __future__ import annotations
 

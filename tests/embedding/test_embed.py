@@ -143,7 +143,7 @@ def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_p
 def test_no_picture_at_all(tmp_path, model):
     (tmp_path / 'pictures').mkdir()
     (tmp_path / 'pictures/a.png').write_bytes(b'')
-    with pytest.raises(ValueError, match='none of the 1 images .* can be read: UnidentifiedImageError'):
+    with pytest.raises(ValueError, match=r'none of the 1 images .* can be read: UnidentifiedImageError'):
         embed(model, tmp_path / 'pictures', tmp_path / 'a.npz', 32)
 
 

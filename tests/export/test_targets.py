@@ -56,7 +56,7 @@ def test_timm_gives_the_same_at_the_size_it_is_for(model, tmp_path):
 
 def test_an_export_with_other_features_is_not_kept(model, tmp_path, monkeypatch):
     monkeypatch.setattr('flsl_mm.export.timm_file.resize_pos_embed', lambda table, *rest: table + 0.1)
-    with pytest.raises(ExportError, match='gives other features, by .* of the greatest at 32x32 pixels'):
+    with pytest.raises(ExportError, match=r'gives other features, by .* of the greatest at 32x32 pixels'):
         TARGETS['timm'].export(model, tmp_path / 'a.safetensors')
     assert list(tmp_path.iterdir()) == []
 
