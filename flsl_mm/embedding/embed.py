@@ -103,7 +103,7 @@ def embed(
     if patches:
         journal.finish_patches(model.embed_dim)
     finished.write(out)
-    journal.remove()
+    discard(working)
     return finished
 
 

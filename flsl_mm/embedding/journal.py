@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from flsl_mm.fileio import write_text
+from flsl_mm.fileio import remove_partial, write_text
 
 HEADER_BYTES = 128
 """Room for the header of the .npy file of patch tokens, whose number of rows is known in the end."""
@@ -124,17 +124,15 @@ class Journal:
             os.fsync(file.fileno())
         os.replace(self.folder / 'patches.npy', self.patch_file)
 
-    def remove(self) -> None:
-        """Remove the folder; what it held lies elsewhere, or is not wanted."""
-        for name in (STATE, SETTINGS, *self.files):  # the state first: a folder without is begun anew
-            (self.folder / name).unlink(missing_ok=True)
-        self.folder.rmdir()
-
 
 def discard(folder: Path) -> None:
-    """Remove the journal of an earlier start, if there is one."""
-    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):
+    """Remove a journal, if there is one: what it held lies elsewhere, or is not wanted."""
+    if not folder.is_dir():
+        return
+    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is begun anew
         (folder / name).unlink(missing_ok=True)
+    remove_partial(folder)
+    folder.rmdir()
 
 
 def _open_cut(path: Path, size: int):

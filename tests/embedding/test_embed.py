@@ -104,6 +104,7 @@ def test_a_killed_one_goes_on_where_it_was(folder, file, model, tmp_path, monkey
     assert not out.exists()
     assert (tmp_path / 'a.npz.partial/mean.f32').stat().st_size == 4 * 16 * 4  # one row more than committed
 
+    (tmp_path / 'a.npz.partial/.state.json.1.partial').write_bytes(b'{')  # the kill came while it committed
     appended, append = [], Journal.append
     monkeypatch.setattr(Journal, 'append', lambda self, index, row: appended.append(index) or append(self, index, row))
     embed(model, folder, out, 32, patches=True)
