@@ -9,7 +9,7 @@ import torch
 
 import flsl_mm
 from flsl_mm.checkpoint import CheckpointError
-from flsl_mm.export import TARGETS, TOLERANCE, ExportError, compare, graphs, other_hw
+from flsl_mm.export import TARGETS, TOLERANCE, ExportError, compare, graphs, other_hw, timm_file
 from flsl_mm.export.targets import timm_elsewhere
 from tests.checkpoint.cases import tiny
 
@@ -55,7 +55,8 @@ def test_timm_gives_the_same_at_the_size_it_is_for(model, tmp_path):
 
 
 def test_an_export_with_other_features_is_not_kept(model, tmp_path, monkeypatch):
-    monkeypatch.setattr('flsl_mm.export.timm_file.resize_pos_embed', lambda table, *rest: table + 0.1)
+    resize = timm_file.resize_pos_embed
+    monkeypatch.setattr(timm_file, 'resize_pos_embed', lambda *arguments: resize(*arguments) * 1.01)
     with pytest.raises(ExportError, match=r'gives other features, by .* of the greatest at 32x32 pixels'):
         TARGETS['timm'].export(model, tmp_path / 'a.safetensors')
     assert list(tmp_path.iterdir()) == []
