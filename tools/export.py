@@ -53,15 +53,14 @@ def image_hw(text: str) -> tuple[int, int]:
 
 def export(args: argparse.Namespace) -> None:
     """Write the file, and say how it is used."""
-    stem = args.file.with_suffix('')
-    if args.out and args.out.exists() and not args.force:
-        raise FileExistsError(f'{args.out} exists: choose another name or give --force')
+    if not args.file.is_file():  # before a folder is made for what lies beside it
+        raise FileNotFoundError(f'checkpoint {args.file} does not exist')
     from flsl_mm.export import TARGETS
     from flsl_mm.export.targets import timm_elsewhere
 
     target = TARGETS[args.to]
     target.ready()
-    out = args.out or stem.with_name(stem.name + target.suffix)
+    out = args.out or args.file.with_name(args.file.stem + target.suffix)
     if out.exists() and not args.force:
         raise FileExistsError(f'{out} exists: choose another name or give --force')
     options.check_writable(out)

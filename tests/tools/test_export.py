@@ -43,6 +43,12 @@ def test_mistakes(file, tmp_path, capsys, options, line):
     assert file.read_bytes() == before
 
 
+def test_a_missing_file_leaves_no_folder(tmp_path, capsys):
+    assert export.main([str(tmp_path / 'typo/a.pth'), '--to', 'safetensors']) == 2
+    assert capsys.readouterr().err == f'error: checkpoint {tmp_path / "typo/a.pth"} does not exist\n'
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize('size', ['0x3', '3x', 'x', '12x12x12'])
 def test_sizes_that_are_none(file, size, capsys):
     with pytest.raises(SystemExit):
