@@ -32,6 +32,9 @@ ROOMS = {
     'detectron2': {'models', 'checkpoint', 'scenes'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
     'look': {'api', 'datasets', 'evaluation', 'fileio', 'probes', 'visualization', 'vos'},
+    'embedding': {'api', 'probes', 'datasets', 'fileio'},
+    'export': {'api', 'models', 'checkpoint'},
+    'curves': {'fileio'},
     'selfsup': {'models', 'datasets', 'engine'},
     'detection': {'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
@@ -41,6 +44,7 @@ ROOMS = {
     'recipes': {'datasets'},
     'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped', 'quiet'},
     'quiet': {'engine'},
+    'options': {'api', 'cli', 'fileio'},
     '__main__': {'shipped', 'version', 'doctor'},
     '': {'version', 'compat', 'models', 'checkpoint', 'shipped'},
 }

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flsl_mm import options
+from flsl_mm.options import positive
+
 if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
     from flsl_mm.models import BackboneSpec
@@ -27,9 +30,6 @@ FILE is any checkpoint of docs/weights.md. What each figure measures and how it 
 
 SCENE_SIZE = 128
 """Side of the generated scenes in pixels, about: it is made whole patches of every network."""
-
-SHOWN_SKIPPED = 10
-"""Unreadable images that are listed; all of them are in the JSON file."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -65,13 +65,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     settings.add_argument('--seed', type=int, default=0, help='of everything that is drawn (default: 0)')
     settings.add_argument('--random-seeds', type=positive, default=2, help='random networks to average (default: 2)')
-    settings.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1, ...')
     settings.add_argument('--out', type=Path, metavar='JSON', help='file for all figures, settings and versions')
-    model = parser.add_argument_group('model, where the file does not say')
-    model.add_argument('--arch', choices=('tiny', 'small', 'base'))
-    model.add_argument('--patch-size', type=positive)
-    model.add_argument('--num-heads', type=positive)
-    model.add_argument('--branch', choices=('teacher', 'student'), default='teacher', help='where the file has both')
+    options.add_model_options(parser)
     args = parser.parse_args(argv)
     if bool(args.coco) != bool(args.images):
         parser.error('--coco and --images go together')
@@ -80,39 +75,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def positive(text: str) -> int:
-    """Read a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)
-
-
-def chosen_device(name: str) -> str:
-    """Give the device to compute on.
-
-    Raises:
-        ValueError: If it is not there.
-    """
-    import torch
-
-    if name == 'auto':
-        return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f'device {name} cannot be used: {str(error).splitlines()[0]}') from None
-    return name
-
-
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the files, each once and under a name of its own."""
-    from flsl_mm.api import load_model
-
     models = []
     for path in dict.fromkeys(args.files):
         if path == 'none':
             continue
-        model = load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+        model = options.load_chosen_model(args, path, device)
         if any(other.name == model.name for other in models):
             model.name = path
         models.append(model)
@@ -208,24 +177,14 @@ def surroundings(device: str) -> dict[str, Any]:
     )
 
 
-def check_writable(path: Path) -> None:
-    """Raise before anything is computed if the file for the figures cannot be written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open('a'):
-        pass
-    if new:
-        path.unlink()
-
-
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, print the tables and write the file."""
     if args.out:
-        check_writable(args.out)
+        options.check_writable(args.out)
     from flsl_mm.fileio import write_text
     from flsl_mm.probes import measure, render, trivial_sources
 
-    device = chosen_device(args.device)
+    device = options.chosen_device(args.device)
     models = load_models(args, device)
     specs = geometries(args, models)
     probes = build_probes(args, {spec.patch_size for spec in specs})
@@ -244,30 +203,13 @@ def evaluate(args: argparse.Namespace) -> None:
         shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
         print(f'{shape}, positions {positions}')
         print(render(table['probes']), end='\n\n')
-    report_skipped(probes)
-
-
-def report_skipped(probes: list[Probe]) -> None:
-    """List the images that could not be used."""
     skipped = {path: reason for probe in probes for path, reason in probe.skipped.items()}
-    if skipped:
-        print(f'{len(skipped)} images could not be used:', file=sys.stderr)
-    for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
-        print(f'  {path} ({reason})', file=sys.stderr)
+    options.report_skipped(skipped, f': all are listed in {args.out}' if args.out else '')
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    args = parse_args(argv)
-    try:
-        evaluate(args)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    return 0
+    return options.run(evaluate, parse_args(argv))
 
 
 if __name__ == '__main__':

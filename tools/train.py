@@ -56,6 +56,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate with the batch, from auto_scale_lr'
     )
+    parser.add_argument('--tensorboard', action='store_true', help='write curves for TensorBoard, too')
+    parser.add_argument('--wandb', action='store_true', help='send curves to Weights & Biases, too')
     return parser.parse_args(argv)
 
 
@@ -88,6 +90,7 @@ def choose(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from flsl_mm.engine.lock import locked_folder
+    from flsl_mm.engine.vis_backend import VIEWERS, add_viewer
 
     if (args.config is None) == (args.auto is None):
         raise ValueError('give either a config (flsl-mm lists them) or --auto FOLDER')
@@ -106,6 +109,9 @@ def train(args: argparse.Namespace) -> None:
         cfg.merge_from_dict({'default_hooks.compile': dict(type='FLSLCompileHook')})
     if not saved:  # in a work folder's config it is done
         scale_lr(cfg, args.auto_scale_lr)
+    for viewer in VIEWERS:
+        if getattr(args, viewer):
+            add_viewer(cfg, viewer)
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

@@ -1,13 +1,14 @@
 """Weights in files: safe reading, layouts of other programs, verified loading, conversion; imports models and torch."""
 
-from .convert import backbone_file, to_flsl, to_official, to_timm
-from .files import CheckpointError, read_checkpoint, write_checkpoint
+from .convert import backbone_content, backbone_file, to_flsl, to_official, to_timm
+from .files import CheckpointError, read_checkpoint, write_checkpoint, write_safetensors
 from .layouts import find_backbone
 from .load import FLSLPretrained, check_whole, load_backbone
 
 __all__ = [
     'CheckpointError',
     'FLSLPretrained',
+    'backbone_content',
     'backbone_file',
     'check_whole',
     'find_backbone',
@@ -17,4 +18,5 @@ __all__ = [
     'to_official',
     'to_timm',
     'write_checkpoint',
+    'write_safetensors',
 ]

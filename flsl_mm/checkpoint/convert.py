@@ -91,7 +91,7 @@ def to_flsl(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
             those of ``FLSLViT``, or of ``FLSLHead``.
     """
     tensors, spec, branches = _verified(checkpoint, branch, heads)
-    return _training_checkpoint(checkpoint, branches, spec) if branches else _backbone_file(tensors, spec)
+    return _training_checkpoint(checkpoint, branches, spec) if branches else backbone_content(tensors, spec)
 
 
 def _verified(
@@ -144,10 +144,11 @@ def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence
         ValueError: If ``std`` is for values 0 to 255.
     """
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in backbone.state_dict().items()}
-    return _backbone_file(tensors, replace(backbone.spec, mean=mean and tuple(mean), std=std and tuple(std)))
+    return backbone_content(tensors, replace(backbone.spec, mean=mean and tuple(mean), std=std and tuple(std)))
 
 
-def _backbone_file(tensors: dict[str, Tensor], spec: BackboneSpec) -> dict[str, Any]:
+def backbone_content(tensors: dict[str, Tensor], spec: BackboneSpec) -> dict[str, Any]:
+    """Make the content of a backbone file from its tensors and the spec."""
     return dict(state_dict=tensors, meta=dict(format=BACKBONE_FORMAT, version=__version__, **spec.to_dict()))
 
 

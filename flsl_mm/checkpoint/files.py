@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -23,6 +24,9 @@ ZIP_FORMAT = b'PK\x03\x04'
 
 OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
 """Start, after the protocol, of what ``torch.save`` wrote before it wrote zip files."""
+
+SAFETENSORS_META = 'flsl_mm'
+"""Entry of a safetensors header with what ``meta`` of a backbone file says, as JSON."""
 
 
 class CheckpointError(ValueError):
@@ -124,9 +128,14 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _read_safetensors(path: Path, map_location: Any) -> dict:
+    """Read the tensors, and beside them what :func:`write_safetensors` noted in the header."""
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    return load_file(path, device=str(map_location))
+    with safe_open(path, 'pt') as file:
+        said = (file.metadata() or {}).get(SAFETENSORS_META)
+    tensors = load_file(path, device=str(map_location))
+    return tensors if said is None else dict(state_dict=tensors, meta=json.loads(said))
 
 
 def _read_torch(path: Path, map_location: Any) -> Any:
@@ -168,3 +177,23 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
         raise CheckpointError(f'{path} is not written: {error}') from None
     with atomic_writer(path) as file:
         torch.save(checkpoint, file)
+
+
+def write_safetensors(content: dict, path: str | os.PathLike, with_meta: bool = True) -> None:
+    """Save a backbone file's content as safetensors, its ``meta`` as JSON in the header; errors as above.
+
+    Args:
+        content: ``dict(state_dict, meta)``, see :func:`flsl_mm.checkpoint.backbone_file`.
+        path: File to write.
+        with_meta: Whether to note ``meta``.
+    """
+    from safetensors.torch import save
+
+    try:
+        check_finite(content)
+    except DamagedError as error:
+        raise CheckpointError(f'{path} is not written: {error}') from None
+    meta = {SAFETENSORS_META: json.dumps(content['meta'])} if with_meta else {}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in content['state_dict'].items()}
+    with atomic_writer(path) as file:
+        file.write(save(tensors, metadata={'format': 'pt', **meta}))

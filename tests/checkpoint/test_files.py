@@ -16,8 +16,15 @@ from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from flsl_mm.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from flsl_mm.checkpoint import (
+    CheckpointError,
+    find_backbone,
+    read_checkpoint,
+    write_checkpoint,
+    write_safetensors,
+)
 from flsl_mm.checkpoint.files import OLD_FORMAT, _explain
+from tests.checkpoint.cases import file_of, same, tiny
 
 
 def test_safetensors(tmp_path):
@@ -27,6 +34,26 @@ def test_safetensors(tmp_path):
     (tmp_path / 'cut.safetensors').write_bytes(whole[:-3])
     with pytest.raises(CheckpointError, match='truncated'):
         read_checkpoint(tmp_path / 'cut.safetensors')
+
+
+def test_safetensors_with_what_is_said_of_them(tmp_path):
+    path, content = tmp_path / 'a.safetensors', file_of(tiny(3))
+    write_safetensors(content, path)
+    read = read_checkpoint(path)
+    assert same(read['state_dict'], content['state_dict'])
+    assert read['meta'] == content['meta']
+    write_safetensors(content, path, with_meta=False)
+    assert same(read_checkpoint(path), content['state_dict'])
+    content['state_dict']['norm.bias'][0] = float('nan')
+    with pytest.raises(CheckpointError, match=r'a\.safetensors is not written: .*norm\.bias'):
+        write_safetensors(content, path)
+
+
+@pytest.mark.parametrize('said', ['{', '[' * 20_000, '"text"', '{"arch": 3}'])
+def test_nonsense_said_of_safetensors_raises_nothing_else(tmp_path, said):
+    save_file(tiny(3).state_dict(), tmp_path / 'a.safetensors', metadata={'flsl_mm': said})
+    with contextlib.suppress(CheckpointError):
+        assert find_backbone(read_checkpoint(tmp_path / 'a.safetensors')).spec.embed_dim == 16
 
 
 @pytest.mark.parametrize(

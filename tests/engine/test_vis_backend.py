@@ -1,8 +1,14 @@
-"""scalars.json is JSON, whatever is logged."""
+"""scalars.json is JSON, whatever is logged; viewers of curves get losses and probes."""
 
 import json
 
+import pytest
+from mmengine.config import Config
+
 from flsl_mm.engine import FLSLVisBackend
+from flsl_mm.engine.vis_backend import VIEWERS, add_viewer
+from flsl_mm.probes import FLSLProbeHook
+from tests.toy_run import toy_runner
 
 
 def refuse(name):
@@ -15,3 +21,39 @@ def test_numbers_that_json_does_not_know_are_null(tmp_path):
     backend.add_scalar('loss', float('-inf'), step=8)
     rows = [json.loads(line, parse_constant=refuse) for line in (tmp_path / 'scalars.json').read_text().splitlines()]
     assert rows == [dict(loss=None, rate=None, best=0.5, epoch=2, step=7), dict(loss=None, step=8)]
+
+
+@pytest.mark.parametrize('name', VIEWERS)
+def test_a_viewer_is_added_once(name, monkeypatch):
+    monkeypatch.setattr('flsl_mm.engine.vis_backend.find_spec', lambda name: True)
+    cfg = Config(dict(work_dir='work_dirs/mine', visualizer=dict(type='X', vis_backends=[dict(type='FLSLVisBackend')])))
+    for _ in range(2):
+        add_viewer(cfg, name)
+    assert [backend.type for backend in cfg.visualizer.vis_backends] == ['FLSLVisBackend', VIEWERS[name]]
+    monkeypatch.setattr('flsl_mm.engine.vis_backend.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=rf"--{name} needs {name}: pip install 'flsl_mm\[{name}\]'"):
+        add_viewer(cfg, name)
+
+
+@pytest.mark.parametrize('name', VIEWERS)
+def test_a_run_writes_losses_and_probes_for_the_viewer(name, tmp_path, monkeypatch):
+    pytest.importorskip(name)
+    for key, value in dict(WANDB_MODE='offline', WANDB_SILENT='true', WANDB_DIR=str(tmp_path)).items():
+        monkeypatch.setenv(key, value)
+    cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(type='Visualizer', vis_backends=[])))
+    add_viewer(cfg, name)
+    hook = FLSLProbeHook(scenes=dict(num_scenes=2, size=96), num_pictures=0)
+    logger = dict(logger=dict(type='LoggerHook', interval=1))
+    runner = toy_runner(tmp_path, [hook], epochs=1, visualizer=cfg.visualizer, default_hooks=logger)
+    runner.train()
+    runner.visualizer.close()
+    if name == 'tensorboard':
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        (file,) = tmp_path.rglob('events.out.tfevents*')
+        events = EventAccumulator(str(file)).Reload()
+        assert len(events.Scalars('loss')) == 4
+        assert [event.step for event in events.Scalars('probe/scenes/matched_auc')] == [0, 4]
+    else:
+        (file,) = tmp_path.rglob('*.wandb')
+        assert b'probe/scenes/matched_auc' in file.read_bytes()

@@ -15,6 +15,7 @@ from tools import test as program
 
 DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 DAVIS = 'configs/vos/flsl_vit-t16_davis2016.py'
+WITHOUT_COCO = [DETECTION, 'none', '--cfg-options', 'test_evaluator.type=X']
 
 
 @pytest.fixture
@@ -55,6 +56,24 @@ def test_mistakes(done, capsys, options, line):
     assert error.startswith(f'error: {line}')
     assert error.count('\n') == 1
     assert done == []
+
+
+def test_outputs_that_cannot_be(done, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    for options, line in (
+        ([DAVIS, 'none', '--show-dir', tmp_path / 'a'], '--show-dir and --out are for detectors'),
+        ([DETECTION, 'none', '--show-dir', tmp_path / 'file/a'], 'cannot write'),
+        ([DETECTION, 'none', '--out', tmp_path / 'file/a.json'], 'cannot write'),
+        ([*WITHOUT_COCO, '--out', tmp_path / 'a.json'], 'needs a CocoMetric'),
+    ):
+        assert program.main([str(option) for option in options]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert error.count('\n') == 1
+    assert done == []
+    with pytest.raises(SystemExit):
+        program.main([DETECTION, 'none', '--out', 'a.csv'])
+    assert '--out ends in .json or .pkl' in capsys.readouterr().err
 
 
 def test_a_missing_checkpoint(tmp_path, capsys):

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from torch import nn
 
 from flsl_mm import cli
-from flsl_mm.engine import lock
+from flsl_mm.engine import lock, vis_backend
 from tests.toy_run import write_pictures
 from tools import train
 
@@ -53,6 +53,22 @@ def test_compile_adds_a_hook(built):
     assert train.main([PRETRAIN, '--compile']) == 0
     hooks = Config.fromfile(PRETRAIN).default_hooks
     assert built[0].default_hooks == dict(hooks, compile=dict(type='FLSLCompileHook'))
+
+
+def test_viewers_of_curves(built, monkeypatch):
+    monkeypatch.setattr(vis_backend, 'find_spec', lambda name: True)
+    assert train.main([PRETRAIN, '--tensorboard', '--wandb', '--work-dir', 'runs/mine']) == 0
+    _, board, wandb = built[0].visualizer.vis_backends
+    assert board == dict(type='TensorboardVisBackend')
+    assert wandb == dict(type='WandbVisBackend', init_kwargs=dict(project='flsl_mm', name='mine'))
+
+
+def test_a_missing_viewer_is_told(built, monkeypatch, capsys):
+    monkeypatch.setattr(vis_backend, 'find_spec', lambda name: None)
+    assert train.main([PRETRAIN, '--tensorboard']) == 2
+    line = "error: --tensorboard needs tensorboard: pip install 'flsl_mm[tensorboard]'\n"
+    assert capsys.readouterr().err == line
+    assert built == []
 
 
 def test_learning_rate_scales_with_accumulated_batches(built):

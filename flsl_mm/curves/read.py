@@ -1,0 +1,110 @@
+"""What a run logged: numbers over steps, looks at its health, the verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VERDICT = 'verdict.json'
+"""Verdict and looks, as ``FLSLCollapseHook`` writes them in a work folder."""
+
+NOT_CURVES = ('step', 'iter', 'epoch', 'data_time', 'time', 'memory')
+"""What a line of the log has besides the numbers that are drawn."""
+
+Curve = dict[int, float]
+"""Values by step."""
+
+
+@dataclass
+class Run:
+    """A run, as its work folder shows it.
+
+    Attributes:
+        name: What the legend calls it.
+        curves: Logged numbers, by name; of steps that were done twice, after a resume, the later one.
+        looks: Numbers of the looks at its health, by name.
+        verdict: The verdict; None for a run that has not ended, or has none.
+        last_step: Greatest step that was logged.
+    """
+
+    name: str
+    curves: dict[str, Curve] = field(default_factory=dict)
+    looks: dict[str, Curve] = field(default_factory=dict)
+    verdict: str | None = None
+    last_step: int = 0
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read several runs, each under so much of its path's end as tells them apart; errors as :func:`read_run`."""
+    folders = list(dict.fromkeys(folder.resolve() for folder in folders))
+    length = 1
+    while len({folder.parts[-length:] for folder in folders}) < len(folders):
+        length += 1
+    return [read_run(folder, '/'.join(folder.parts[-length:])) for folder in folders]
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Read the work folder of a run, which may still be going on.
+
+    Args:
+        folder: The work folder.
+        name: What the legend calls it.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no log in it.
+        ValueError: If there is nothing to draw in its logs.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f'no folder {folder}: give the work folder of a run (work_dirs/NAME)')
+    logs = sorted(folder.glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(f'no log (*/vis_data/scalars.json) in {folder}: give the work folder of a run')
+    run = Run(name)
+    for line in (line for log in logs for line in _lines(log)):
+        step = line.get('step')
+        if not _is_number(step):
+            continue
+        # Validation of an epoch-wise run counts epochs, all others iterations.
+        is_validation = 'iter' not in line and not any(key.startswith('probe/') for key in line)
+        for key, value in line.items():
+            if key not in NOT_CURVES and _is_number(value):
+                run.curves.setdefault(f'val/{key}' if is_validation else key, {})[int(step)] = float(value)
+        if not is_validation:
+            run.last_step = max(run.last_step, int(step))
+    _read_verdict(folder / VERDICT, run)
+    if not run.curves:
+        raise ValueError(f'the logs in {folder} have no numbers yet: wait for the first lines')
+    return run
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """Give the lines of a log; the last one may be cut off while the run goes on, or was killed."""
+    for text in log.read_text(encoding='utf-8', errors='replace').splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            yield line
+
+
+def _read_verdict(path: Path, run: Run) -> None:
+    if not path.is_file():
+        return
+    try:
+        said = json.loads(path.read_text(encoding='utf-8'))
+        run.verdict = str(said['verdict'])
+        for look in said['looks']:
+            for key, value in look.items():
+                if key != 'step' and _is_number(value):
+                    run.looks.setdefault(key, {})[int(look['step'])] = float(value)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f'{path} is no file of verdict and looks: remove it to draw the rest') from None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,106 @@
+"""What the programs on a checkpoint share: options for the model, the device, checks of what is to be written.
+
+Torch is imported where it is used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .cli import explain
+from .fileio import printable
+
+if TYPE_CHECKING:
+    from .api import FeatureExtractor
+
+SHOWN_SKIPPED = 10
+"""Unusable images that are listed in the terminal."""
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a checkpoint may leave open, the device, and ``--traceback``."""
+    model = parser.add_argument_group('model, where the file does not say')
+    model.add_argument('--arch', choices=('tiny', 'small', 'base'))
+    model.add_argument('--patch-size', type=positive, metavar='PIXELS')
+    model.add_argument('--num-heads', type=positive, metavar='N')
+    model.add_argument('--branch', choices=('teacher', 'student'), default='teacher', help='where the file has both')
+    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1, ...')
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+    return int(text)
+
+
+def load_chosen_model(args: argparse.Namespace, path: str, device: str) -> FeatureExtractor:
+    """Load a checkpoint as the options of :func:`add_model_options` say."""
+    from .api import load_model
+
+    return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+
+
+def chosen_device(name: str) -> str:
+    """Give the device to compute on.
+
+    Raises:
+        ValueError: If it is not there.
+    """
+    import torch
+
+    if name == 'auto':
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f'device {name} cannot be used: {str(error).splitlines()[0]}') from None
+    return name
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written, and raise OSError at once if the file cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
+        with path.open('a'):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise OSError(f'cannot write {path}: {error.strerror}') from None
+
+
+def report_skipped(skipped: Mapping[str, str], where: str = '') -> None:
+    """List on stderr images that could not be used: why, by path; ``where`` says where all of them are listed."""
+    if skipped:
+        print(f'{len(skipped)} images could not be used:', file=sys.stderr)
+    for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
+        print(f'  {printable(path)} ({printable(reason)})', file=sys.stderr)
+    if len(skipped) > SHOWN_SKIPPED:
+        print(f'  and {len(skipped) - SHOWN_SKIPPED} more{where}', file=sys.stderr)
+
+
+def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """Run a program that needs no Runner, nor MMEngine, and turn its errors into one line on stderr.
+
+    Returns:
+        Exit code: 0, or 2 after an error, or 130 after Ctrl-C.
+    """
+    try:
+        program(args)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.traceback:
+            traceback.print_exc()
+        print(f'error: {explain(error)}', file=sys.stderr)
+        return 2
+    return 0

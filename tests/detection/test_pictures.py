@@ -1,0 +1,100 @@
+"""A detector on pictures: the test program's drawings and files, and mmdet's own ways, as docs/using.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('mmdet')
+
+import mmengine
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.scenes.painter import CLASSES
+from tools import test as program
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs' / 'det' / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py'
+DOCS = ROOT / 'docs' / 'using.md'
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> Path:
+    """Give the folder of a run of two steps on four pictures of 64x64: config.py, work/epoch_1.pth, scenes."""
+    folder = tmp_path_factory.mktemp('detector')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('SCENES_ROOT', str(folder / 'scenes'))
+        cfg = Config.fromfile(CONFIG)
+    cfg.work_dir, cfg.experiment_name = str(folder / 'work'), folder.name
+    cfg.model.backbone.arch = dict(embed_dim=24, depth=12, num_heads=3)
+    cfg.model.neck[0].in_channels = 24
+    cfg.model.neck[1].in_channels = [24] * 4
+    cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 2, 'train_dataloader.batch_size': 1})
+    for dataloader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataloader.dataset.update(num=4, val_fraction=0.5, size_hw=(64, 64))
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.dump(folder / 'config.py')
+    Runner.from_cfg(cfg).train()
+    return folder
+
+
+def test_the_test_program_draws_and_writes(trained, tmp_path, capsys):
+    files = [str(trained / 'config.py'), str(trained / 'work/epoch_1.pth'), '--work-dir', str(tmp_path / 'work')]
+    pictures = ['--show-dir', str(tmp_path / 'new/pictures'), '--show-score', '0']
+    assert program.main([*files, *pictures, '--out', str(tmp_path / 'found.json')]) == 0
+    assert 'found.bbox.json' in capsys.readouterr().out
+    scenes = sorted((trained / 'scenes/val').iterdir())
+    drawn = sorted((tmp_path / 'new/pictures').iterdir())
+    assert [path.name for path in drawn] == [path.name for path in scenes]
+    for picture, scene in zip(drawn, scenes, strict=True):
+        # On the left the truth, which this config's test does not load, on the right the detections.
+        plain = np.array(Image.open(scene)).astype(int)
+        untouched, painted = np.split(np.array(Image.open(picture)).astype(int), 2, axis=1)
+        assert np.abs(untouched - plain).max() < 40  # it was drawn and resampled
+        assert (np.abs(painted - plain).max(-1) > 40).mean() > 0.05
+    boxes = json.loads((tmp_path / 'found.bbox.json').read_text())
+    assert boxes
+    assert set(boxes[0]) == {'image_id', 'bbox', 'score', 'category_id'}
+    assert json.loads((tmp_path / 'found.segm.json').read_text())[0]['segmentation']['size'] == [64, 64]
+
+
+def test_detections_as_mmdet_keeps_them(trained, tmp_path):
+    out = tmp_path / 'found.pkl'
+    files = [str(trained / 'config.py'), str(trained / 'work/epoch_1.pth'), '--work-dir', str(tmp_path / 'work')]
+    assert program.main([*files, '--out', str(out)]) == 0
+    results = mmengine.load(out)
+    assert len(results) == 2
+    assert set(results[0]['pred_instances']) == {'bboxes', 'scores', 'labels', 'masks'}
+
+
+@pytest.mark.parametrize('number', [0, 1], ids=['init_detector', 'DetInferencer'])
+def test_documented_inference_runs(trained, tmp_path, monkeypatch, number):
+    """In upstream OpenMMLab too, which cannot read its own checkpoints with torch 2.6 and later."""
+    snippet = re.findall(r'<!-- detector -->\n```python\n(.*?)```', DOCS.read_text(encoding='utf-8'), re.DOTALL)[number]
+    picture = next((trained / 'scenes/val').iterdir())
+    for old, new in {
+        "'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'": repr(str(trained / 'config.py')),
+        "'work_dirs/mask-rcnn_flsl-vit-t16_fpn_scenes/epoch_6.pth'": repr(str(trained / 'work/epoch_1.pth')),
+        "'picture.jpg'": repr(str(picture)),
+    }.items():
+        assert snippet.count(old) == 1, old
+        snippet = snippet.replace(old, new)
+    monkeypatch.chdir(tmp_path)
+    left = dict()
+    exec(snippet, left)
+    if number == 0:
+        instances = left['result'].pred_instances
+        assert instances.bboxes.shape[1] == 4
+        assert instances.masks.shape[1:] == (64, 64)
+        assert left['model'].dataset_meta['classes'] == CLASSES
+    else:
+        (predictions,) = left['results']['predictions']
+        assert set(predictions) == {'bboxes', 'labels', 'masks', 'scores'}
+        assert (tmp_path / 'drawn/vis' / picture.name).is_file()

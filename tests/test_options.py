@@ -1,0 +1,75 @@
+"""What programs on a checkpoint share: checks before the work, one line for a mistake."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from flsl_mm import options
+
+
+def test_a_file_that_can_be_written_leaves_no_trace(tmp_path):
+    options.check_writable(tmp_path / 'new/a.npz')
+    assert list((tmp_path / 'new').iterdir()) == []
+    (tmp_path / 'b').write_text('kept')
+    options.check_writable(tmp_path / 'b')
+    assert (tmp_path / 'b').read_text() == 'kept'
+
+
+def test_one_that_cannot_is_told(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match=r'^cannot write .*file/a\.npz: '):
+        options.check_writable(tmp_path / 'file/a.npz')
+
+
+@pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])
+def test_numbers_above_0(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='whole number above 0'):
+        options.positive(text)
+
+
+def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
+    options.report_skipped({f'{number}\x1b.jpg': 'bad\nfile' for number in range(12)}, ' in x')
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == '12 images could not be used:'
+    assert lines[1] == r'  0\x1b.jpg (bad\nfile)'
+    assert lines[-1] == '  and 2 more in x'
+    assert len(lines) == 12
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'line'),
+    [
+        (ValueError('first\nsecond'), 2, 'error: second\n'),
+        (KeyboardInterrupt(), 130, 'interrupted\n'),
+        (ZeroDivisionError('x'), 2, 'error: x (ZeroDivisionError; --traceback shows where)\n'),
+    ],
+)
+def test_errors_are_one_line(error, code, line, capsys):
+    def program(args):
+        raise error
+
+    assert options.run(program, argparse.Namespace(traceback=False)) == code
+    assert capsys.readouterr().err == line
+
+
+def test_files_without_geometry_name_the_options(tmp_path, capsys):
+    import torch
+
+    from tests.checkpoint.cases import timm_vit
+    from tools import embed, export
+
+    torch.save(timm_vit(7).state_dict(), tmp_path / 'a.pth')
+    (tmp_path / 'pictures').mkdir()
+    for run in (
+        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'pictures'), '--out', str(tmp_path / 'x.npz')]),
+        lambda: export.main([str(tmp_path / 'a.pth'), '--to', 'safetensors']),
+    ):
+        assert run() == 2
+        error = capsys.readouterr().err
+        assert '--arch' in error
+        assert '--num-heads' in error
+        assert error.count('\n') == 1
+    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'pictures']

@@ -1,0 +1,101 @@
+"""Embed every image of a folder: the mean of its patch features and, if wanted, all of them; show neighbours."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from flsl_mm import options
+
+EPILOG = """examples:
+  python tools/embed.py FILE PICTURES --out pictures.npz
+  python tools/embed.py FILE PICTURES --out pictures.npz --patches         also pictures_patches.npy, float16
+  python tools/embed.py FILE PICTURES --out pictures.npz --knn cat.jpg     pictures_knn.png: what is most like cat.jpg
+
+After an interruption the same command goes on where it was. FILE is any checkpoint of docs/weights.md. How to read
+the files: docs/using.md
+"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('file', metavar='FILE', help='checkpoint')
+    parser.add_argument('folder', metavar='FOLDER', type=Path, help='images, flat or nested')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        help='file to write: .npz, or .parquet (needs pyarrow)',
+    )
+    parser.add_argument('--patches', action='store_true', help='keep the features of all patches too: OUT_patches.npy')
+    parser.add_argument(
+        '--size', type=options.positive, default=224, help='most pixels of the shorter side (default: 224)'
+    )
+    parser.add_argument('--knn', nargs='+', type=Path, metavar='PICTURE', help='pictures whose neighbours are shown')
+    parser.add_argument('--k', type=options.positive, default=8, help='number of neighbours (default: 8)')
+    parser.add_argument('--sheet', type=Path, metavar='PNG', help='the sheet of --knn (default: OUT_knn.png)')
+    parser.add_argument('--force', action='store_true', help='begin anew over what is there')
+    options.add_model_options(parser)
+    args = parser.parse_args(argv)
+    args.sheet = args.sheet or args.out.with_name(f'{args.out.stem}_knn.png')
+    return args
+
+
+def embed(args: argparse.Namespace) -> None:
+    """Embed, and show neighbours."""
+    from flsl_mm.embedding import embed as embed_folder
+    from flsl_mm.embedding import patch_file
+    from flsl_mm.embedding.table import check_format
+
+    check_format(args.out)
+    for picture in args.knn or ():
+        if not picture.is_file():
+            raise FileNotFoundError(f'no picture {picture} to find neighbours of')
+    for path in (args.out, args.sheet):
+        options.check_writable(path)
+    model = options.load_chosen_model(args, args.file, options.chosen_device(args.device))
+    was_there = args.out.exists() and not args.force
+    embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force)
+    options.report_skipped(embeddings.skipped, f": all are listed in {args.out} ('skipped')")
+    verb = 'is complete:' if was_there else 'written:'
+    print(f'{args.out} {verb} {len(embeddings.paths)} images, {embeddings.mean.shape[1]} channels')
+    if args.patches:
+        print(f'{patch_file(args.out)}: {int(embeddings.grid_hw.prod(1).sum())} patches, float16')
+    if args.knn:
+        show_neighbours(args, model, embeddings)
+
+
+def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
+    """Write the sheet of neighbours, and print it in words."""
+    from flsl_mm.embedding import draw_neighbours, nearest
+    from flsl_mm.probes.images import feature_maps, fitted
+
+    skipped: dict[str, str] = {}
+    maps = feature_maps(model, args.knn, lambda path: fitted(path, args.size, model.patch_size), skipped)
+    found = []
+    for index, features in maps:
+        query = args.knn[index]
+        found.append((query, nearest(embeddings, features.mean((0, 1)).cpu().numpy(), args.k, without=query)))
+    options.report_skipped(skipped)
+    if not found:
+        raise ValueError('none of the pictures of --knn can be read')
+    title = f'Most similar of {len(embeddings.paths)} images by the mean feature of {model.name}'
+    draw_neighbours(embeddings, found, title, args.sheet)
+    for query, neighbours in found:
+        if neighbours:
+            index, cosine = neighbours[0]
+            print(f'{query}: nearest is {embeddings.paths[index]} (cosine {cosine:.3f})')
+    print(f'neighbours: {args.sheet}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    return options.run(embed, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
