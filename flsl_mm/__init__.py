@@ -12,10 +12,14 @@ from typing import Any
 
 from .version import __version__
 
-FROM_MODULES = {'load_model': '.api', 'mean_shift_clusters': '.evaluation.clusters'}
+FROM_MODULES = {
+    'load_model': '.api',
+    'load_timm_model': '.api',
+    'mean_shift_clusters': '.evaluation.clusters',
+}
 """What people call from Python, and where it is; imported when it is asked for."""
 
-__all__ = ['__version__', 'load_model', 'mean_shift_clusters', 'register']
+__all__ = ['__version__', 'load_model', 'load_timm_model', 'mean_shift_clusters', 'register']
 
 
 def __getattr__(name: str) -> Any:

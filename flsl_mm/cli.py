@@ -155,12 +155,12 @@ def check_backbone_files(model: nn.Module) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint with a backbone.
     """
-    from flsl_mm.checkpoint import find_backbone, read_checkpoint
+    from flsl_mm.checkpoint import check_backbone_file
 
     for module in model.modules():
         init_cfg = getattr(module, 'init_cfg', None)
         if isinstance(init_cfg, dict) and init_cfg.get('type') == 'FLSLPretrained':
-            find_backbone(read_checkpoint(init_cfg['checkpoint']), init_cfg.get('branch', 'teacher'))
+            check_backbone_file(module, init_cfg['checkpoint'], init_cfg.get('branch', 'teacher'))
 
 
 @contextmanager

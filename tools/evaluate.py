@@ -21,12 +21,18 @@ EPILOG = """examples:
   python tools/evaluate.py FILE OTHER_FILE --classes TINY_IMAGENET --limit 2000
   python tools/evaluate.py FILE --coco instances_val.json --images val2017 --out table.json
   python tools/evaluate.py none --arch tiny --patch-size 8 --scenes            random weights alone
+  python tools/evaluate.py timm:vit_small_patch14_dinov2.lvd142m=model.safetensors   any plain ViT of timm
+  python tools/evaluate.py timm:vit_small_patch16_224.dino=pretrained          timm fetches the weights
+  python tools/evaluate.py timm:vit_small_patch16_dinov3=none                  timm's network, random weights alone
 
 FILE is any checkpoint of docs/weights.md. What each figure measures and how it can be fooled: docs/evaluation.md
 """
 
 SCENE_SIZE = 128
 """Side of the generated scenes in pixels, about: it is made whole patches of every network."""
+
+TIMM = 'timm:'
+"""What stands before the name of a model of timm, in place of a file."""
 
 SHOWN_SKIPPED = 10
 """Unreadable images that are listed; all of them are in the JSON file."""
@@ -38,7 +44,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'files', nargs='+', metavar='FILE', help='checkpoints, one a column; none: random weights alone'
+        'files',
+        nargs='+',
+        metavar='FILE',
+        help='checkpoints or timm:NAME=FILE, one a column; none: random weights alone',
     )
     data = parser.add_argument_group('data (by default: --scenes)')
     data.add_argument('--scenes', action='store_true', help='generated scenes that no training has seen')
@@ -106,24 +115,50 @@ def chosen_device(name: str) -> str:
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the files, each once and under a name of its own."""
-    from flsl_mm.api import load_model
+    from flsl_mm.api import load_model, load_timm_model
 
     models = []
     for path in dict.fromkeys(args.files):
-        if path == 'none':
+        if path.startswith(TIMM):
+            name, weights = timm_model(path)
+            if weights == 'none':
+                continue
+            fetched = weights == 'pretrained'
+            model = load_timm_model(name, None if fetched else weights, pretrained=fetched, device=device)
+        elif path == 'none':
             continue
-        model = load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+        else:
+            model = load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
         if any(other.name == model.name for other in models):
             model.name = path
         models.append(model)
     return models
 
 
+def timm_model(text: str) -> tuple[str, str]:
+    """Split ``timm:NAME=WEIGHTS`` into name and weights.
+
+    Raises:
+        ValueError: If a part is missing.
+    """
+    name, _, weights = text.removeprefix(TIMM).partition('=')
+    if not name or not weights:
+        raise ValueError(
+            f'{text} does not say which weights: timm:{name or "NAME"}=FILE, =none for random weights alone, or '
+            '=pretrained to let timm fetch them'
+        )
+    return name, weights
+
+
 def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
     """Give the different networks among the models, each of which gets a table; without a model, the options'."""
+    from flsl_mm.api import load_timm_model
     from flsl_mm.models import BackboneSpec
 
-    specs = list(dict.fromkeys(model.spec for model in models))
+    random = [timm_model(path) for path in args.files if path.startswith(TIMM)]
+    specs = [model.spec for model in models]
+    specs += [load_timm_model(name).spec for name, weights in random if weights == 'none']
+    specs = list(dict.fromkeys(specs))
     if not specs:
         patch_size = args.patch_size or 16
         spec = BackboneSpec.from_arch(
@@ -223,6 +258,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.out:
         check_writable(args.out)
     from flsl_mm.fileio import write_text
+    from flsl_mm.models import TimmSpec
     from flsl_mm.probes import measure, render, trivial_sources
 
     device = chosen_device(args.device)
@@ -242,7 +278,8 @@ def evaluate(args: argparse.Namespace) -> None:
                 write_text(args.out, json.dumps(report, indent=1) + '\n')
         positions = 'x'.join(map(str, spec.grid_hw))
         shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
-        print(f'{shape}, positions {positions}')
+        name = f'{spec.model_name}: ' if isinstance(spec, TimmSpec) else ''
+        print(f'{name}{shape}, positions {positions}')
         print(render(table['probes']), end='\n\n')
     report_skipped(probes)
 

@@ -3,12 +3,13 @@
 from .convert import backbone_file, to_flsl, to_official, to_timm
 from .files import CheckpointError, read_checkpoint, write_checkpoint
 from .layouts import find_backbone
-from .load import FLSLPretrained, check_whole, load_backbone
+from .load import FLSLPretrained, check_backbone_file, check_whole, load_backbone
 
 __all__ = [
     'CheckpointError',
     'FLSLPretrained',
     'backbone_file',
+    'check_backbone_file',
     'check_whole',
     'find_backbone',
     'load_backbone',
