@@ -32,6 +32,7 @@ ROOMS = {
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
     'selfsup': {'models', 'datasets', 'engine'},
     'detection': {'engine', 'scenes', 'datasets'},
+    'segmentation': {'models', 'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
@@ -49,13 +50,14 @@ OPENMMLAB = {
     'probes': {'mmengine'},
     'selfsup': {'mmengine', 'mmpretrain'},
     'detection': {'mmengine', 'mmdet'},
+    'segmentation': {'mmengine', 'mmseg'},
     'uavdt': {'mmengine'},
     'vos': {'mmengine'},
     'cli': {'mmengine'},
 }
 """OpenMMLab packages that a room may import; the others import none."""
 
-HEAVY = ('matplotlib', 'cv2', 'kornia', 'mmcv', 'mmdet', 'mmpretrain', 'pycocotools')
+HEAVY = ('matplotlib', 'cv2', 'kornia', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 'pycocotools')
 """What ``import flsl_mm`` must not load."""
 
 
