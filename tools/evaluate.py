@@ -54,6 +54,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument(
         '--segmentation', metavar='FOLDER', help='images/{train,val}, annotations/{train,val} (PNG masks)'
     )
+    data.add_argument(
+        '--retrieval',
+        nargs='*',
+        type=positive,
+        metavar='SIZE',
+        help='with --segmentation: also by retrieval from memories of these sizes (default: 10000 100000 1000000)',
+    )
+    data.add_argument(
+        '--clusters',
+        nargs='?',
+        type=positive,
+        const=500,
+        metavar='K',
+        help='with --segmentation: also by K-means, K clusters (default: 500) and as many as classes',
+    )
     data.add_argument('--classes', metavar='FOLDER', help='train/CLASS/* and val/CLASS/*')
     data.add_argument(
         '--coco', nargs='+', metavar='JSON', help='COCO annotations; of two, the second is asked about for the k-NN'
@@ -70,6 +85,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     settings.add_argument('--temperature', type=float, default=0.07, help='of their weights (default: 0.07)')
     settings.add_argument('--bank', type=positive, default=30_000, help='training patches of the segmentation (30000)')
     settings.add_argument(
+        '--search', choices=('exact', 'faiss'), default='exact', help='of --retrieval; same answers (default: exact)'
+    )
+    settings.add_argument(
         '--official-bbox-knn', action='store_true', help='scale boxes and count top-5 as the original program does'
     )
     settings.add_argument('--seed', type=int, default=0, help='of everything that is drawn (default: 0)')
@@ -82,6 +100,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument('--num-heads', type=positive)
     model.add_argument('--branch', choices=('teacher', 'student'), default='teacher', help='where the file has both')
     args = parser.parse_args(argv)
+    if (args.retrieval is not None or args.clusters) and not args.segmentation:
+        parser.error('--retrieval and --clusters go with --segmentation')
     if bool(args.coco) != bool(args.images):
         parser.error('--coco and --images go together')
     if args.coco and (len(args.coco) > 2 or len(args.images) > len(args.coco)):
@@ -175,15 +195,31 @@ def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list
 
 def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
     """Build the probes that the options ask for, each followed by the diversity of features on its images."""
-    from flsl_mm.probes import ClassificationProbe, DiversityProbe, ObjectDiscoveryProbe, ScenesProbe, SegmentationProbe
+    from flsl_mm.probes import (
+        ClassificationProbe,
+        ClusteringProbe,
+        DiversityProbe,
+        ObjectDiscoveryProbe,
+        RetrievalProbe,
+        ScenesProbe,
+        SegmentationProbe,
+    )
 
     neighbours = dict(k=args.k, temperature=args.temperature)
     drawn = dict(limit=args.limit, seed=args.seed)
     probes: list[Probe] = []
+    beside: list[Probe] = []  # on images of another probe, whose diversity is said there
     if args.segmentation:
         masks = dict(num_classes=args.num_classes, ignore_index=args.ignore_index, class_names=args.class_names)
         settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbours, **drawn)
         probes.append(SegmentationProbe(args.segmentation, **settings))
+        masks = dict(size=args.size, **masks, **drawn)
+        if args.retrieval is not None:
+            sizes = dict(bank_sizes=args.retrieval) if args.retrieval else {}
+            beside.append(RetrievalProbe(args.segmentation, search=args.search, **sizes, **masks))
+        if args.clusters:
+            settings = dict(num_clusters=args.clusters, bank_size=args.bank)
+            beside.append(ClusteringProbe(args.segmentation, **settings, **masks))
     if args.classes:
         probes.append(ClassificationProbe(args.classes, size=args.size, **neighbours, **drawn))
     if args.coco:
@@ -200,7 +236,7 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
             DiversityProbe(probe.images, args.size, seed=args.seed, name=probe.title.partition(':')[0]),
         )
     ]
-    return with_diversity + bbox_knn(args, patch_sizes)
+    return with_diversity + beside + bbox_knn(args, patch_sizes)
 
 
 def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:

@@ -1,4 +1,4 @@
-# Semantic FPN on CamVid in minutes of two CPU cores. Starts from random weights; to start from a pretrained backbone add
+# Semantic FPN on CamVid in minutes of two CPU cores. Starts from random weights; from a pretrained backbone with
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
 _base_ = [
     './_base_/models/semantic-fpn_flsl-vit-t8d4_narrow.py',

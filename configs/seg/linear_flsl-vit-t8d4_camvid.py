@@ -1,4 +1,4 @@
-# A linear layer on the frozen backbone, on CamVid in minutes of two CPU cores. Weights as in fpn_flsl-vit-t8d4_camvid.py.
+# A linear layer on the frozen backbone, on CamVid, in minutes of two CPU cores; weights as in fpn_flsl-vit-t8d4_camvid.
 _base_ = './fpn_flsl-vit-t8d4_camvid.py'
 
 model = dict(
