@@ -105,6 +105,7 @@ def join_on_cpu(cfg: Config) -> None:
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     # MMEngine's default wrapper gets device ids, which CPU modules do not have.
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.pop('sync_bn', None)  # torch's runs on accelerators only
     cfg.setdefault('model_wrapper_cfg', wrapper)
 
 

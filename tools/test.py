@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint with MMEngine's Runner: a detector, or a backbone on DAVIS by label propagation."""
+"""Evaluate a checkpoint with MMEngine's Runner: detector or segmentor, or a backbone on DAVIS by label propagation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ EPILOG = """examples:
   python tools/test.py configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py work_dirs/mask-rcnn/epoch_12.pth
   python tools/test.py configs/vos/flsl_vit-s16_davis2017.py work_dirs/flsl_vit-s16/epoch_300_backbone.pth
   python tools/test.py configs/vos/flsl_vit-t16_scenes.py none
+  python tools/test.py configs/seg/fpn_flsl-vit-t8d4_camvid.py work_dirs/fpn_flsl-vit-t8d4_camvid/epoch_20.pth --show-dir out
 """
 
 
@@ -20,10 +21,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file; it is Python code and is executed')
-    parser.add_argument('checkpoint', help="a detector's checkpoint; for DAVIS any file with a backbone; or none")
+    parser.add_argument('checkpoint', help="a model's checkpoint; for DAVIS any file with a backbone; or none")
     cli.add_run_options(parser)
     parser.add_argument(
         '--keep-going', action='store_true', help='DAVIS: evaluate the other videos when one is unusable, and list it'
+    )
+    parser.add_argument(
+        '--show-dir', metavar='FOLDER', help='detectors and segmentors: draw truth and prediction of each image there'
     )
     return parser.parse_args(argv)
 
@@ -43,6 +47,11 @@ def test(args: argparse.Namespace) -> None:
         if cfg.model.type != 'FLSLLabelPropagator':
             raise ValueError('--keep-going is for DAVIS configs (configs/vos): a detector has no videos to leave out')
         cfg.test_dataloader.dataset.keep_going = True
+    if args.show_dir:
+        if 'visualization' not in cfg.default_hooks:
+            raise ValueError('--show-dir is for detectors and segmentors; videos are drawn into the work folder anyway')
+        cfg.default_hooks.visualization.draw = True
+        cfg.visualizer.save_dir = args.show_dir
     runner = cli.build_runner(cfg)
     if cfg.get('load_from'):
         check_whole(runner.model, cfg.load_from)

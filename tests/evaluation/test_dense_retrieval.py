@@ -75,6 +75,6 @@ def test_faiss_gives_the_same_or_says_what_to_install(monkeypatch):
 
 
 def test_labels_are_upsampled_before_the_greatest_is_taken():
-    """Patches of 4 pixels, .9 and .4 of a class: its share falls by .125 a pixel, from .5875 to .4625 past the border."""
+    """Patches of 4 pixels, .9 and .4 of a class, whose share falls from .5875 to .4625 one pixel past the border."""
     labels = torch.tensor([[[0.9, 0.1], [0.4, 0.6]]])
     assert label_map(labels, (1, 8)).tolist() == [[0, 0, 0, 0, 0, 1, 1, 1]]
