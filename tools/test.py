@@ -11,7 +11,7 @@ EPILOG = """examples:
   python tools/test.py configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py work_dirs/mask-rcnn/epoch_12.pth
   python tools/test.py configs/vos/flsl_vit-s16_davis2017.py work_dirs/flsl_vit-s16/epoch_300_backbone.pth
   python tools/test.py configs/vos/flsl_vit-t16_scenes.py none
-  python tools/test.py configs/seg/fpn_flsl-vit-t8d4_camvid.py work_dirs/fpn_flsl-vit-t8d4_camvid/epoch_20.pth --show-dir out
+  python tools/test.py configs/seg/fpn_flsl-vit-t8d4_camvid.py work_dirs/fpn/epoch_20.pth --show-dir out
 """
 
 

@@ -3,11 +3,12 @@
 _base_ = './fpn_flsl-vit-t8d4_camvid.py'
 
 data_root = '{{$SCENES_SEGMENTATION_ROOT:data/scenes_segmentation}}'
-dataset = dict(_delete_=True, type='FLSLScenesSegmentation', data_root=data_root, num=400)
+scenes = dict(type='FLSLScenesSegmentation', data_root=data_root, num=400)
 model = dict(decode_head=dict(num_classes=7))
 train_dataloader = dict(
     dataset=dict(
-        **dataset,
+        _delete_=True,
+        **scenes,
         split='train',
         pipeline=[
             dict(type='LoadImageFromFile'),
@@ -19,7 +20,8 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     dataset=dict(
-        **dataset,
+        _delete_=True,
+        **scenes,
         split='val',
         test_mode=True,
         pipeline=[

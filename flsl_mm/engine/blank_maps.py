@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +44,7 @@ def measure_strides(model: nn.Module) -> tuple[int, ...]:
     return tuple(PROBE_SIZE // features.shape[-1] for features in blank_maps(model))
 
 
-def check_names(classes) -> None:
+def check_names(classes: Sequence[str] | str) -> None:
     """Make sure that class names are a list: Python takes a string for one of letters.
 
     Raises:

@@ -8,12 +8,21 @@ from PIL import Image
 
 pytest.importorskip('mmseg')
 
+from mmengine.registry import DefaultScope
+
 from flsl_mm.scenes.painter import render_scene
 from flsl_mm.scenes.segmentation import class_map
 from flsl_mm.segmentation import FLSLADE20KDataset, FLSLCamVidDataset, FLSLScenesSegmentation, FLSLSegmentationDataset
 from tests.segmentation.cases import CLASSES, write_folder
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='FLSLLoadSegmentation'), dict(type='PackSegInputs')]
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    """Find mmseg's transforms, as a Runner does."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        yield
 
 
 @pytest.fixture
@@ -62,7 +71,7 @@ def break_mask(folder, content):
         (lambda f: shutil.rmtree(f / 'annotations/train'), 'no folder .*annotations/train: set data_root'),
         (
             lambda f: (f / 'annotations/train/2.png').unlink(),
-            r'no mask .*train/2.png of .*2.jpg \(1 of 4 are missing\)',
+            r'no mask .*2.png of .*2.jpg \(1 of 4 are missing\)',
         ),
         (lambda f: [path.unlink() for path in (f / 'images/train').iterdir()], r'no \*.jpg in .*set img_suffix'),
         (lambda f: break_mask(f, np.full((40, 48), 7, np.uint8)), '0.png has class 7, and the last of 3 classes is 2'),
