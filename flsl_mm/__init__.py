@@ -15,13 +15,22 @@ from .version import __version__
 
 FROM_MODULES = {
     'load_model': '.api',
+    'load_timm_model': '.api',
     'mean_shift_clusters': '.evaluation.clusters',
     'pca_rgb': '.evaluation.pca',
     'similarity_map': '.evaluation.similarity',
 }
 """What people call from Python, and where it is; imported when it is asked for."""
 
-__all__ = ['__version__', 'load_model', 'mean_shift_clusters', 'pca_rgb', 'register', 'similarity_map']
+__all__ = [
+    '__version__',
+    'load_model',
+    'load_timm_model',
+    'mean_shift_clusters',
+    'pca_rgb',
+    'register',
+    'similarity_map',
+]
 
 
 def __getattr__(name: str) -> Any:

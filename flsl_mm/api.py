@@ -19,7 +19,9 @@ from .checkpoint.convert import complete_spec
 from .checkpoint.layouts import listed
 from .datasets.decode import read_image, upright_rgb
 from .mm import print_log
+from .models.backbone import PatchBackbone
 from .models.spec import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec
+from .models.timm_vit import TimmViT
 from .models.vit import FLSLViT
 
 AnyImage = str | os.PathLike | Image.Image | np.ndarray | Tensor
@@ -71,6 +73,42 @@ def load_model(
     return FeatureExtractor(backbone.requires_grad_(False), spec.mean, spec.std, Path(path).stem).to(device).eval()
 
 
+def load_timm_model(
+    model_name: str,
+    checkpoint: str | os.PathLike | None = None,
+    pretrained: bool = False,
+    stride: int | None = None,
+    device: str | torch.device = 'cpu',
+) -> FeatureExtractor:
+    """Load a vision transformer of timm, ready to give features; images are normalised as its name says.
+
+    Args:
+        model_name: timm's name with its tag, for example ``'vit_small_patch14_dinov2.lvd142m'``.
+        checkpoint: File with its weights: timm's, or an official one that timm translates. By default they are random.
+        pretrained: Whether timm may fetch them instead, from its cache or from the network.
+        stride: As of :class:`~flsl_mm.models.TimmViT`.
+        device: Where it computes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If timm is to fetch the weights and cannot.
+        ValueError: If timm has no such model, or it is no plain vision transformer; if there are two sources of
+            weights.
+        CheckpointError: If the file does not hold every tensor of the model.
+    """
+    if checkpoint and pretrained:
+        raise ValueError(f'{model_name}: give checkpoint, or pretrained=True, not both')
+    backbone = TimmViT(model_name, stride=stride, pretrained=pretrained)
+    name = f'{model_name} random'
+    if checkpoint:
+        load_backbone(backbone, checkpoint)
+        name = Path(checkpoint).stem
+    elif pretrained:
+        name = model_name
+    extractor = FeatureExtractor(backbone.requires_grad_(False), **backbone.published_input, name=name)
+    return extractor.to(device).eval()
+
+
 class FeatureExtractor(nn.Module):
     """A backbone that takes images as they are and gives the features of their patches.
 
@@ -88,7 +126,7 @@ class FeatureExtractor(nn.Module):
 
     def __init__(
         self,
-        backbone: FLSLViT,
+        backbone: PatchBackbone,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         name: str = 'model',
@@ -153,7 +191,7 @@ class FeatureExtractor(nn.Module):
         return self._maps(self.normalize(images), [self.spec.depth - 1])[0]
 
     def _maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        images = images.to(self.backbone.pos_embed.device)
+        images = images.to(next(self.backbone.parameters()).device)
         outputs, grid_hw = self.backbone.block_tokens(images, layers)
         return [tokens.unflatten(1, grid_hw) for tokens in outputs]
 

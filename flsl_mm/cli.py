@@ -107,6 +107,7 @@ def join_on_cpu(cfg: Config) -> None:
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     # MMEngine's default wrapper gets device ids, which CPU modules do not have.
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.pop('sync_bn', None)  # torch's runs on accelerators only
     cfg.setdefault('model_wrapper_cfg', wrapper)
 
 
@@ -157,12 +158,12 @@ def check_backbone_files(model: nn.Module) -> None:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint with a backbone.
     """
-    from flsl_mm.checkpoint import find_backbone, read_checkpoint
+    from flsl_mm.checkpoint import check_backbone_file
 
     for module in model.modules():
         init_cfg = getattr(module, 'init_cfg', None)
         if isinstance(init_cfg, dict) and init_cfg.get('type') == 'FLSLPretrained':
-            find_backbone(read_checkpoint(init_cfg['checkpoint']), init_cfg.get('branch', 'teacher'))
+            check_backbone_file(module, init_cfg['checkpoint'], init_cfg.get('branch', 'teacher'))
 
 
 @contextmanager

@@ -37,6 +37,7 @@ ROOMS = {
     'curves': {'fileio'},
     'selfsup': {'models', 'datasets', 'engine'},
     'detection': {'engine', 'scenes', 'datasets'},
+    'segmentation': {'models', 'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
@@ -58,6 +59,7 @@ OPENMMLAB = {
     'probes': {'mmengine'},
     'selfsup': {'mmengine', 'mmpretrain'},
     'detection': {'mmengine', 'mmdet'},
+    'segmentation': {'mmengine', 'mmseg'},
     'uavdt': {'mmengine'},
     'vos': {'mmengine'},
     'cli': {'mmengine'},
@@ -65,7 +67,7 @@ OPENMMLAB = {
 }
 """OpenMMLab packages that a room may import; the others import none."""
 
-HEAVY = ('matplotlib', 'cv2', 'kornia', 'mmcv', 'mmdet', 'mmpretrain', 'pycocotools')
+HEAVY = ('matplotlib', 'cv2', 'kornia', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 'pycocotools')
 """What ``import flsl_mm`` must not load."""
 
 

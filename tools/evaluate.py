@@ -24,6 +24,9 @@ EPILOG = """examples:
   python tools/evaluate.py FILE OTHER_FILE --classes TINY_IMAGENET --limit 2000
   python tools/evaluate.py FILE --coco instances_val.json --images val2017 --out table.json
   python tools/evaluate.py none --arch tiny --patch-size 8 --scenes            random weights alone
+  python tools/evaluate.py timm:vit_small_patch14_dinov2.lvd142m=model.safetensors   any plain ViT of timm
+  python tools/evaluate.py timm:vit_small_patch16_224.dino=pretrained          timm fetches the weights
+  python tools/evaluate.py timm:vit_small_patch16_dinov3=none                  timm's network, random weights alone
 
 FILE is any checkpoint of docs/weights.md. What each figure measures and how it can be fooled: docs/evaluation.md
 """
@@ -32,18 +35,39 @@ SCENE_SIZE = 128
 """Side of the generated scenes in pixels, about: it is made whole patches of every network."""
 
 
+TIMM = 'timm:'
+"""What stands before the name of a model of timm, in place of a file."""
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'files', nargs='+', metavar='FILE', help='checkpoints, one a column; none: random weights alone'
+        'files',
+        nargs='+',
+        metavar='FILE',
+        help='checkpoints or timm:NAME=FILE, one a column; none: random weights alone',
     )
     data = parser.add_argument_group('data (by default: --scenes)')
     data.add_argument('--scenes', action='store_true', help='generated scenes that no training has seen')
     data.add_argument(
         '--segmentation', metavar='FOLDER', help='images/{train,val}, annotations/{train,val} (PNG masks)'
+    )
+    data.add_argument(
+        '--retrieval',
+        nargs='*',
+        type=positive,
+        metavar='SIZE',
+        help='with --segmentation: also by retrieval from memories of these sizes (default: 10000 100000 1000000)',
+    )
+    data.add_argument(
+        '--clusters',
+        nargs='?',
+        type=positive,
+        const=500,
+        metavar='K',
+        help='with --segmentation: also by K-means, K clusters (default: 500) and as many as classes',
     )
     data.add_argument('--classes', metavar='FOLDER', help='train/CLASS/* and val/CLASS/*')
     data.add_argument(
@@ -61,6 +85,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     settings.add_argument('--temperature', type=float, default=0.07, help='of their weights (default: 0.07)')
     settings.add_argument('--bank', type=positive, default=30_000, help='training patches of the segmentation (30000)')
     settings.add_argument(
+        '--search', choices=('exact', 'faiss'), default='exact', help='of --retrieval; same answers (default: exact)'
+    )
+    settings.add_argument(
         '--official-bbox-knn', action='store_true', help='scale boxes and count top-5 as the original program does'
     )
     settings.add_argument('--seed', type=int, default=0, help='of everything that is drawn (default: 0)')
@@ -68,6 +95,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     settings.add_argument('--out', type=Path, metavar='JSON', help='file for all figures, settings and versions')
     options.add_model_options(parser)
     args = parser.parse_args(argv)
+    if (args.retrieval is not None or args.clusters) and not args.segmentation:
+        parser.error('--retrieval and --clusters go with --segmentation')
     if bool(args.coco) != bool(args.images):
         parser.error('--coco and --images go together')
     if args.coco and (len(args.coco) > 2 or len(args.images) > len(args.coco)):
@@ -77,22 +106,50 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the files, each once and under a name of its own."""
+    from flsl_mm.api import load_timm_model
+
     models = []
     for path in dict.fromkeys(args.files):
-        if path == 'none':
+        if path.startswith(TIMM):
+            name, weights = timm_model(path)
+            if weights == 'none':
+                continue
+            fetched = weights == 'pretrained'
+            model = load_timm_model(name, None if fetched else weights, pretrained=fetched, device=device)
+        elif path == 'none':
             continue
-        model = options.load_chosen_model(args, path, device)
+        else:
+            model = options.load_chosen_model(args, path, device)
         if any(other.name == model.name for other in models):
             model.name = path
         models.append(model)
     return models
 
 
+def timm_model(text: str) -> tuple[str, str]:
+    """Split ``timm:NAME=WEIGHTS`` into name and weights.
+
+    Raises:
+        ValueError: If a part is missing.
+    """
+    name, _, weights = text.removeprefix(TIMM).partition('=')
+    if not name or not weights:
+        raise ValueError(
+            f'{text} does not say which weights: timm:{name or "NAME"}=FILE, =none for random weights alone, or '
+            '=pretrained to let timm fetch them'
+        )
+    return name, weights
+
+
 def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
     """Give the different networks among the models, each of which gets a table; without a model, the options'."""
+    from flsl_mm.api import load_timm_model
     from flsl_mm.models import BackboneSpec
 
-    specs = list(dict.fromkeys(model.spec for model in models))
+    random = [timm_model(path) for path in args.files if path.startswith(TIMM)]
+    specs = [model.spec for model in models]
+    specs += [load_timm_model(name).spec for name, weights in random if weights == 'none']
+    specs = list(dict.fromkeys(specs))
     if not specs:
         patch_size = args.patch_size or 16
         spec = BackboneSpec.from_arch(
@@ -109,15 +166,31 @@ def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list
 
 def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
     """Build the probes that the options ask for, each followed by the diversity of features on its images."""
-    from flsl_mm.probes import ClassificationProbe, DiversityProbe, ObjectDiscoveryProbe, ScenesProbe, SegmentationProbe
+    from flsl_mm.probes import (
+        ClassificationProbe,
+        ClusteringProbe,
+        DiversityProbe,
+        ObjectDiscoveryProbe,
+        RetrievalProbe,
+        ScenesProbe,
+        SegmentationProbe,
+    )
 
     neighbours = dict(k=args.k, temperature=args.temperature)
     drawn = dict(limit=args.limit, seed=args.seed)
     probes: list[Probe] = []
+    beside: list[Probe] = []  # on images of another probe, whose diversity is said there
     if args.segmentation:
         masks = dict(num_classes=args.num_classes, ignore_index=args.ignore_index, class_names=args.class_names)
         settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbours, **drawn)
         probes.append(SegmentationProbe(args.segmentation, **settings))
+        masks = dict(size=args.size, **masks, **drawn)
+        if args.retrieval is not None:
+            sizes = dict(bank_sizes=args.retrieval) if args.retrieval else {}
+            beside.append(RetrievalProbe(args.segmentation, search=args.search, **sizes, **masks))
+        if args.clusters:
+            settings = dict(num_clusters=args.clusters, bank_size=args.bank)
+            beside.append(ClusteringProbe(args.segmentation, **settings, **masks))
     if args.classes:
         probes.append(ClassificationProbe(args.classes, size=args.size, **neighbours, **drawn))
     if args.coco:
@@ -134,7 +207,7 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
             DiversityProbe(probe.images, args.size, seed=args.seed, name=probe.title.partition(':')[0]),
         )
     ]
-    return with_diversity + bbox_knn(args, patch_sizes)
+    return with_diversity + beside + bbox_knn(args, patch_sizes)
 
 
 def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
@@ -182,6 +255,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.out:
         options.check_writable(args.out)
     from flsl_mm.fileio import write_text
+    from flsl_mm.models import TimmSpec
     from flsl_mm.probes import measure, render, trivial_sources
 
     device = options.chosen_device(args.device)
@@ -201,7 +275,8 @@ def evaluate(args: argparse.Namespace) -> None:
                 write_text(args.out, json.dumps(report, indent=1) + '\n')
         positions = 'x'.join(map(str, spec.grid_hw))
         shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
-        print(f'{shape}, positions {positions}')
+        name = f'{spec.model_name}: ' if isinstance(spec, TimmSpec) else ''
+        print(f'{name}{shape}, positions {positions}')
         print(render(table['probes']), end='\n\n')
     skipped = {path: reason for probe in probes for path, reason in probe.skipped.items()}
     options.report_skipped(skipped, f': all are listed in {args.out}' if args.out else '')

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint with MMEngine's Runner: a detector, or a backbone on DAVIS by label propagation."""
+"""Evaluate a checkpoint with MMEngine's Runner: detector or segmentor, or a backbone on DAVIS by label propagation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   flsl-mm test det/mask-rcnn_flsl-vit-s16_fpn_1x_coco work_dirs/mask-rcnn/epoch_12.pth
   flsl-mm test CONFIG CHECKPOINT --show-dir pictures --show-score 0.5 --out detections.json
+  flsl-mm test seg/fpn_flsl-vit-t8d4_camvid work_dirs/fpn/epoch_20.pth --show-dir pictures
   flsl-mm test vos/flsl_vit-s16_davis2017 work_dirs/flsl_vit-s16/epoch_300_backbone.pth
   flsl-mm test vos/flsl_vit-t16_scenes none
 """
@@ -29,12 +30,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='name of a config of ours, or a config file (Python code, executed)')
-    parser.add_argument('checkpoint', help="a detector's checkpoint; for DAVIS any file with a backbone; or none")
+    parser.add_argument('checkpoint', help="a model's checkpoint; for DAVIS any file with a backbone; or none")
     cli.add_run_options(parser)
     parser.add_argument(
         '--keep-going', action='store_true', help='DAVIS: evaluate the other videos when one is unusable, and list it'
     )
-    parser.add_argument('--show-dir', type=Path, metavar='FOLDER', help='detectors: draw the pictures of the test here')
+    parser.add_argument('--show-dir', type=Path, metavar='FOLDER', help='detectors, segmentors: draw the test here')
     parser.add_argument(
         '--show-score', type=float, default=0.3, metavar='S', help='least score of what --show-dir draws (default: 0.3)'
     )
@@ -54,21 +55,28 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
     """Have the test draw its pictures and write its detections.
 
     Args:
-        cfg: Config of a detector.
+        cfg: Config of a detector or segmentor.
         show_dir: Folder of the pictures, None for none.
         show_score: Least score of a detection that is drawn.
         out: File of the detections, None for none.
 
     Raises:
-        ValueError: If the config is no detector's, or has no COCO metric for a JSON file.
+        ValueError: If the config has none of them, or no COCO metric for a JSON file.
         OSError: If one of them cannot be written.
     """
     if cfg.model.type == 'FLSLLabelPropagator':
         raise ValueError(
-            '--show-dir and --out are for detectors: DAVIS configs write all that into WORK_DIR/davis anyway'
+            '--show-dir and --out are for detectors and segmentors: DAVIS configs write all that into WORK_DIR/davis'
         )
+    segments = cfg.get('default_scope') == 'mmseg'
+    if segments and out:
+        raise ValueError('--out is for detectors: a segmentor draws its maps with --show-dir')
     if show_dir:
         options.check_writable(show_dir / '.try')
+    if show_dir and segments:
+        cfg.default_hooks.visualization.draw = True
+        cfg.visualizer.save_dir = str(show_dir)
+    elif show_dir:
         # mmdet joins it to the work folder, from which an absolute path leads away.
         drawing = dict(draw=True, test_out_dir=str(show_dir.resolve()), score_thr=show_score)
         cfg.default_hooks.visualization = dict(type='DetVisualizationHook', **drawing)

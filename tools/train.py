@@ -1,4 +1,4 @@
-"""Train a model with MMEngine's Runner: FLSL pretraining, or a detector with an FLSL backbone."""
+"""Train a model with MMEngine's Runner: FLSL pretraining, or a detector or segmentor with an FLSL backbone."""
 
 from __future__ import annotations
 

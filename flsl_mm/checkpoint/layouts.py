@@ -66,7 +66,7 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     """
     if branch not in PREFIXES:
         raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
-    state, layout, said = _open(checkpoint, branch)
+    state, layout, said = open_layout(checkpoint, branch)
     metadata = getattr(state, '_metadata', None)
     state = plain_tensors(state)
     prefix = _prefix(state, ANCHOR, branch)
@@ -109,7 +109,7 @@ def _prefix(state: Mapping, anchor: str, branch: str) -> str | None:
     return next((prefix for prefix in PREFIXES[branch] if prefix + anchor in state), None)
 
 
-def _open(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, BackboneSpec]:
+def open_layout(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, BackboneSpec]:
     """Return the state dict inside a checkpoint, the layout's name, and what the file says about the backbone."""
     meta = mapping(checkpoint, 'meta')
     if meta.get('format') == BACKBONE_FORMAT:

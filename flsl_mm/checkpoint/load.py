@@ -12,15 +12,17 @@ from torch import nn
 from flsl_mm.mm import WEIGHT_INITIALIZERS, print_log
 from flsl_mm.models.pos_embed import resize_pos_embed
 from flsl_mm.models.spec import BackboneSpec
+from flsl_mm.models.timm_vit import TimmViT
 from flsl_mm.models.vit import FLSLViT
 
 from .files import CheckpointError, read_checkpoint
 from .integrity import DamagedError, check_finite
 from .layouts import FoundBackbone, check_tensors, find_backbone, listed, mapping, plain_tensors
+from .timm_weights import load_timm, timm_tensors
 
 
 def load_backbone(
-    backbone: FLSLViT,
+    backbone: FLSLViT | TimmViT,
     checkpoint: str | os.PathLike | Mapping,
     branch: str = 'teacher',
     source: str = 'the checkpoint',
@@ -41,12 +43,15 @@ def load_backbone(
 
     Raises:
         CheckpointError: If a tensor is missing, has another shape or has no place, or if the file says that heads,
-            patch size or kind of positions are not the backbone's; or if a number is NaN or infinite.
+            patch size or kind of positions are not the backbone's; or if a number is NaN or infinite; or as of
+            :func:`~flsl_mm.checkpoint.timm_weights.timm_tensors`.
         FileNotFoundError: If there is no such file.
     """
-    spec = backbone.spec
     if not isinstance(checkpoint, Mapping):
         source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
+    if isinstance(backbone, TimmViT):
+        return load_timm(backbone, checkpoint, branch, source)
+    spec = backbone.spec
     try:
         found = find_backbone(checkpoint, branch)
         _check_spec(found.spec, spec)
@@ -70,9 +75,23 @@ class FLSLPretrained:
     def __init__(self, checkpoint: str | os.PathLike, branch: str = 'teacher') -> None:
         self.checkpoint, self.branch = checkpoint, branch
 
-    def __call__(self, backbone: FLSLViT) -> None:
+    def __call__(self, backbone: FLSLViT | TimmViT) -> None:
         """Load the weights."""
         load_backbone(backbone, self.checkpoint, self.branch)
+
+
+def check_backbone_file(backbone: nn.Module, checkpoint: str | os.PathLike, branch: str = 'teacher') -> None:
+    """Read a file that a backbone is going to be loaded from, before anything that takes long.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it holds no backbone; of timm's, if it does not fit.
+    """
+    content = read_checkpoint(checkpoint)
+    if isinstance(backbone, TimmViT):
+        timm_tensors(backbone, content, branch, os.fspath(checkpoint))
+    else:
+        find_backbone(content, branch)
 
 
 def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:

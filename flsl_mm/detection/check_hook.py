@@ -5,49 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from torch import Tensor, nn
+from torch import nn
 
+from flsl_mm.engine.blank_maps import blank_maps, check_names, measure_strides
 from flsl_mm.engine.model_input import check_model_input
-
-PROBE_SIZE = 256
-"""Side in pixels of the blank picture that measures strides; the coarsest usual map, stride 128, is 2x2 on it."""
-
-
-@torch.no_grad()
-def blank_maps(model: nn.Module) -> tuple[Tensor, ...]:
-    """Run a blank picture through a detector's backbone and necks.
-
-    Args:
-        model: An mmdet detector, with ``extract_feat``.
-
-    Returns:
-        The maps (1, C_i, h_i, w_i) that reach the heads.
-
-    Raises:
-        ValueError: If the backbone's maps are not what the necks take.
-    """
-    parameter = next(model.parameters())
-    training = model.training
-    model.eval()
-    try:
-        return tuple(model.extract_feat(parameter.new_zeros(1, 3, PROBE_SIZE, PROBE_SIZE)))
-    except (RuntimeError, AssertionError) as error:
-        detail = f' ({str(error).splitlines()[0]})' if str(error) else ''
-        raise ValueError(
-            f'a blank picture does not get through backbone and necks{detail}: each neck takes one map for each entry '
-            'of its in_channels, as many as out_indices of the backbone, and with as many channels'
-        ) from error
-    finally:
-        model.train(training)
-
-
-def measure_strides(model: nn.Module) -> tuple[int, ...]:
-    """Give the image pixels per feature pixel of each map of :func:`blank_maps`."""
-    return tuple(PROBE_SIZE // features.shape[-1] for features in blank_maps(model))
 
 
 def check_channels(model: nn.Module, heads: Mapping[str, Any]) -> None:
@@ -113,19 +77,6 @@ def check_strides(model: nn.Module) -> None:
                 f'{name} assumes feature maps of strides {list(strides)}, the necks deliver {list(measured)}: adapt '
                 'its strides, or the patch_size of FLSLViTPyramid and the levels of the neck after it'
             )
-
-
-def check_names(classes: Sequence[str]) -> None:
-    """Make sure that class names are a list: Python takes a string for one of letters.
-
-    Raises:
-        ValueError: If they are one string.
-    """
-    if isinstance(classes, str):
-        raise ValueError(
-            f'metainfo has classes={classes!r}, one string: write classes=({classes!r},), or the path of a file with '
-            'a name on each line'
-        )
 
 
 def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: Sequence[str] | None = None) -> None:

@@ -14,8 +14,8 @@ from mmdet.datasets.api_wrappers import COCO
 from mmengine.registry import DATASETS
 
 from flsl_mm.datasets.image_file import open_image
+from flsl_mm.engine.blank_maps import check_names
 
-from .check_hook import check_names
 from .entries import check_entries
 from .shapes import check_shapes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from flsl_mm.models import FLSLViT
+from flsl_mm.models import PatchBackbone
 from flsl_mm.models.input_check import input_mismatch, rounded
 
 
@@ -14,8 +14,8 @@ def check_model_input(model: nn.Module, insist: str) -> None:
     OpenMMLab's pipelines read images as BGR with values 0 to 255; what the preprocessor makes of them is what counts.
 
     Args:
-        model: Model of mmdet, mmseg or mmpretrain with an :class:`~flsl_mm.models.FLSLViT`, which knows what it was
-            loaded from; others are not checked.
+        model: Model of mmdet, mmseg or mmpretrain with an :class:`~flsl_mm.models.PatchBackbone`, which knows what it
+            was loaded from; others are not checked.
         insist: Option that switches this check off, for the message.
 
     Raises:
@@ -26,7 +26,7 @@ def check_model_input(model: nn.Module, insist: str) -> None:
     if flips == [None, None]:
         return
     for backbone in model.modules():
-        if isinstance(backbone, FLSLViT) and backbone.spec.mean is not None and backbone.spec.std is not None:
+        if isinstance(backbone, PatchBackbone) and backbone.spec.mean is not None and backbone.spec.std is not None:
             channels = len(backbone.spec.mean)
             mean, std = ([value] * channels for value in (0.0, 1 / 255))
             if getattr(preprocessor, '_enable_normalize', True):

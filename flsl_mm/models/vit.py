@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,41 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from flsl_mm.mm import MODELS, BaseModule
+from flsl_mm.mm import MODELS
 
+from .backbone import PatchBackbone
 from .block import DropPathBlock
 from .pos_embed import resize_pos_embed, sincos_pos_embed
-from .spec import SPEC_KEY, BackboneSpec
+from .spec import BackboneSpec
 
 SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_resize')
 """Fields of a spec, besides ``arch``, that are arguments of :class:`FLSLViT`."""
 
 
-def verified_init_cfg(init_cfg: Mapping | Sequence[Mapping] | None) -> Any:
-    """Have ``type='Pretrained'`` load all weights or raise, where MMEngine's own loader would warn and go on.
-
-    Args:
-        init_cfg: ``dict(type='Pretrained', checkpoint=PATH, branch='teacher')``, ``branch`` optional, alone or in a
-            list. Its type becomes the one that :mod:`flsl_mm.checkpoint` registers; other types stay as they are.
-
-    Raises:
-        ValueError: If the dict has other keys or is not the only one.
-    """
-    cfgs = [init_cfg] if isinstance(init_cfg, Mapping) else list(init_cfg or [])
-    pretrained = [cfg for cfg in cfgs if 'Pretrained' in str(cfg.get('type'))]
-    if not pretrained:
-        return init_cfg
-    cfg = pretrained[0]
-    if len(cfgs) > 1 or set(cfg) - {'type', 'checkpoint', 'branch'} or not cfg.get('checkpoint'):
-        raise ValueError(
-            "the backbone's init_cfg is one dict(type='Pretrained', checkpoint=PATH[, branch='teacher'|'student']); "
-            f'prefixes are found by themselves; got {init_cfg}'
-        )
-    return {**cfg, 'type': 'FLSLPretrained'}
-
-
 @MODELS.register_module()
-class FLSLViT(BaseModule):
+class FLSLViT(PatchBackbone):
     """Vision transformer whose only tokens are patches (FLSL, arXiv 2306.06203, section 4.1).
 
     The blocks, the patch embedding and the weight initialisation are timm's; parameter names are timm's too
@@ -92,8 +69,7 @@ class FLSLViT(BaseModule):
         frozen_stages: int = -1,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(verified_init_cfg(init_cfg))
-        self.spec = BackboneSpec.from_arch(
+        spec = BackboneSpec.from_arch(
             arch,
             patch_size=patch_size,
             img_size=img_size,
@@ -101,18 +77,8 @@ class FLSLViT(BaseModule):
             pos_embed=pos_embed,
             pos_resize=pos_resize,
         )
-        if out_type not in ('featmap', 'tokens'):
-            raise ValueError(f"out_type must be 'featmap' or 'tokens', got {out_type!r}")
-        depth = self.spec.depth
-        if any(not -depth <= index < depth for index in out_indices):
-            raise ValueError(f'out_indices {tuple(out_indices)} out of range for {depth} blocks')
-        self.embed_dim = self.spec.embed_dim
-        self.patch_size = patch_size
-        self.out_indices = tuple(index % depth for index in out_indices)
-        self.out_type = out_type
-        self.final_norm = final_norm
+        super().__init__(spec, out_indices, out_type, final_norm, frozen_stages, init_cfg)
         self.with_cp = with_cp
-        self.frozen_stages = frozen_stages
 
         vit = VisionTransformer(
             **self.spec.arch,
@@ -146,47 +112,9 @@ class FLSLViT(BaseModule):
         said = {name: getattr(spec, name) for name in SPEC_OPTIONS}
         return cls(arch=spec.arch, **said, **options)
 
-    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
-        """Note the spec in the metadata beside the tensors: heads and position modes leave no trace in them."""
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        if hasattr(destination, '_metadata'):
-            destination._metadata[prefix[:-1]][SPEC_KEY] = self.spec.to_dict()
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any) -> None:
-        """Take over the normalisation that a checkpoint noted in the same way, a detector's for one."""
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-        said = local_metadata.get(SPEC_KEY)
-        if isinstance(said, Mapping):
-            said = BackboneSpec.from_dict(said)
-            self.spec = replace(self.spec, mean=said.mean, std=said.std)
-
-    def _dump_init_info(self) -> None:
-        """Log nothing where a backbone is initialised by itself; MMEngine would log each of its tensors."""
-
-    def _freeze_stages(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        frozen = [self.patch_embed, *self.blocks[: self.frozen_stages]]
-        self.pos_embed.requires_grad_(False)
-        if self.frozen_stages >= len(self.blocks):
-            frozen.append(self.norm)
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
-
-    def _freeze_unread(self) -> None:
-        # A trainable parameter that no output reads never gets a gradient, at which distributed training stops.
-        unread = [*self.blocks[max(self.out_indices) + 1 :]]
-        if not self.final_norm or len(self.blocks) - 1 not in self.out_indices:
-            unread.append(self.norm)
-        for module in unread:
-            module.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> FLSLViT:
-        """Set the mode of all but the frozen stages, which stay in evaluation mode."""
-        super().train(mode)
-        self._freeze_stages()
-        return self
+    def parts(self) -> tuple[list, nn.Sequential, nn.Module]:
+        """Give what precedes the blocks, the blocks, and the final norm."""
+        return [self.patch_embed, self.pos_embed], self.blocks, self.norm
 
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Pad images to whole patches, embed the patches and add positions.
@@ -205,20 +133,6 @@ class FLSLViT(BaseModule):
         positions = resize_pos_embed(self.pos_embed, self.spec.grid_hw, grid_hw, self.spec.pos_resize)
         # The convolution puts channels before positions, an order that every later sum would keep and every norm undo.
         return (self.patch_embed(images) + positions).contiguous(), grid_hw
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the blocks in ``out_indices``.
-
-        Args:
-            images: Normalised images (B, in_channels, H, W), any H and W.
-
-        Returns:
-            One tensor per entry of ``out_indices``: (B, C, h, w) feature maps, or (B, h * w, C) tokens.
-        """
-        outputs, grid_hw = self.block_tokens(images, self.out_indices)
-        if self.out_type == 'tokens':
-            return outputs
-        return tuple(tokens.transpose(1, 2).unflatten(2, grid_hw).contiguous() for tokens in outputs)
 
     def block_tokens(self, images: Tensor, out_indices: Sequence[int]) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
         """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
@@ -243,23 +157,3 @@ class FLSLViT(BaseModule):
         if self.final_norm and last in outputs:
             outputs[last] = self.norm(outputs[last])
         return tuple(outputs[index] for index in out_indices), grid_hw
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Give the depth of a parameter for layer-wise learning-rate decay.
-
-        Args:
-            param_name: Full parameter name.
-            prefix: Prefix of the backbone in it, for example ``'backbone.'``.
-
-        Returns:
-            Depth of the parameter (0 for the embedding, block index + 1, last for the rest) and the number of depths.
-        """
-        num_layers = len(self.blocks) + 2
-        if not param_name.startswith(prefix):
-            return num_layers - 1, num_layers
-        name = param_name[len(prefix) :]
-        if name.startswith(('patch_embed', 'pos_embed')):
-            return 0, num_layers
-        if name.startswith('blocks.'):
-            return int(name.split('.')[1]) + 1, num_layers
-        return num_layers - 1, num_layers

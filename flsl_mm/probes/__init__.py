@@ -10,6 +10,7 @@ from .bbox_knn import BBoxKNNProbe
 from .classification import ClassificationProbe
 from .diversity import DiversityProbe
 from .object_discovery import ObjectDiscoveryProbe
+from .retrieval import ClusteringProbe, RetrievalProbe
 from .scenes import ScenesProbe
 from .segmentation import SegmentationProbe
 from .table import measure, render, trivial_sources
@@ -17,8 +18,10 @@ from .table import measure, render, trivial_sources
 __all__ = [
     'BBoxKNNProbe',
     'ClassificationProbe',
+    'ClusteringProbe',
     'DiversityProbe',
     'ObjectDiscoveryProbe',
+    'RetrievalProbe',
     'ScenesProbe',
     'SegmentationProbe',
     'measure',

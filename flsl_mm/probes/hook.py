@@ -21,12 +21,15 @@ from .classification import ClassificationProbe
 from .figures import Probe
 from .images import feature_maps
 from .object_discovery import ObjectDiscoveryProbe
+from .retrieval import ClusteringProbe, RetrievalProbe
 from .scenes import ScenesProbe
 from .segmentation import SegmentationProbe
 
 PROBES = dict(
     scenes=ScenesProbe,
     segmentation=SegmentationProbe,
+    retrieval=RetrievalProbe,
+    clustering=ClusteringProbe,
     classification=ClassificationProbe,
     bbox_knn=BBoxKNNProbe,
     object_discovery=ObjectDiscoveryProbe,

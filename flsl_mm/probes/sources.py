@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.models.pos_embed import resize_pos_embed, sincos_pos_embed
 from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec
+from flsl_mm.models.timm_vit import TimmSpec, TimmViT
 from flsl_mm.models.vit import FLSLViT
 
 
@@ -35,7 +36,7 @@ def random_weights(spec: BackboneSpec, seed: int = 0) -> FeatureExtractor:
     spec = replace(spec, mean=spec.mean or IMAGENET_MEAN, std=spec.std or IMAGENET_STD)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = FLSLViT.from_spec(spec)
+        backbone = (TimmViT if isinstance(spec, TimmSpec) else FLSLViT).from_spec(spec)
     return FeatureExtractor(backbone.requires_grad_(False), spec.mean, spec.std, 'random weights').eval()
 
 

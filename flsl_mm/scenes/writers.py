@@ -21,6 +21,7 @@ from .output import (
     write_manifest,
 )
 from .painter import render_scene
+from .segmentation import write_segmentation
 from .specs import check_seed, check_size
 from .uavdt import write_uavdt
 
@@ -47,6 +48,7 @@ WRITERS: dict[str, Callable[[Path, TreeRequest], Written]] = {
     'coco': write_coco,
     'uavdt': write_uavdt,
     'davis': write_davis,
+    'segmentation': write_segmentation,
 }
 
 
@@ -70,7 +72,7 @@ def write_scenes(out: Path, layout: str, request: TreeRequest, force: bool = Fal
 
     Args:
         out: Folder to make.
-        layout: 'images', 'coco', 'uavdt' or 'davis'.
+        layout: 'images', 'coco', 'uavdt', 'davis' or 'segmentation'.
         request: What to write.
         force: Whether to replace a tree that an earlier call wrote there.
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
-from flsl_mm.models import FLSLViT
+from flsl_mm.models import PatchBackbone
 from flsl_mm.models.input_check import input_mismatch
 
 from .label_propagation import labels_to_mask, one_hot_labels, propagate_labels
@@ -34,14 +34,15 @@ def load_weights(backbone: nn.Module, checkpoint: str) -> None:
     """Load every weight of a backbone from a file, or raise.
 
     Args:
-        backbone: :class:`~flsl_mm.models.FLSLViT`, which takes every kind of file that :mod:`flsl_mm.checkpoint` reads,
-            or any other module, whose keys must be those of the file, or of the file below ``backbone.``.
+        backbone: :class:`~flsl_mm.models.PatchBackbone`, which takes every kind of file that
+            :mod:`flsl_mm.checkpoint` reads, or any other module, whose keys must be those of the file, or of the file
+            below ``backbone.``.
         checkpoint: File.
 
     Raises:
         CheckpointError: If a tensor is missing, left over, or has another shape.
     """
-    if isinstance(backbone, FLSLViT):
+    if isinstance(backbone, PatchBackbone):
         load_backbone(backbone, checkpoint)
         return
     content = read_checkpoint(checkpoint)
@@ -115,7 +116,7 @@ class FLSLLabelPropagator(BaseModel):
             self.backbone.init_weights()
         else:
             print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
-        if isinstance(self.backbone, FLSLViT) and not allow_other_input:
+        if isinstance(self.backbone, PatchBackbone) and not allow_other_input:
             mismatch = input_mismatch(self.backbone.spec, mean, std)
             if mismatch:
                 raise ValueError(f'{mismatch}: set mean and std of FLSLLabelPropagator, or allow_other_input=True')

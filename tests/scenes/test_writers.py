@@ -54,8 +54,11 @@ def test_the_manifest_says_how_it_was_made(trees, layout):
     )
 
 
-@pytest.mark.parametrize(('layout', 'tiles'), [('images', 4), ('coco', 4), ('uavdt', 4), ('davis', 12)])
-def test_the_preview_shows_the_pictures(trees, layout, tiles):
+@pytest.mark.parametrize(
+    ('layout', 'tiles'), [('images', 4), ('coco', 4), ('uavdt', 4), ('davis', 12), ('segmentation', 4)]
+)
+def test_the_preview_shows_the_pictures(trees, layout):
+    tiles = 12 if layout == 'davis' else 4
     preview = pixels(trees / layout / 'preview.png')
     assert preview.shape == (48, 64 * tiles, 3)
     columns = np.split(preview, tiles, axis=1)

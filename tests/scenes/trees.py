@@ -13,6 +13,7 @@ REQUESTS = {
     'coco': TreeRequest(num=4, **SMALL),
     'uavdt': TreeRequest(num=4, frames=2, val_fraction=0.5, **SMALL),
     'davis': TreeRequest(num=2, frames=5, **SMALL),
+    'segmentation': TreeRequest(num=4, **SMALL),
 }
 
 

@@ -144,6 +144,25 @@ def test_all_data_and_unreadable_images(file, segmentation, tmp_path, capsys):
     assert len(listed) == len(set(skipped))
 
 
+def test_retrieval_and_clusters_beside_segmentation(file, segmentation, tmp_path, capsys):
+    data = ('--segmentation', segmentation, '--ignore-index', 9, '--retrieval', 40, 80, '--clusters', 6)
+    assert run(file, *data, '--out', tmp_path / 'a.json') == 0
+    (table,) = tables_of(tmp_path / 'a.json')
+    keys = [row['key'] for probe in table['probes'] for row in probe['rows']]
+    assert [*keys[:2], *keys[-4:]] == [
+        'knn_miou',
+        'linear_miou',
+        'bank_40',
+        'bank_80',
+        'hungarian_miou',
+        'overclustering_miou',
+    ]
+    assert row_of(table, 'hungarian_miou')['columns']['mean colour']['value'] == 1
+    assert 'in-context 30-NN mIoU, bank 80' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run(file, '--retrieval')
+
+
 def test_boxes_of_two_files_and_the_official_way(file, tmp_path):
     known, asked = write_boxes(tmp_path / 'known', 4, 12), write_boxes(tmp_path / 'asked', 4, 8, seed=3)
     data = ('--coco', known, asked, '--images', known.parent / 'images', asked.parent / 'images')

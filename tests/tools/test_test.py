@@ -61,7 +61,7 @@ def test_mistakes(done, capsys, options, line):
 def test_outputs_that_cannot_be(done, tmp_path, capsys):
     (tmp_path / 'file').write_text('')
     for options, line in (
-        ([DAVIS, 'none', '--show-dir', tmp_path / 'a'], '--show-dir and --out are for detectors'),
+        ([DAVIS, 'none', '--show-dir', tmp_path / 'a'], '--show-dir and --out are for detectors and segmentors'),
         ([DETECTION, 'none', '--show-dir', tmp_path / 'file/a'], 'cannot write'),
         ([DETECTION, 'none', '--out', tmp_path / 'file/a.json'], 'cannot write'),
         ([*WITHOUT_COCO, '--out', tmp_path / 'a.json'], 'needs a CocoMetric'),

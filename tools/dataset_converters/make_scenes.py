@@ -46,6 +46,12 @@ LAYOUTS = {
         'python tools/test.py configs/vos/flsl_vit-t16_scenes.py CHECKPOINT '
         '--cfg-options test_dataloader.dataset.data_root={out}',
     ),
+    'segmentation': Layout(
+        250,
+        (192, 192),
+        1,
+        'python tools/evaluate.py CHECKPOINT --segmentation {out} --num-classes 7',
+    ),
 }
 EPILOG = """\
 layouts:
@@ -53,6 +59,7 @@ layouts:
   coco    train/, val/, annotations/instances_{train,val}.json: objects with masks, for detection
   uavdt   the official UAVDT download: --num sequences of objects as car, truck and bus, ignore regions, attributes
   davis   the official DAVIS-2017 download: --num videos of several objects, some of which leave and return
+  segmentation  images/{train,val}, annotations/{train,val}: masks of classes, 0 is the background
 
 The same options give the same bytes (with the same versions of NumPy, OpenCV, Pillow and torchvision).
 OUT is written whole or not at all.

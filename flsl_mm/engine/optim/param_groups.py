@@ -10,7 +10,7 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMI
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from flsl_mm.models import FLSLViT
+from flsl_mm.models import PatchBackbone
 
 NORM_LAYERS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -41,7 +41,7 @@ def layer_scales(model: nn.Module, layer_decay_rate: float) -> dict[str, float]:
     """Give the factor of each parameter's learning rate, by name.
 
     Args:
-        model: A model with one :class:`~flsl_mm.models.FLSLViT`, or of several one that is trained.
+        model: A model with one :class:`~flsl_mm.models.PatchBackbone`, or of several one that is trained.
         layer_decay_rate: Factor in (0, 1] from a block to the one below: with 12 blocks, block 11 learns at
             ``layer_decay_rate``, block 0 at ``layer_decay_rate**12``, the patch embedding at ``**13``, and everything
             outside of the backbone, and its last norm, at 1. A rate of 1 is for any model.
@@ -54,7 +54,7 @@ def layer_scales(model: nn.Module, layer_decay_rate: float) -> dict[str, float]:
         return dict.fromkeys(names, 1.0)
     if not 0 < layer_decay_rate < 1:
         raise ValueError(f'layer_decay_rate must lie in (0, 1], got {layer_decay_rate}')
-    found = [(name, module) for name, module in model.named_modules() if isinstance(module, FLSLViT)]
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, PatchBackbone)]
     if len(found) > 1:  # FLSL has its teacher's besides
         found = [(name, vit) for name, vit in found if any(parameter.requires_grad for parameter in vit.parameters())]
     if len(found) != 1:

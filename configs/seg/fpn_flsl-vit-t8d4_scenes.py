@@ -1,0 +1,34 @@
+# Needs no download: procedural scenes of six classes and the background, written on first use to
+# data/scenes_segmentation, or to the folder that the environment variable SCENES_SEGMENTATION_ROOT names.
+_base_ = './fpn_flsl-vit-t8d4_camvid.py'
+
+data_root = '{{$SCENES_SEGMENTATION_ROOT:data/scenes_segmentation}}'
+scenes = dict(type='FLSLScenesSegmentation', data_root=data_root, num=400)
+model = dict(decode_head=dict(num_classes=7))
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        **scenes,
+        split='train',
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='FLSLLoadSegmentation'),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackSegInputs'),
+        ],
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        **scenes,
+        split='val',
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='FLSLLoadSegmentation'),
+            dict(type='PackSegInputs'),
+        ],
+    )
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,169 @@
+"""Folders of images and masks, CamVid, ADE20K and procedural scenes, with plain errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
+from mmengine.registry import DATASETS
+from mmseg.datasets import ADE20KDataset, BaseSegDataset
+
+from flsl_mm.datasets.image_file import open_image
+from flsl_mm.engine.blank_maps import check_names
+from flsl_mm.scenes.output import TreeRequest
+from flsl_mm.scenes.segmentation import SEGMENTATION_CLASSES
+from flsl_mm.scenes.writers import write_scenes
+
+from .loading import unlabelled_map
+
+
+class _Checked:
+    """What our data sets check of mmseg's."""
+
+    def load_data_list(self) -> list[dict]:
+        """List images and masks, each of which is there."""
+        check_names(self.metainfo['classes'])
+        images, masks = (Path(self.data_prefix[kind]) for kind in ('img_path', 'seg_map_path'))
+        for folder in (images, masks):
+            if not folder.is_dir():
+                raise FileNotFoundError(f'no folder {folder}: set data_root and data_prefix of {type(self).__name__}')
+        data_list = super().load_data_list()
+        if not data_list:
+            raise FileNotFoundError(f'no *{self.img_suffix} in {images}: set img_suffix of {type(self).__name__}')
+        missing = [item for item in data_list if not Path(item['seg_map_path']).is_file()]
+        if missing:
+            first = missing[0]
+            raise FileNotFoundError(
+                f'no mask {first["seg_map_path"]} of {first["img_path"]} ({len(missing)} of {len(data_list)} are '
+                'missing): masks are named as their images'
+            )
+        for item in data_list:
+            item['num_classes'] = len(self.metainfo['classes'])
+        return data_list
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Read an image and its mask; no pipe or device is waited for, and no picture fills the memory."""
+        info = self.get_data_info(idx)
+        for kind in ('img_path', 'seg_map_path'):
+            with open_image(info[kind]):
+                pass
+        return super().prepare_data(idx)
+
+
+@DATASETS.register_module()
+class FLSLSegmentationDataset(_Checked, BaseSegDataset):
+    """Images and masks of class numbers, ``images/SPLIT/NAME.jpg`` and ``annotations/SPLIT/NAME.png``.
+
+    Args:
+        split: Name of the folders below ``images`` and ``annotations``.
+        unlabelled: Numbers in the masks of pixels that do not count, besides 255.
+        **options: As of mmseg's ``BaseSegDataset``: ``metainfo=dict(classes=..., palette=...)``, ``data_root``,
+            ``data_prefix``, ``img_suffix``, ``pipeline``.
+
+    Raises:
+        FileNotFoundError: If a folder, all images or a mask is missing.
+        ValueError: If classes are one string.
+    """
+
+    def __init__(self, split: str = 'train', unlabelled: Sequence[int] = (), **options) -> None:
+        self.unlabelled = unlabelled_map(tuple(unlabelled))
+        prefix = dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}')
+        super().__init__(**{'data_prefix': prefix, **options})
+
+    def load_data_list(self) -> list[dict]:
+        """List images and masks; unlabelled numbers become mmseg's own."""
+        self.label_map = {**self.unlabelled, **(self.label_map or {})} or None
+        return super().load_data_list()
+
+
+@DATASETS.register_module()
+class FLSLCamVidDataset(FLSLSegmentationDataset):
+    """CamVid street frames with the usual eleven classes (Brostow et al., 2009; classes of SegNet, arXiv 1511.00561).
+
+    ``images/{train,val}/*.jpg``, ``annotations/{train,val}/*.png``: class numbers in the order of the names, 11 for
+    pixels without a label. Colours are SegNet's.
+    """
+
+    METAINFO = dict(
+        classes=(
+            'sky',
+            'building',
+            'pole',
+            'road',
+            'pavement',
+            'tree',
+            'sign',
+            'fence',
+            'car',
+            'pedestrian',
+            'bicyclist',
+        ),
+        palette=[
+            [128, 128, 128],
+            [128, 0, 0],
+            [192, 192, 128],
+            [128, 64, 128],
+            [60, 40, 222],
+            [128, 128, 0],
+            [192, 128, 128],
+            [64, 64, 128],
+            [64, 0, 128],
+            [64, 64, 0],
+            [0, 128, 192],
+        ],
+    )
+
+    def __init__(self, split: str = 'train', unlabelled: Sequence[int] = (11,), **options) -> None:
+        super().__init__(split, unlabelled, **options)
+
+
+@DATASETS.register_module()
+class FLSLADE20KDataset(_Checked, ADE20KDataset):
+    """mmseg's ADE20K (150 classes, 0 in masks does not count) with plain errors."""
+
+
+@DATASETS.register_module()
+class FLSLScenesSegmentation(FLSLSegmentationDataset):
+    """Procedural scenes with masks of classes, written to ``data_root`` on first use.
+
+    Args:
+        data_root: Folder; if it exists it is used as it is.
+        split: ``'train'`` or ``'val'``.
+        num: Pictures of both splits together.
+        val_fraction: Share of ``'val'``.
+        seed: Seed of the scenes.
+        size_hw: Height and width in pixels.
+        **options: As of :class:`FLSLSegmentationDataset`.
+    """
+
+    METAINFO = dict(
+        classes=SEGMENTATION_CLASSES,
+        palette=[
+            [60, 60, 60],
+            [220, 60, 60],
+            [60, 180, 75],
+            [0, 130, 200],
+            [245, 200, 50],
+            [145, 30, 180],
+            [70, 240, 240],
+        ],
+    )
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        num: int = 250,
+        val_fraction: float = 0.2,
+        seed: int = 0,
+        size_hw: tuple[int, int] = (192, 192),
+        **options,
+    ) -> None:
+        request = TreeRequest(num=num, val_fraction=val_fraction, seed=seed, size_hw=tuple(size_hw), progress=True)
+        if is_main_process() and not Path(data_root).exists():
+            lines = write_scenes(Path(data_root), 'segmentation', request)
+            print_log(f'wrote procedural scenes to {data_root}: {"; ".join(lines)}', logger='current')
+        barrier()
+        super().__init__(split, data_root=data_root, **options)

@@ -1,0 +1,119 @@
+"""Whole runs of tiny segmentors: they learn, are resumed, drawn, and stopped where something does not fit."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip('mmseg')
+
+from mmengine.config import ConfigDict
+from mmengine.registry import MODELS, init_default_scope
+
+from flsl_mm import cli
+from flsl_mm.checkpoint import read_checkpoint
+from flsl_mm.segmentation.check_hook import check_maps, check_num_classes
+from tests.segmentation.cases import CLASSES, tiny_config, write_folder
+from tests.timm_families import every_family
+from tests.timm_families import tiny_config as timm_config
+from tools import test as test_tool
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_folder(tmp_path / 'data')
+
+
+def weights(path) -> dict:
+    return read_checkpoint(path)['state_dict']
+
+
+def test_training_resuming_and_testing(folder, tmp_path):
+    """Stopped after one epoch and resumed: two checkpoints, whole and finite; testing gives the same figure again."""
+    cfg = tiny_config(folder, tmp_path / 'a')
+    cfg.train_cfg.max_epochs = 1
+    cli.build_runner(cfg).train()
+    first = weights(tmp_path / 'a/epoch_1.pth')
+    cfg = tiny_config(folder, tmp_path / 'a')
+    cfg.resume = True
+    runner = cli.build_runner(cfg)
+    runner.train()
+    second = weights(tmp_path / 'a/epoch_2.pth')
+    assert runner.epoch == 2
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+    trained = runner.message_hub.get_scalar('val/mIoU').current()
+    cfg = tiny_config(folder, tmp_path / 'b')
+    cfg.load_from = str(tmp_path / 'a/epoch_2.pth')
+    assert cli.build_runner(cfg).test()['mIoU'] == pytest.approx(trained)
+
+
+def test_a_linear_head_learns_alone(folder, tmp_path):
+    cfg = tiny_config(folder, tmp_path / 'a', 'linear_flsl-vit-t8d4_camvid', epochs=1)
+    runner = cli.build_runner(cfg)
+    before = copy.deepcopy(runner.model.state_dict())
+    runner.train()
+    changed = {key for key, value in runner.model.state_dict().items() if not torch.equal(value, before[key])}
+    assert {key.split('.')[0] for key in changed} == {'decode_head'}
+    assert not runner.model.backbone.training
+
+
+def test_pictures_of_predictions(folder, tmp_path, monkeypatch):
+    cfg = tiny_config(folder, tmp_path / 'a')
+    cfg.dump(tmp_path / 'config.py')
+    options = ['none', '--work-dir', str(tmp_path / 'work'), '--show-dir', str(tmp_path / 'show')]
+    assert test_tool.main([str(tmp_path / 'config.py'), *options]) == 0
+    pictures = sorted((tmp_path / 'show').rglob('*.png'))
+    assert len(pictures) == 4
+    assert np.asarray(Image.open(pictures[0])).shape == (40, 96, 3)  # truth and prediction side by side
+
+
+@pytest.mark.parametrize(
+    ('change', 'line'),
+    [
+        (lambda m: m.decode_head.update(num_classes=5), 'decode_head has num_classes=5, the data set lists 3 classes'),
+        (lambda m: m.decode_head.update(in_channels=[8, 8, 8, 9]), r'in_channels=\[8, 8, 8, 9\], backbone and necks'),
+        (lambda m: m.decode_head.update(feature_strides=[8, 16, 32, 64]), r'feature_strides=\[8, 16, 32, 64\]'),
+        (lambda m: m.decode_head.update(in_index=[0, 1, 2, 4]), r'reads the maps \[0, 1, 2, 4\] of 4'),
+        (lambda m: m.backbone.update(out_indices=(0, 1, 2)), 'a blank picture does not get through backbone and necks'),
+    ],
+)
+def test_what_does_not_fit_is_named_before_training(folder, tmp_path, change, line):
+    cfg = tiny_config(folder, tmp_path / 'a')
+    change(cfg.model)
+    with pytest.raises(ValueError, match=line):
+        cli.build_runner(cfg).train()
+
+
+def test_other_colours_than_the_backbones_are_refused(folder, tmp_path):
+    from flsl_mm.checkpoint import backbone_file
+    from flsl_mm.models import FLSLViT
+
+    cfg = tiny_config(folder, tmp_path / 'a')
+    backbone = FLSLViT(dict(embed_dim=16, depth=4, num_heads=2), patch_size=8, img_size=32)
+    torch.save(backbone_file(backbone, mean=(0.5,) * 3, std=(0.5,) * 3), tmp_path / 'half.pth')
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'half.pth'))
+    runner = cli.build_runner(cfg)
+    with pytest.raises(ValueError, match=r'mean=\[127.5, 127.5, 127.5\].*FLSLSegmentationCheckHook'):
+        runner.train()
+
+
+@every_family
+def test_any_vit_of_timm_trains_and_predicts(name, folder, tmp_path):
+    """Semantic FPN on every family; the pyramid has strides 4 to 32 whatever the patch size."""
+    cfg = tiny_config(folder, tmp_path / 'a')
+    model = copy.deepcopy(cfg.model)
+    model.backbone = ConfigDict(timm_config(name, stride=16, out_indices=(0, 0, 1, 1), final_norm=False))
+    model.neck[0].update(in_channels=32, patch_size=16)
+    model.neck[1].in_channels = [32] * 4
+    init_default_scope('mmseg')
+    segmentor = MODELS.build(model)
+    check_maps(segmentor)
+    check_num_classes(segmentor, CLASSES)
+    data = dict(inputs=torch.randn(2, 3, 64, 96))
+    logits = segmentor.train()(data['inputs'], mode='tensor')
+    assert logits.shape == (2, 3, 16, 24)
+    logits.square().mean().backward()
+    trained = [key for key, value in segmentor.named_parameters() if value.requires_grad and value.grad is None]
+    assert trained == []
