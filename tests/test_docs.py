@@ -1,0 +1,200 @@
+"""The pages: commands parse, what they name (files, options, error lines) is there, each page shows something."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib
+import re
+import shlex
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / 'docs').rglob('*.md'))
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *DOCS, *sorted(ROOT.glob('configs/*/README.md'))]
+OTHER_PROGRAMS = {
+    'pip',
+    'mkdocs',
+    'git',
+    'tar',
+    'sed',
+    'cd',
+    'export',
+    'pre-commit',
+    'mim',
+    'jupyter',
+    'ruff',
+    'wget',
+    'unzip',
+}
+"""Programs that pages call and that are not ours."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def shell_blocks(page: Path) -> list[str]:
+    return re.findall(
+        r'^ *```(?:bash|shell|sh)\b[^\n]*\n(.*?)^ *```', page.read_text(encoding='utf-8'), re.DOTALL | re.MULTILINE
+    )
+
+
+def commands(page: Path) -> list[list[str]]:
+    """List the commands of a page's shell blocks as words, without scripts and without what sets their environment."""
+    found = []
+    for block in shell_blocks(page):
+        if block.startswith('#!'):
+            continue
+        for line in block.replace('\\\n', ' ').splitlines():
+            words = shlex.split(line, comments=True)
+            command: list[str] = []
+            for word in [*words, '&&']:
+                if word in ('&&', '|', ';'):
+                    found += [command] if command else []
+                    command = []
+                elif command or not re.match(r'[A-Z_]+=', word):
+                    command.append(word)
+    return found
+
+
+ALL = {shlex.join(words): words for page in PAGES for words in commands(page)}
+
+
+@cache
+def config_of(path: str):
+    from mmengine.config import Config
+
+    return Config.fromfile(ROOT / path, import_custom_modules=False)
+
+
+def check_options(config: str, options: dict) -> None:
+    """Make sure that a config has what the options change; an ``init_cfg`` may be new."""
+    for key in options:
+        here = config_of(config)
+        *parts, last = key.split('.')
+        for part in parts:
+            if part == 'init_cfg':
+                break
+            assert part in here, f'{config} has no {part} of {key}'
+            here = here[part]
+        else:
+            known = last in here or parts[:1] in (['model'], ['optim_wrapper']) or parts[-1:] == ['schedule']
+            assert known, f'{config} has no {key}'
+
+
+def check_python(words: list[str]) -> None:
+    """Check a call of Python: our tools parse their arguments, modules can be found, other scripts are the reader's."""
+    if words[0] == '-m':
+        assert importlib.util.find_spec(words[1]), words[1]
+        return
+    if not words[0].startswith('tools/'):
+        assert not words[0].startswith(('flsl_mm/', 'tests/')), words[0]
+        return
+    assert (ROOT / words[0]).is_file(), words[0]
+    tool = importlib.import_module(words[0].removesuffix('.py').replace('/', '.'))
+    assert list((ROOT / 'tests' / 'tools').rglob(f'test_{Path(words[0]).name}')), f'no test runs {words[0]}'
+    if hasattr(tool, 'parse_args'):
+        arguments = tool.parse_args(words[1:])
+        if getattr(arguments, 'cfg_options', None) and arguments.config.startswith('configs/'):
+            check_options(arguments.config, arguments.cfg_options)
+
+
+@pytest.mark.parametrize('words', ALL.values(), ids=ALL)
+def test_a_command_parses(words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    program, *rest = words
+    configs = [word for word in words if re.fullmatch(r'configs/\S+\.py', word)]
+    assert [path for path in configs if not (ROOT / path).is_file()] == []
+    if program == 'python':
+        check_python(rest)
+    elif program.startswith('tools/'):
+        assert (ROOT / program).is_file()
+    elif program == 'pytest':
+        assert [word for word in rest if '/' in word and not (ROOT / word).exists()] == []
+    elif program == 'flsl-mm':
+        assert rest[0].startswith('-') or rest[0] == 'doctor' or (ROOT / 'tools' / f'{rest[0]}.py').is_file(), rest[0]
+    else:
+        assert program in OTHER_PROGRAMS, f'{program!r} is no program that the pages may call'
+
+
+def test_extras_that_pip_is_asked_for_exist():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / 'setup.cfg')
+    asked = {extra for command in ALL for found in re.findall(r'\.\[([\w,]+)\]', command) for extra in found.split(',')}
+    assert {'mm', 'tests', 'docs'} <= asked | {'docs'}
+    assert asked <= set(setup['options.extras_require'])
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_scripts_are_shell(page):
+    for block in shell_blocks(page):
+        if block.startswith('#!'):
+            done = subprocess.run(['bash', '-n'], input=block, text=True, capture_output=True)
+            assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_files_that_are_named_exist(page):
+    text = page.read_text(encoding='utf-8')
+    named = set(
+        re.findall(r'(?<![\w/.{])(?:configs|tools|flsl_mm|tests|docs)/[\w./-]+\.(?:py|sh|md|npz|png|jpg)\b', text)
+    )
+    missing = [path for path in named if not (ROOT / path).is_file()]
+    assert [path for path in missing if not re.search('[A-Z]{4}', path)] == []  # placeholders are in capitals
+
+
+@pytest.mark.parametrize('page', [ROOT / 'README.md', *DOCS], ids=name_of)
+def test_a_page_shows_something(page):
+    """A figure, what a program prints, or Python as it is used."""
+    assert re.search(r'!\[|<img|```(?:text|python)?\n', page.read_text(encoding='utf-8'))
+
+
+def test_every_page_is_in_the_navigation():
+    def leaves(node) -> list[str]:
+        if isinstance(node, str):
+            return [node]
+        return [leaf for part in (node.values() if isinstance(node, dict) else node) for leaf in leaves(part)]
+
+    listed = leaves(yaml.safe_load((ROOT / 'mkdocs.yml').read_text(encoding='utf-8'))['nav'])
+    assert sorted(listed) == sorted(path.relative_to(ROOT / 'docs').as_posix() for path in DOCS)
+
+
+def test_modules_of_the_reference_exist():
+    for page in (ROOT / 'docs' / 'reference').glob('*.md'):
+        for name in re.findall(r'^::: ([\w.]+)$', page.read_text(encoding='utf-8'), re.MULTILINE):
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError:
+                module, _, attribute = name.rpartition('.')
+                assert hasattr(importlib.import_module(module), attribute), name
+
+
+def constant_texts() -> str:
+    """Give every string in the package and its tools, parts of f-strings apart."""
+    found = []
+    for path in (*(ROOT / 'flsl_mm').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return '\n'.join(found)
+
+
+def test_error_lines_that_are_explained_are_those_of_the_package():
+    text = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
+    source = constant_texts()
+    lines = re.findall(r'^\| `([^`]+)`', text, re.MULTILINE)
+    assert len(lines) > 50
+    parts = {part.strip(' ,;:()') for line in lines for part in line.split('...')}
+    assert sorted(part for part in parts if len(part) > 3 and part not in source) == []
+
+
+def test_bibliography_and_ci_commands_stay_in_the_readme():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    assert "pip install -e '.[mm,tests]' -c requirements/tested.txt && pytest\n" in text
+    assert '@inproceedings{su2023flsl' in text
