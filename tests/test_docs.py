@@ -88,7 +88,7 @@ def check_options(config: str, options: dict) -> None:
             assert known, f'{config} has no {key}'
 
 
-def check_python(words: list[str]) -> None:
+def check_python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Check a call of Python: our tools parse their arguments, modules can be found, other scripts are the reader's."""
     if words[0] == '-m':
         assert importlib.util.find_spec(words[1]), words[1]
@@ -97,6 +97,7 @@ def check_python(words: list[str]) -> None:
         assert not words[0].startswith(('flsl_mm/', 'tests/')), words[0]
         return
     assert (ROOT / words[0]).is_file(), words[0]
+    monkeypatch.syspath_prepend(str(ROOT / Path(words[0]).parent))  # as Python does with a program's folder
     tool = importlib.import_module(words[0].removesuffix('.py').replace('/', '.'))
     assert list((ROOT / 'tests' / 'tools').rglob(f'test_{Path(words[0]).name}')), f'no test runs {words[0]}'
     if hasattr(tool, 'parse_args'):
@@ -112,7 +113,7 @@ def test_a_command_parses(words, monkeypatch):
     configs = [word for word in words if re.fullmatch(r'configs/\S+\.py', word)]
     assert [path for path in configs if not (ROOT / path).is_file()] == []
     if program == 'python':
-        check_python(rest)
+        check_python(rest, monkeypatch)
     elif program.startswith('tools/'):
         assert (ROOT / program).is_file()
     elif program == 'pytest':

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.detection import FLSLCocoDataset
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
 
@@ -64,6 +65,32 @@ def test_the_config_is_short_and_nothing_is_left_over(tmp_path, data):
     assert 'data/coco' not in flat
     assert '2017' not in flat
     assert set(re.findall(r'"num_classes": (\d+)', flat)) == {'6'}
+
+
+def test_an_export_of_via_is_split(tmp_path, monkeypatch):
+    """As VIA 2 writes it: one file, ids from 1, boxes as polygons, and entries that COCO does not have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data' / 'mine' / 'annotations').mkdir(parents=True)
+    size = dict(width=64, height=48, license=0, flickr_url='', coco_url='', date_captured='')
+    box = dict(segmentation=[[4, 5, 14, 5, 14, 25, 4, 25]], area=200, bbox=[4, 5, 10, 20], iscrowd=0, category_id=1)
+    export = dict(
+        info={},
+        licenses=[dict(id=0, name='', url='')],
+        categories=[dict(supercategory='type', id=1, name='ball')],
+        images=[dict(size, id=i, file_name=f'{i}.jpg') for i in range(1, 11)],
+        annotations=[dict(box, id=i, image_id=i) for i in range(1, 11)],
+    )
+    (tmp_path / 'export.json').write_text(json.dumps(export))
+    exec(snippet('split'), {})
+    found = {}
+    for split in ('train', 'val'):
+        path = f'data/mine/annotations/instances_{split}.json'
+        dataset = FLSLCocoDataset(ann_file=path, metainfo=dict(classes=('ball',)), pipeline=[], test_mode=True)
+        items = [dataset.get_data_info(i) for i in range(len(dataset))]
+        found[split] = {item['img_id'] for item in items}
+        assert all(item['instances'][0]['bbox'] == [4, 5, 14, 25] for item in items)
+    assert found['val'] == {1, 6}
+    assert found['train'] == set(range(1, 11)) - {1, 6}
 
 
 def test_from_a_coco_file_to_ap(tmp_path, data):
