@@ -7,6 +7,7 @@ import configparser
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,30 @@ def test_a_command_parses(words, monkeypatch):
         assert rest[0].startswith('-') or rest[0] == 'doctor' or (ROOT / 'tools' / f'{rest[0]}.py').is_file(), rest[0]
     else:
         assert program in OTHER_PROGRAMS, f'{program!r} is no program that the pages may call'
+
+
+CHEAP = {
+    'python tools/dataset_converters/make_scenes.py data/mine': '--num 2 --size 32x32',
+    'python tools/dataset_converters/make_scenes.py data/uavdt_scenes': '--num 2 --size 32x48',
+    'python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes': '--workers 1',
+    'python tools/model_converters/convert.py checkpoints/flsl_vits16.pth': '',
+}
+"""Commands of the pages that run in seconds, by how they start, and options that make them smaller."""
+
+
+@pytest.mark.parametrize('start', ['make_scenes', 'convert'])
+def test_cheap_commands_run(start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'checkpoints').mkdir()
+    official = ROOT / 'tests' / 'data' / 'reference' / 'official_checkpoint.pth'
+    shutil.copy(official, tmp_path / 'checkpoints' / 'flsl_vits16.pth')
+    wanted = {begin: more for begin, more in CHEAP.items() if ('convert.py' in begin) == (start == 'convert')}
+    for begin, more in wanted.items():
+        found = [words for command, words in ALL.items() if command.startswith(begin)]
+        assert found, f'no page has {begin}'
+        for _, tool, *arguments in found:
+            tool = importlib.import_module(tool.removesuffix('.py').replace('/', '.'))
+            assert tool.main([*arguments, *more.split()]) in (0, None)
 
 
 def test_extras_that_pip_is_asked_for_exist():
