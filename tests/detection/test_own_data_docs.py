@@ -85,7 +85,8 @@ def test_an_export_of_via_is_split(tmp_path, monkeypatch):
     found = {}
     for split in ('train', 'val'):
         path = f'data/mine/annotations/instances_{split}.json'
-        dataset = FLSLCocoDataset(ann_file=path, metainfo=dict(classes=('ball',)), pipeline=[], test_mode=True)
+        names = dict(metainfo=dict(classes=('ball',)), data_prefix=dict(img='images/'))
+        dataset = FLSLCocoDataset(ann_file=path, pipeline=[], test_mode=True, **names)
         items = [dataset.get_data_info(i) for i in range(len(dataset))]
         found[split] = {item['img_id'] for item in items}
         assert all(item['instances'][0]['bbox'] == [4, 5, 14, 25] for item in items)
