@@ -1,4 +1,4 @@
-"""Turns the cross-references of docstrings, written for Sphinx, into code in Markdown."""
+"""What the site needs besides its pages: links to files of the repository, and references of docstrings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from typing import Any
 import griffe
 
 ROLE = re.compile(r':(?:class|func|meth|mod|data|attr|obj):`(~?)\.*([\w.]+)`')
+
+
+LINK = re.compile(r'\[([^\]]+)\]\((?:\.\./)+[\w./-]+\)')
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Keep the text of a link that leaves the documentation, called by MkDocs for each page."""
+    return markdown if page.file.src_uri.count('/') else LINK.sub(r'\1', markdown)
 
 
 def to_markdown(text: str) -> str:
