@@ -8,8 +8,6 @@ from typing import Any
 import griffe
 
 ROLE = re.compile(r':(?:class|func|meth|mod|data|attr|obj):`(~?)\.*([\w.]+)`')
-
-
 LINK = re.compile(r'\[([^\]]+)\]\((?:\.\./)+[\w./-]+\)')
 
 
