@@ -25,9 +25,8 @@ from mmengine.registry import MODELS
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').rglob('*.md'))
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *DOCS, *sorted(ROOT.glob('configs/*/README.md'))]
-OTHER_PROGRAMS = {'pip', 'mkdocs', 'git', 'jupyter', 'pre-commit', 'ruff', 'torchrun'} | set(
-    ['cd', 'do', 'done', 'export', 'find', 'for', 'sed', 'sort', 'split', 'tar', 'unzip', 'wget']
-)
+OTHER_PROGRAMS = {'pip', 'mkdocs', 'git', 'jupyter', 'pre-commit', 'ruff', 'torchrun'}
+OTHER_PROGRAMS |= {'cd', 'do', 'done', 'export', 'find', 'for', 'sed', 'sort', 'split', 'tar', 'unzip', 'wget'}
 """Programs that pages call and that are not ours."""
 
 
