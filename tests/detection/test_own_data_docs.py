@@ -1,0 +1,120 @@
+"""docs/own_detection_data.md: its config goes from a COCO file to AP, and keeps nothing of its base's data."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('mmdet')
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.detection import FLSLCocoDataset
+from flsl_mm.scenes.output import TreeRequest
+from flsl_mm.scenes.writers import write_scenes
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / 'docs' / 'own_detection_data.md'
+LAPTOP = 'mask-rcnn_flsl-vit-t16_fpn_coco.py'
+
+
+def snippet(name: str) -> str:
+    return re.search(rf'<!-- {name} -->\n```python\n(.*?)```', DOCS.read_text(encoding='utf-8'), re.DOTALL)[1]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    """Write six images of 64x64 with boxes and masks in COCO's layout."""
+    folder = tmp_path_factory.mktemp('own') / 'mine'
+    write_scenes(folder, 'coco', TreeRequest(num=6, seed=0, val_fraction=0.34, size_hw=(64, 64)))
+    return folder
+
+
+def read(text: str, tmp_path: Path, data: Path, **changes: str) -> Config:
+    """Read a config of the page, on this data."""
+    for old, new in {"'data/mine/'": repr(f'{data}/'), "'configs/": f"'{ROOT}/configs/", **changes}.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (tmp_path / 'mine.py').write_text(text)
+    return Config.fromfile(tmp_path / 'mine.py')
+
+
+def shrink(cfg: Config, tmp_path: Path) -> Config:
+    """Make the model and the run of a config small."""
+    cfg.model.backbone.arch = dict(embed_dim=24, depth=12, num_heads=3)
+    cfg.model.neck[0].in_channels = 24
+    cfg.model.neck[1].in_channels = [24] * 4
+    cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
+    cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1})
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(batch_size=1, num_workers=0, persistent_workers=False)
+        for step in loader.dataset.pipeline:
+            if step.type == 'Resize':
+                step.scale = (64, 64)
+    return cfg
+
+
+def test_the_config_is_short_and_nothing_is_left_over(tmp_path, data):
+    text = snippet('own-data')
+    assert len([line for line in text.splitlines() if line.strip()]) < 15
+    cfg = read(text, tmp_path, data)
+    flat = json.dumps(cfg.to_dict(), default=str)
+    assert 'data/coco' not in flat
+    assert '2017' not in flat
+    assert set(re.findall(r'"num_classes": (\d+)', flat)) == {'6'}
+
+
+def test_an_export_of_via_is_split(tmp_path, monkeypatch):
+    """As VIA 2 writes it: one file, ids from 1, boxes as polygons, and entries that COCO does not have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data' / 'mine' / 'annotations').mkdir(parents=True)
+    size = dict(width=64, height=48, license=0, flickr_url='', coco_url='', date_captured='')
+    box = dict(segmentation=[[4, 5, 14, 5, 14, 25, 4, 25]], area=200, bbox=[4, 5, 10, 20], iscrowd=0, category_id=1)
+    export = dict(
+        info={},
+        licenses=[dict(id=0, name='', url='')],
+        categories=[dict(supercategory='type', id=1, name='ball')],
+        images=[dict(size, id=i, file_name=f'{i}.jpg') for i in range(1, 11)],
+        annotations=[dict(box, id=i, image_id=i) for i in range(1, 11)],
+    )
+    (tmp_path / 'export.json').write_text(json.dumps(export))
+    exec(snippet('split'), {})
+    found = {}
+    for split in ('train', 'val'):
+        path = f'data/mine/annotations/instances_{split}.json'
+        names = dict(metainfo=dict(classes=('ball',)), data_prefix=dict(img='images/'))
+        dataset = FLSLCocoDataset(ann_file=path, pipeline=[], test_mode=True, **names)
+        items = [dataset.get_data_info(i) for i in range(len(dataset))]
+        found[split] = {item['img_id'] for item in items}
+        assert all(item['instances'][0]['bbox'] == [4, 5, 14, 25] for item in items)
+    assert found['val'] == {1, 6}
+    assert found['train'] == set(range(1, 11)) - {1, 6}
+
+
+def test_from_a_coco_file_to_ap(tmp_path, data):
+    model = re.search(r', backbone=dict\(init_cfg.*?\)\)\)', snippet('own-data'))[0]
+    cfg = read(snippet('own-data'), tmp_path, data, **{'mask-rcnn_flsl-vit-s16_fpn_1x_coco.py': LAPTOP, model: ')'})
+    runner = Runner.from_cfg(shrink(cfg, tmp_path))
+    runner.train()
+    assert {'val/coco/bbox_mAP', 'val/coco/segm_mAP'} < set(runner.message_hub.log_scalars)
+
+
+def test_boxes_without_masks(tmp_path, data):
+    lines = snippet('own-data').splitlines(keepends=True)
+    text = ''.join(line for line in lines if not line.startswith(('model =', 'heads ='))) + snippet('boxes')
+    cfg = read(text, tmp_path, data, **{'mask-rcnn_flsl-vit-s16_fpn_1x_coco.py': LAPTOP})
+    for path in (data / 'annotations').glob('*.json'):
+        content = json.loads(path.read_text())
+        for annotation in content['annotations']:
+            annotation.pop('segmentation', None)
+        (data / f'boxes_{path.name}').write_text(json.dumps(content))
+    for part in (cfg.train_dataloader.dataset, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
+        part.ann_file = part.ann_file.replace('annotations/', 'boxes_')
+    for part in (cfg.val_evaluator, cfg.test_evaluator):
+        part.ann_file = part.ann_file.replace('annotations/', 'boxes_')
+    runner = Runner.from_cfg(shrink(cfg, tmp_path))
+    runner.train()
+    assert 'val/coco/bbox_mAP' in runner.message_hub.log_scalars

@@ -1,0 +1,224 @@
+"""The pages: commands parse, what they name (files, options, error lines) is there, each page shows something."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('mmdet')
+pytest.importorskip('mmpretrain')
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / 'docs').rglob('*.md'))
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *DOCS, *sorted(ROOT.glob('configs/*/README.md'))]
+OTHER_PROGRAMS = {'pip', 'mkdocs', 'git', 'jupyter', 'pre-commit', 'ruff', 'torchrun'}
+OTHER_PROGRAMS |= {'cd', 'do', 'done', 'export', 'find', 'for', 'sed', 'sort', 'split', 'tar', 'unzip', 'wget'}
+"""Programs that pages call and that are not ours."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def shell_blocks(page: Path) -> list[str]:
+    return re.findall(
+        r'^ *```(?:bash|shell|sh)\b[^\n]*\n(.*?)^ *```', page.read_text(encoding='utf-8'), re.DOTALL | re.MULTILINE
+    )
+
+
+def commands(page: Path) -> list[list[str]]:
+    """List the commands of a page's shell blocks as words, without scripts and without what sets their environment."""
+    found = []
+    for block in shell_blocks(page):
+        if block.startswith('#!'):
+            continue
+        for line in block.replace('\\\n', ' ').splitlines():
+            words = shlex.split(line, comments=True)
+            command: list[str] = []
+            for word in [*words, '&&']:
+                if word in ('&&', '|', ';'):
+                    found += [command] if command else []
+                    command = []
+                elif command or not re.match(r'[A-Z_]+=', word):
+                    command.append(word)
+    return found
+
+
+ALL = {shlex.join(words): words for page in PAGES for words in commands(page)}
+
+
+@cache
+def config_of(path: str):
+    return Config.fromfile(ROOT / path)
+
+
+def check_options(config: str, options: dict) -> None:
+    """Make sure that a config has what the options change; an ``init_cfg`` may be new."""
+    for key in options:
+        here = config_of(config)
+        *parts, last = key.split('.')
+        for part in parts:
+            if part == 'init_cfg':
+                break
+            assert part in here, f'{config} has no {part} of {key}'
+            here = here[part]
+        else:
+            known = last in here or parts == ['optim_wrapper']  # whose arguments are MMEngine's
+            if not known and parts[0] == 'model':
+                known = last in inspect.signature(MODELS.get(here['type'])).parameters
+            assert known, f'{config} has no {key}'
+
+
+def check_python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check a call of Python: our tools parse their arguments, modules can be found, other scripts are the reader's."""
+    if words[0] == '-m':
+        assert importlib.util.find_spec(words[1]), words[1]
+        return
+    if not words[0].startswith('tools/'):
+        assert not words[0].startswith(('flsl_mm/', 'tests/')), words[0]
+        return
+    assert (ROOT / words[0]).is_file(), words[0]
+    monkeypatch.syspath_prepend(str(ROOT / Path(words[0]).parent))  # as Python does with a program's folder
+    tool = importlib.import_module(words[0].removesuffix('.py').replace('/', '.'))
+    assert list((ROOT / 'tests' / 'tools').rglob(f'test_{Path(words[0]).name}')), f'no test runs {words[0]}'
+    if hasattr(tool, 'parse_args'):
+        arguments = tool.parse_args(words[1:])
+        if getattr(arguments, 'cfg_options', None) and arguments.config.startswith('configs/'):
+            check_options(arguments.config, arguments.cfg_options)
+
+
+@pytest.mark.parametrize('words', ALL.values(), ids=ALL)
+def test_a_command_parses(words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    program, *rest = words
+    configs = [word for word in words if re.fullmatch(r'configs/\S+\.py', word)]
+    assert [path for path in configs if not (ROOT / path).is_file()] == []
+    if program == 'python':
+        check_python(rest, monkeypatch)
+    elif program.startswith('tools/'):
+        assert (ROOT / program).is_file()
+    elif program == 'pytest':
+        assert [word for word in rest if '/' in word and not (ROOT / word).exists()] == []
+    elif program == 'flsl-mm':  # the same functions as tools/
+        tools = sorted((ROOT / 'tools').rglob(f'{rest[0].replace("-", "_")}.py'))
+        assert tools or rest[0] == 'doctor' or rest[0].startswith('-'), rest[0]
+        for tool in tools:
+            check_python([name_of(tool), *rest[1:]], monkeypatch)
+    else:
+        assert program in OTHER_PROGRAMS, f'{program!r} is no program that the pages may call'
+
+
+CHEAP = {
+    'python tools/dataset_converters/make_scenes.py data/mine': '--num 2 --size 32x32',
+    'python tools/dataset_converters/make_scenes.py data/uavdt_scenes': '--num 2 --size 32x48',
+    'python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes': '--workers 1',
+    'python tools/model_converters/convert.py checkpoints/flsl_vits16.pth': '',
+}
+"""Commands of the pages that run in seconds, by how they start, and options that make them smaller."""
+
+
+@pytest.mark.parametrize('start', ['make_scenes', 'convert'])
+def test_cheap_commands_run(start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'checkpoints').mkdir()
+    official = ROOT / 'tests' / 'data' / 'reference' / 'official_checkpoint.pth'
+    shutil.copy(official, tmp_path / 'checkpoints' / 'flsl_vits16.pth')
+    wanted = {begin: more for begin, more in CHEAP.items() if ('convert.py' in begin) == (start == 'convert')}
+    for begin, more in wanted.items():
+        found = [words for command, words in ALL.items() if command.startswith(begin)]
+        assert found, f'no page has {begin}'
+        for _, tool, *arguments in found:
+            tool = importlib.import_module(tool.removesuffix('.py').replace('/', '.'))
+            assert tool.main([*arguments, *more.split()]) in (0, None)
+
+
+def test_extras_that_pip_is_asked_for_exist():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / 'setup.cfg')
+    asked = {extra for command in ALL for found in re.findall(r'\.\[([\w,]+)\]', command) for extra in found.split(',')}
+    assert {'mm', 'tests', 'docs'} <= asked | {'docs'}
+    assert asked <= set(setup['options.extras_require'])
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_scripts_are_shell(page):
+    for block in shell_blocks(page):
+        if block.startswith('#!'):
+            done = subprocess.run(['bash', '-n'], input=block, text=True, capture_output=True)
+            assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_files_that_are_named_exist(page):
+    text = page.read_text(encoding='utf-8')
+    named = set(
+        re.findall(r'(?<![\w/.{])(?:configs|tools|flsl_mm|tests|docs)/[\w./-]+\.(?:py|sh|md|npz|png|jpg)\b', text)
+    )
+    missing = [path for path in named if not (ROOT / path).is_file()]
+    assert [path for path in missing if not re.search('[A-Z]{4}', path)] == []  # placeholders are in capitals
+
+
+@pytest.mark.parametrize('page', [ROOT / 'README.md', *DOCS], ids=name_of)
+def test_a_page_shows_something(page):
+    """A figure, what a program prints, or Python as it is used."""
+    assert re.search(r'!\[|<img|```(?:text|python)?\n', page.read_text(encoding='utf-8'))
+
+
+def test_every_page_is_in_the_navigation():
+    def leaves(node) -> list[str]:
+        if isinstance(node, str):
+            return [node]
+        return [leaf for part in (node.values() if isinstance(node, dict) else node) for leaf in leaves(part)]
+
+    listed = leaves(yaml.safe_load((ROOT / 'mkdocs.yml').read_text(encoding='utf-8'))['nav'])
+    pages = [path for path in DOCS if path.name != 'README.md']  # these are notes beside files
+    assert sorted(listed) == sorted(path.relative_to(ROOT / 'docs').as_posix() for path in pages)
+
+
+def test_modules_of_the_reference_exist():
+    for page in (ROOT / 'docs' / 'reference').glob('*.md'):
+        for name in re.findall(r'^::: ([\w.]+)$', page.read_text(encoding='utf-8'), re.MULTILINE):
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError:
+                module, _, attribute = name.rpartition('.')
+                assert hasattr(importlib.import_module(module), attribute), name
+
+
+def constant_texts() -> str:
+    """Give every string in the package and its tools, parts of f-strings apart."""
+    found = []
+    for path in (*(ROOT / 'flsl_mm').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return '\n'.join(found)
+
+
+def test_error_lines_that_are_explained_are_those_of_the_package():
+    text = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
+    source = constant_texts()
+    lines = re.findall(r'^\| `([^`]+)`', text, re.MULTILINE)
+    assert len(lines) > 50
+    parts = {part.strip(' ,;:()') for line in lines for part in line.split('...')}
+    assert sorted(part for part in parts if len(part) > 3 and part not in source) == []
+
+
+def test_bibliography_and_ci_commands_stay_in_the_readme():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    assert "pip install -e '.[mm,tests]' -c requirements/tested.txt && pytest\n" in text
+    assert '@inproceedings{su2023flsl' in text
