@@ -38,6 +38,7 @@ SCENE_SIZE = 128
 TIMM = 'timm:'
 """What stands before the name of a model of timm, in place of a file."""
 
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
