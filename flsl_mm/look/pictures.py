@@ -7,6 +7,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -67,9 +68,7 @@ def prepare_folder(folder: Path) -> None:
 
 def read_pixels(path: Path) -> Tensor:
     """Read an image file, upright, as RGB (3, H, W), uint8."""
-    image = read_image(path)
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
+    return torch.from_numpy(np.array(read_image(path))).permute(2, 0, 1)
 
 
 def readable(paths: Sequence[Path], skipped: MutableMapping[str, str], task: str) -> Iterator[tuple[Path, Tensor]]:
