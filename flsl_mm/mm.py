@@ -13,7 +13,7 @@ from typing import Any
 try:
     from mmengine.logging import HistoryBuffer, print_log
     from mmengine.model import BaseModule
-    from mmengine.registry import MODELS, WEIGHT_INITIALIZERS
+    from mmengine.registry import DATASETS, MODELS, WEIGHT_INITIALIZERS
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition('.')[0] != 'mmengine':
         raise
@@ -33,7 +33,7 @@ except ModuleNotFoundError as error:
             """Return a decorator that notes a class and leaves it as it is."""
             return lambda registered: self.setdefault(registered.__name__, registered)
 
-    MODELS, WEIGHT_INITIALIZERS = _Registry(), _Registry()
+    DATASETS, MODELS, WEIGHT_INITIALIZERS = _Registry(), _Registry(), _Registry()
 
     class BaseModule(nn.Module):
         """``nn.Module`` with the two members of MMEngine's class of that name on which this package builds."""
@@ -58,4 +58,4 @@ except ModuleNotFoundError as error:
             self._is_init = True
 
 
-__all__ = ['MODELS', 'WEIGHT_INITIALIZERS', 'BaseModule', 'HistoryBuffer', 'print_log']
+__all__ = ['DATASETS', 'MODELS', 'WEIGHT_INITIALIZERS', 'BaseModule', 'HistoryBuffer', 'print_log']

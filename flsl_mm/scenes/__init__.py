@@ -1,4 +1,4 @@
-"""Procedural scenes with exact masks, and trees of them in real layouts; imports datasets and mmengine's registry."""
+"""Procedural scenes with exact masks, and trees of them in real layouts; imports datasets and mm."""
 
 from .dataset import FLSLScenes
 

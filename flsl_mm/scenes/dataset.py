@@ -1,11 +1,11 @@
 """Procedural scenes as a data set for pretraining: nothing to download, nothing on the disk."""
 
 import numpy as np
-from mmengine.registry import DATASETS
 from PIL import Image
 from torch.utils.data import Dataset
 
 from flsl_mm.datasets.teacher_view import teacher_view
+from flsl_mm.mm import DATASETS
 
 from .painter import render_scene
 from .specs import check_seed, check_size
