@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from flsl_mm.fileio import atomic_writer, printable
 
@@ -161,9 +162,7 @@ def _write_head(figure: Figure, runs: Sequence[Run], colors: Sequence, height: f
             top -= 0.2
 
 
-def _stroke(figure: Figure, y: float, color, width: float):
-    from matplotlib.lines import Line2D
-
+def _stroke(figure: Figure, y: float, color: Sequence[float], width: float) -> Line2D:
     return Line2D([0.17 / width, 0.5 / width], [y, y], color=color, lw=3, transform=figure.transFigure)
 
 

@@ -1,5 +1,8 @@
 """tools/embed.py: files, neighbours, bad pictures, and mistakes that are told before anything is done."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,31 @@ def test_mistakes_are_told_first(given, tmp_path, capsys, monkeypatch, options, 
     assert embed.main([*given, *options]) == 2
     assert capsys.readouterr().err.startswith(f'error: {line}')
     assert sorted(tmp_path.iterdir()) == before
+
+
+WITHOUT_OPENMMLAB = """
+import importlib.util, sys
+
+MISSING, find_spec = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain'), importlib.util.find_spec
+
+class Blocked:
+    def find_spec(name, path=None, target=None):
+        if name.partition('.')[0] in MISSING:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Blocked)
+importlib.util.find_spec = lambda name, *rest: None if name in MISSING else find_spec(name, *rest)
+
+from tools import embed
+sys.exit(embed.main(sys.argv[1:]))
+"""
+
+
+def test_without_openmmlab(given, tmp_path):
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, '-c', WITHOUT_OPENMMLAB, *given, '--out', str(tmp_path / 'x.npz')]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert 'x.npz written: 4 images' in done.stdout, done.stderr
 
 
 def test_a_missing_folder(given, tmp_path, capsys):
