@@ -54,9 +54,7 @@ def test_the_manifest_says_how_it_was_made(trees, layout):
     )
 
 
-@pytest.mark.parametrize(
-    ('layout', 'tiles'), [('images', 4), ('coco', 4), ('uavdt', 4), ('davis', 12), ('segmentation', 4)]
-)
+@pytest.mark.parametrize('layout', WRITERS)
 def test_the_preview_shows_the_pictures(trees, layout):
     tiles = 12 if layout == 'davis' else 4
     preview = pixels(trees / layout / 'preview.png')
