@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -70,7 +71,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code, 2 for one that does not exist."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ('-h', '--help', 'help'):
-        print(overview())
+        try:
+            print(overview(), flush=True)
+        except BrokenPipeError:  # of `flsl-mm | head`; the interpreter's own flush at its end must not fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if argv[0] == '--version':
         print(__version__)
