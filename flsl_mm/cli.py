@@ -279,27 +279,3 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     finally:
         leave_job(failed)
     return 0
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0, for an option."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)
-
-
-def chosen_device(name: str) -> str:
-    """Give the device to compute on, a GPU if there is one for ``'auto'``.
-
-    Raises:
-        ValueError: If it is not there.
-    """
-    import torch
-
-    if name == 'auto':
-        return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f'device {name} cannot be used: {str(error).splitlines()[0]}') from None
-    return name

@@ -7,7 +7,6 @@ import errno
 import os
 
 import pytest
-import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
@@ -91,17 +90,3 @@ def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
     failing_start(changed)
     assert (tmp_path / 'work' / 'toy.py').read_text() == before
     assert Config.fromfile(tmp_path / 'work' / 'toy.py').optim_wrapper.optimizer.lr == 5e-3
-
-
-def test_whole_numbers_above_zero():
-    assert cli.positive('12') == 12
-    for text in ('0', '-1', '1.5', 'x', ''):
-        with pytest.raises(argparse.ArgumentTypeError, match='not a whole number above 0'):
-            cli.positive(text)
-
-
-def test_devices():
-    assert cli.chosen_device('cpu') == 'cpu'
-    assert cli.chosen_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
-    with pytest.raises(ValueError, match='device cuda:77 cannot be used: '):
-        cli.chosen_device('cuda:77')

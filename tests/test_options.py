@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import pytest
+import torch
 
 from flsl_mm import options
 
@@ -28,6 +29,14 @@ def test_one_that_cannot_is_told(tmp_path):
 def test_numbers_above_0(text):
     with pytest.raises(argparse.ArgumentTypeError, match='whole number above 0'):
         options.positive(text)
+    assert options.positive('12') == 12
+
+
+def test_devices():
+    assert options.chosen_device('cpu') == 'cpu'
+    assert options.chosen_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
+    with pytest.raises(ValueError, match='device cuda:77 cannot be used: '):
+        options.chosen_device('cuda:77')
 
 
 def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
@@ -56,8 +65,6 @@ def test_errors_are_one_line(error, code, line, capsys):
 
 
 def test_files_without_geometry_name_the_options(tmp_path, capsys):
-    import torch
-
     from tests.checkpoint.cases import timm_vit
     from tools import embed, export
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flsl_mm.cli import chosen_device, positive
+from flsl_mm import options
 from flsl_mm.fileio import printable
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ FILE is any checkpoint of docs/weights.md. How to read the pictures: on the page
 """
 
 KINDS = ('clusters', 'colours', 'similarity', 'layers', 'object')
-
-SHOWN_SKIPPED = 10
-"""Unreadable images that are listed; all of them are on the page."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -58,17 +55,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--long-side',
-        type=positive,
+        type=options.positive,
         metavar='PIXELS',
         help='most pixels of the longer side for the network (default: 32 patches, 48 of a video)',
     )
     parser.add_argument('--seed', type=int, default=0, help='of the random weights (default: 0)')
-    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda, cuda:1, ...')
-    model = parser.add_argument_group('model, where the file does not say')
-    model.add_argument('--arch', choices=('tiny', 'small', 'base'))
-    model.add_argument('--patch-size', type=positive)
-    model.add_argument('--num-heads', type=positive)
-    model.add_argument('--branch', choices=('teacher', 'student'), default='teacher', help='where the file has both')
+    options.add_model_options(parser)
     return parser.parse_args(argv)
 
 
@@ -109,13 +101,12 @@ def find_pictures(given: list[Path]) -> list[Path]:
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the model, and what stands beside it."""
-    from flsl_mm.api import load_model
     from flsl_mm.probes.sources import random_weights
 
-    model = load_model(args.file, args.arch, args.patch_size, args.num_heads, args.branch, device)
+    model = options.load_chosen_model(args, args.file, device)
     if args.against is None:
         return [model, random_weights(model.spec, args.seed).to(device)]
-    other = load_model(args.against, args.arch, args.patch_size, args.num_heads, args.branch, device)
+    other = options.load_chosen_model(args, args.against, device)
     if other.name == model.name:
         model.name, other.name = args.file, args.against
     if other.name == model.name:
@@ -141,7 +132,7 @@ def visualize(args: argparse.Namespace) -> None:
     paths = find_pictures(args.pictures)
     if args.mask and not args.mask.is_file():
         raise FileNotFoundError(f'no mask {printable(args.mask)}')
-    models = load_models(args, chosen_device(args.device))
+    models = load_models(args, options.chosen_device(args.device))
     facts = facts_of(models, (args.file, args.against))
     if args.mask:
         from flsl_mm.look.video import draw_video
@@ -151,25 +142,13 @@ def visualize(args: argparse.Namespace) -> None:
         kinds = [kind for kind in KINDS if kind in args.show]
         settings = Settings(kinds, args.scales, args.point, args.long_side)
         skipped = draw_pictures(models, paths, args.out, settings, facts)
-    if skipped:
-        print(f'{len(skipped)} of {len(paths)} images are not shown:', file=sys.stderr)
-    for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
-        print(f'  {printable(path)} ({printable(reason)})', file=sys.stderr)
+    options.report_skipped(skipped, f': all are listed on {args.out / PAGE}')
     print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    args = parse_args(argv)
-    try:
-        visualize(args)
-    except KeyboardInterrupt:
-        print(f'interrupted; what is done is in {args.out}', file=sys.stderr)
-        return 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    return 0
+    return options.run(visualize, parse_args(argv))
 
 
 if __name__ == '__main__':

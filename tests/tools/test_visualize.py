@@ -51,7 +51,7 @@ def test_a_folder_beside_random_weights(file, folder, tmp_path, capsys):
     assert run(file, folder, folder / 'a.png', '--out', tmp_path / 'out', '--show', 'object', 'clusters') == 0
     told = capsys.readouterr()
     assert f'3 images: open {tmp_path / "out/index.html"}' in told.out
-    assert '1 of 4 images are not shown:\n' in told.err
+    assert '1 images could not be used:\n' in told.err
     assert 'bad.jpg (UnidentifiedImageError' in told.err
     page = page_of(tmp_path / 'out')
     assert page.count('<img') == 3 * 2
