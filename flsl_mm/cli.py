@@ -201,6 +201,12 @@ def explain(error: Exception) -> str:
             f'a layer for inputs of width {widths[2]} gets width {widths[1]}: make embed_dim and the in_channels that '
             'follow it agree (--traceback shows which)'
         )
+    missing = missing_module(error) if isinstance(error, ImportError) else None
+    if missing:
+        return (
+            f'the package {missing} is not installed, and the config needs it: see `python -m flsl_mm.doctor`'
+            f'{", or install the extra seg" if missing == "mmseg" else ""}'
+        )
     # The text of a KeyError is the Python source of its message.
     text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
     if isinstance(error, KeyError) and text.isidentifier():
@@ -217,6 +223,16 @@ def leave_bars() -> None:
     console = sys.modules.get('flsl_mm.engine.console')
     if console is not None:
         console.close_bars()
+
+
+def missing_module(error: BaseException | None) -> str | None:
+    """Name the OpenMMLab package without which a config's imports failed; MMEngine says something else of it."""
+    while error is not None:
+        name = (getattr(error, 'name', None) or '').partition('.')[0]
+        if isinstance(error, ModuleNotFoundError) and name.startswith('mm'):
+            return name
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def leave_job(failed: bool) -> None:

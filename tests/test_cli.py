@@ -90,3 +90,18 @@ def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
     failing_start(changed)
     assert (tmp_path / 'work' / 'toy.py').read_text() == before
     assert Config.fromfile(tmp_path / 'work' / 'toy.py').optim_wrapper.optimizer.lr == 5e-3
+
+
+def test_a_missing_package_of_a_config_is_named():
+    """MMEngine's own message speaks of PYTHONPATH, whatever the reason."""
+    try:
+        try:
+            raise ModuleNotFoundError("No module named 'mmseg.models'", name='mmseg.models')
+        except ImportError as error:
+            raise ImportError('You should set `PYTHONPATH` to make ...') from error
+    except ImportError as error:
+        line = cli.explain(error)
+    assert line.startswith(
+        'the package mmseg is not installed, and the config needs it: see `python -m flsl_mm.doctor`'
+    )
+    assert line.endswith('or install the extra seg')

@@ -3,8 +3,7 @@ _base_ = [
     './_base_/models/linear_flsl-vit.py',
     './_base_/datasets/ade20k.py',
     './_base_/schedules/adamw_40k.py',
-    './_base_/runtime.py',
-    './_base_/iterations.py',
+    './_base_/runtime_40k.py',
 ]
 model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='checkpoints/flsl_vit-s16_backbone.pth')))
 optim_wrapper = dict(optimizer=dict(lr=1e-3, weight_decay=1e-4))
