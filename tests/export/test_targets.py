@@ -10,6 +10,7 @@ import torch
 import flsl_mm
 from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.export import TARGETS, TOLERANCE, ExportError, compare, graphs, other_hw, timm_file
+from flsl_mm.export.graphs import traced  # a fixture replaces the one of the module
 from flsl_mm.export.targets import timm_elsewhere
 from tests.checkpoint.cases import tiny
 
@@ -95,7 +96,7 @@ def test_graphs_follow_the_size_of_the_image(kind, traced_once, tmp_path):
 
 def test_a_graph_of_one_size():
     model = flsl_mm.api.FeatureExtractor(tiny(3, arch=dict(embed_dim=16, depth=1, num_heads=2))).eval()
-    exported = graphs.traced(model, (20, 40)).module()
+    exported = traced(model, (20, 40)).module()
     assert compare(model, exported, (20, 40), batch=3).greatest < TOLERANCE
     with pytest.raises(AssertionError, match=r'size\(\)\[2\] == 20'):
         exported(torch.rand(2, 3, 24, 40))

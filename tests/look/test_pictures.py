@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_listed(models, images, tmp_path):
     images[1].write_bytes(images[2].read_bytes()[:200])
     skipped = draw_pictures(models, images, tmp_path / 'out', QUICK)
     assert list(skipped) == [str(path) for path in images[:2]]
-    assert 'cannot identify image file' in skipped[str(images[0])]
+    assert 'no image of a kind that is read' in skipped[str(images[0])]
     page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
     assert page.count('<img') == 1
     assert 'Not shown: 2 files' in page

@@ -66,5 +66,5 @@ def test_images_that_cannot_be_used_are_named(tmp_path):
 
 @pytest.mark.parametrize('probes', [{}, {'sceens': {}}])
 def test_unknown_probes_are_refused_with_the_known_ones(probes):
-    with pytest.raises(ValueError, match='needs probes among scenes, segmentation, classification'):
+    with pytest.raises(ValueError, match='needs probes among scenes, segmentation, retrieval'):
         FLSLProbeHook(**probes)
