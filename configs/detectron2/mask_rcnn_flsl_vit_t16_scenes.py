@@ -15,7 +15,9 @@ from ._base_.mask_rcnn_flsl_vit import model
 from ._base_.runtime import train
 
 # The position table is that of the demonstration's pretraining (8x8), resized to each image's grid.
-model.backbone.bottom_up.update(arch=dict(embed_dim=192, depth=4, num_heads=3), img_size=128, drop_path_rate=0.0)
+model.backbone.bottom_up.update(
+    arch=dict(embed_dim=192, depth=4, num_heads=3), img_size=128, out_indices=(0, 1, 2, 3), drop_path_rate=0.0
+)
 # FPN and heads of 64 channels, 64 regions an image.
 width = 64
 model.backbone.out_channels = width

@@ -4,7 +4,12 @@ _base_ = './mask-rcnn_flsl-vit_fpn.py'
 
 width = 64
 model = dict(
-    backbone=dict(arch=dict(_delete_=True, embed_dim=192, depth=4, num_heads=3), img_size=128, drop_path_rate=0.0),
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dim=192, depth=4, num_heads=3),
+        img_size=128,
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=0.0,
+    ),
     neck=[
         dict(type='FLSLViTPyramid', in_channels=192, patch_size=16),
         dict(type='FPN', in_channels=[192] * 4, out_channels=width, num_outs=5),
