@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -241,9 +241,8 @@ def leave_job(failed: bool) -> None:
     Args:
         failed: Whether this process ended with an error, so that the others may be gone or waiting for it.
     """
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_initialized()):
+    distributed = sys.modules.get('torch.distributed')  # torch takes seconds to load, if the program has not
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
         return
     # NCCL's goodbye waits for what is under way, which a failed process should not.
     if failed and distributed.get_backend() == 'nccl':
@@ -268,15 +267,19 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     Args:
         program: Called with ``args``.
         args: Its options, ``traceback`` among them.
-        mmengine: Whether it uses MMEngine, whose loading of checkpoints is then made safe.
+        mmengine: Whether it uses MMEngine, whose loading of checkpoints is then made safe and whose remarks for
+            developers are left out; it need not be installed otherwise.
 
     Returns:
         Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
     """
     failed = True
     try:
-        register()
-        with safe_loading() if mmengine else nullcontext(), for_users():
+        with ExitStack() as stack:
+            if mmengine:
+                register()
+                stack.enter_context(safe_loading())
+                stack.enter_context(for_users())
             program(args)
         failed = False
     except KeyboardInterrupt:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cli import explain
 from .fileio import printable
 
 if TYPE_CHECKING:
@@ -85,22 +83,3 @@ def report_skipped(skipped: Mapping[str, str], where: str = '') -> None:
         print(f'  {printable(path)} ({printable(reason)})', file=sys.stderr)
     if len(skipped) > SHOWN_SKIPPED:
         print(f'  and {len(skipped) - SHOWN_SKIPPED} more{where}', file=sys.stderr)
-
-
-def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
-    """Run a program that needs no Runner, nor MMEngine, and turn its errors into one line on stderr.
-
-    Returns:
-        Exit code: 0, or 2 after an error, or 130 after Ctrl-C.
-    """
-    try:
-        program(args)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return 130
-    except Exception as error:
-        if args.traceback:
-            traceback.print_exc()
-        print(f'error: {explain(error)}', file=sys.stderr)
-        return 2
-    return 0

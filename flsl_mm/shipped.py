@@ -35,5 +35,5 @@ def find_config(name: str | os.PathLike) -> Path:
     if len(found) == 1:
         return shipped_folder('configs') / f'{found[0]}.py'
     near = found or get_close_matches(wanted, [*known, *(config.rpartition('/')[2] for config in known)], n=2)
-    hint = f'did you mean {" or ".join(near)}?' if near else f'ours are {", ".join(known)}'
+    hint = f'did you mean {" or ".join(near)}?' if near else 'give the path of one, or one of those that flsl-mm lists'
     raise FileNotFoundError(f'no config file {os.fspath(name)!r}: {hint}')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -47,11 +48,20 @@ def test_error_in_one_line(error, line, capsys):
 
 
 @pytest.mark.parametrize(('stop', 'code'), [(KeyboardInterrupt(), 130), (SystemExit(75), 75)])
-def test_exit_codes(stop, code):
+@pytest.mark.parametrize('mmengine', [True, False])
+def test_exit_codes(stop, code, mmengine):
     def program(args):
         raise stop
 
-    assert cli.run(program, argparse.Namespace(traceback=False)) == code
+    assert cli.run(program, argparse.Namespace(traceback=False), mmengine=mmengine) == code
+
+
+def test_a_program_without_mmengine_does_not_need_it(monkeypatch):
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'mmengine']:
+        monkeypatch.setitem(sys.modules, name, None)
+    seen = []
+    assert cli.run(seen.append, argparse.Namespace(traceback=False), mmengine=False) == 0
+    assert len(seen) == 1
 
 
 def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):

@@ -45,7 +45,7 @@ ROOMS = {
     'recipes': {'datasets'},
     'cli': {'', 'engine', 'checkpoint', 'fileio', 'shipped', 'quiet'},
     'quiet': {'engine'},
-    'options': {'api', 'cli', 'fileio'},
+    'options': {'api', 'fileio'},
     '__main__': {'shipped', 'version', 'doctor'},
     '': {'version', 'compat', 'models', 'checkpoint', 'shipped'},
 }

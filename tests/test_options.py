@@ -48,22 +48,6 @@ def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
     assert len(lines) == 12
 
 
-@pytest.mark.parametrize(
-    ('error', 'code', 'line'),
-    [
-        (ValueError('first\nsecond'), 2, 'error: second\n'),
-        (KeyboardInterrupt(), 130, 'interrupted\n'),
-        (ZeroDivisionError('x'), 2, 'error: x (ZeroDivisionError; --traceback shows where)\n'),
-    ],
-)
-def test_errors_are_one_line(error, code, line, capsys):
-    def program(args):
-        raise error
-
-    assert options.run(program, argparse.Namespace(traceback=False)) == code
-    assert capsys.readouterr().err == line
-
-
 def test_files_without_geometry_name_the_options(tmp_path, capsys):
     from tests.checkpoint.cases import timm_vit
     from tools import embed, export

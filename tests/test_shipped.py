@@ -81,5 +81,6 @@ def test_the_command_runs_a_program_with_its_options(tmp_path):
     assert done.stdout.startswith('usage: flsl-mm make-scenes')
     done = subprocess.run([*call, 'train', 'nothing_like_it'], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: no config file 'nothing_like_it': ours are det/")
+    hint = 'give the path of one, or one of those that flsl-mm lists'
+    assert done.stderr == f"error: no config file 'nothing_like_it': {hint}\n"
     assert done.stdout == ''

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from flsl_mm import options
+from flsl_mm import cli, options
 
 EPILOG = """examples:
   python tools/embed.py FILE PICTURES --out pictures.npz
@@ -94,7 +94,7 @@ def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return options.run(embed, parse_args(argv))
+    return cli.run(embed, parse_args(argv), mmengine=False)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flsl_mm import options
+from flsl_mm import cli, options
 from flsl_mm.options import positive
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return options.run(evaluate, parse_args(argv))
+    return cli.run(evaluate, parse_args(argv), mmengine=False)
 
 
 if __name__ == '__main__':

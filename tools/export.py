@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from flsl_mm import options
+from flsl_mm import cli, options
 
 EPILOG = """examples:
   python tools/export.py work_dirs/RUN/epoch_5_backbone.pth --to onnx
@@ -83,7 +83,7 @@ def export(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return options.run(export, parse_args(argv))
+    return cli.run(export, parse_args(argv), mmengine=False)
 
 
 if __name__ == '__main__':

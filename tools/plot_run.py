@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from flsl_mm import options
+from flsl_mm import cli, options
 
 EPILOG = """examples:
   python tools/plot_run.py work_dirs/flsl_vit-t16_scenes
@@ -49,7 +49,7 @@ def plot(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return options.run(plot, parse_args(argv))
+    return cli.run(plot, parse_args(argv), mmengine=False)
 
 
 if __name__ == '__main__':

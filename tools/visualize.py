@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flsl_mm import options
+from flsl_mm import cli, options
 from flsl_mm.fileio import printable
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def visualize(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    return options.run(visualize, parse_args(argv))
+    return cli.run(visualize, parse_args(argv), mmengine=False)
 
 
 if __name__ == '__main__':
