@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
@@ -17,7 +16,6 @@ from detectron2.data.datasets import load_coco_json
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
-from detectron2.utils import comm
 from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, check_whole, find_backbone, load_backbone, read_checkpoint
@@ -253,13 +251,11 @@ def scenes(root: str, split: str, num: int = 1000, size_hw: Sequence[int] = (192
         size_hw: Height and width in pixels.
         seed: Seed of the scenes.
     """
+    from .scenes.first_use import ensure_scenes
     from .scenes.output import TreeRequest
-    from .scenes.writers import write_scenes
 
-    if comm.is_main_process() and not Path(root).exists():
-        request = TreeRequest(num=num, val_fraction=0.2, seed=seed, size_hw=tuple(size_hw), progress=True)
-        write_scenes(Path(root), 'coco', request)
-    comm.synchronize()
+    request = TreeRequest(num=num, val_fraction=0.2, seed=seed, size_hw=tuple(size_hw), progress=True)
+    ensure_scenes(root, 'coco', request)
     name, annotations = f'flsl_scenes_{split}', f'{root}/annotations/instances_{split}.json'
     for catalog in (DatasetCatalog, MetadataCatalog):
         if name in catalog:

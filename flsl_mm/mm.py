@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 try:
+    from mmengine.dist import barrier, is_main_process
     from mmengine.logging import HistoryBuffer, print_log
     from mmengine.model import BaseModule
     from mmengine.registry import DATASETS, MODELS, WEIGHT_INITIALIZERS
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition('.')[0] != 'mmengine':
         raise
-    from torch import nn
+    from torch import distributed, nn
 
     HistoryBuffer = namedtuple('HistoryBuffer', ('log_history', 'count_history', 'max_length'))
     """Numbers of a training log, as MMEngine's checkpoints keep them."""
@@ -25,6 +26,15 @@ except ModuleNotFoundError as error:
     def print_log(message: str, logger: logging.Logger | str | None = None, level: int = logging.INFO) -> None:
         """Log through Python's own logging: the given logger, or the one of this package's name."""
         (logger if isinstance(logger, logging.Logger) else logging.getLogger('flsl_mm')).log(level, message)
+
+    def is_main_process() -> bool:
+        """Tell whether this is the only process, or the first of torch's default group."""
+        return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
+
+    def barrier() -> None:
+        """Wait for the other processes of torch's default group, if there are any."""
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.barrier()
 
     class _Registry(dict):
         """Registered classes by name."""
@@ -58,4 +68,13 @@ except ModuleNotFoundError as error:
             self._is_init = True
 
 
-__all__ = ['DATASETS', 'MODELS', 'WEIGHT_INITIALIZERS', 'BaseModule', 'HistoryBuffer', 'print_log']
+__all__ = [
+    'DATASETS',
+    'MODELS',
+    'WEIGHT_INITIALIZERS',
+    'BaseModule',
+    'HistoryBuffer',
+    'barrier',
+    'is_main_process',
+    'print_log',
+]

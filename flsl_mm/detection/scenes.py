@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from flsl_mm.scenes.first_use import ensure_scenes
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.painter import CLASSES
-from flsl_mm.scenes.writers import write_scenes
 
 from .coco import FLSLCocoDataset
-
-
-def ensure_scenes(data_root: str | Path, request: TreeRequest) -> None:
-    """Write scenes in COCO's layout where nothing is yet; a tree that is there is used as it is.
-
-    Among several processes the first writes, and all wait for it; they share the file system.
-
-    Args:
-        data_root: Folder of the tree.
-        request: What to write.
-    """
-    if is_main_process() and not Path(data_root).exists():
-        lines = write_scenes(Path(data_root), 'coco', request)
-        print_log(f'wrote procedural scenes to {data_root}: {"; ".join(lines)}', logger='current')
-    barrier()
 
 
 @DATASETS.register_module()
@@ -57,6 +38,6 @@ class FLSLScenesCoco(FLSLCocoDataset):
         **kwargs,
     ) -> None:
         request = TreeRequest(num=num, val_fraction=val_fraction, seed=seed, size_hw=tuple(size_hw), progress=True)
-        ensure_scenes(data_root, request)
+        ensure_scenes(data_root, 'coco', request)
         paths = dict(ann_file=f'annotations/instances_{split}.json', data_prefix=dict(img=f'{split}/'))
         super().__init__(data_root=data_root, **paths, **kwargs)

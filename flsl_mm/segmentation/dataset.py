@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
 from flsl_mm.datasets.image_file import open_image
 from flsl_mm.engine.blank_maps import check_names
+from flsl_mm.scenes.first_use import ensure_scenes
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.segmentation import SEGMENTATION_CLASSES
-from flsl_mm.scenes.writers import write_scenes
 
 from .loading import unlabelled_map
 
@@ -162,8 +160,5 @@ class FLSLScenesSegmentation(FLSLSegmentationDataset):
         **options,
     ) -> None:
         request = TreeRequest(num=num, val_fraction=val_fraction, seed=seed, size_hw=tuple(size_hw), progress=True)
-        if is_main_process() and not Path(data_root).exists():
-            lines = write_scenes(Path(data_root), 'segmentation', request)
-            print_log(f'wrote procedural scenes to {data_root}: {"; ".join(lines)}', logger='current')
-        barrier()
+        ensure_scenes(data_root, 'segmentation', request)
         super().__init__(split, data_root=data_root, **options)

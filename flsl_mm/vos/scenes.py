@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from flsl_mm.scenes.first_use import ensure_scenes
 from flsl_mm.scenes.output import TreeRequest
-from flsl_mm.scenes.writers import write_scenes
 
 from .dataset import DAVISDataset
 
@@ -38,11 +34,7 @@ class DAVISScenes(DAVISDataset):
         size_hw: tuple[int, int] = (240, 432),
         **kwargs,
     ) -> None:
-        if is_main_process() and not Path(data_root).exists():
-            request = TreeRequest(
-                num=num, frames=frames, seed=seed, size_hw=tuple(size_hw), val_fraction=0.4, progress=True
-            )
-            lines = write_scenes(Path(data_root), 'davis', request)
-            print_log(f'wrote procedural videos to {data_root}: {"; ".join(lines)}', logger='current')
-        barrier()
+        size_hw = tuple(size_hw)
+        request = TreeRequest(num=num, frames=frames, seed=seed, size_hw=size_hw, val_fraction=0.4, progress=True)
+        ensure_scenes(data_root, 'davis', request)
         super().__init__(data_root=data_root, **kwargs)

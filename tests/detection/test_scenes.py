@@ -5,12 +5,8 @@ import pytest
 pytest.importorskip('mmdet')
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
-from flsl_mm.detection import scenes
-from flsl_mm.detection.scenes import FLSLScenesCoco, ensure_scenes
-from flsl_mm.scenes.output import TreeRequest
+from flsl_mm.detection.scenes import FLSLScenesCoco
 from flsl_mm.scenes.painter import CLASSES
-
-REQUEST = TreeRequest(num=3, seed=0, size_hw=(32, 48), val_fraction=0.3)
 
 
 def dataset(root, **settings):
@@ -30,12 +26,3 @@ def test_a_tree_that_is_there_is_used_as_it_is(tmp_path):
     dataset(tmp_path / 'scenes')
     other = FLSLScenesCoco(data_root=str(tmp_path / 'scenes'), num=20, seed=5, pipeline=[])
     assert len(other) == 2
-
-
-def test_only_the_main_process_writes_and_all_wait(tmp_path, monkeypatch):
-    waited = []
-    monkeypatch.setattr(scenes, 'is_main_process', lambda: False)
-    monkeypatch.setattr(scenes, 'barrier', lambda: waited.append(True))
-    ensure_scenes(tmp_path / 'scenes', REQUEST)
-    assert not (tmp_path / 'scenes').exists()
-    assert waited == [True]
