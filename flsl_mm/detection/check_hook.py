@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from torch import nn
 
 from flsl_mm.engine.blank_maps import blank_maps, check_names, measure_strides
-from flsl_mm.engine.model_input import check_model_input
+from flsl_mm.engine.model_check import ModelCheckHook
 
 
 def check_channels(model: nn.Module, heads: Mapping[str, Any]) -> None:
@@ -109,42 +107,17 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: S
 
 
 @HOOKS.register_module()
-class FLSLDetectionCheckHook(Hook):
+class FLSLDetectionCheckHook(ModelCheckHook):
     """Stops a detector before training, validation or testing when its colours, maps or classes do not fit.
 
-    See :func:`~flsl_mm.engine.model_input.check_model_input`, :func:`check_strides`, :func:`check_channels` and
-    :func:`check_num_classes`; a data set without class names is not checked.
-
-    Args:
-        allow_other_input: Whether the backbone may get images of another normalisation or channel order than those
-            that it was trained on.
+    See :func:`check_strides`, :func:`check_channels` and :func:`check_num_classes`; a data set without class names is
+    not checked. Arguments are those of :class:`~flsl_mm.engine.model_check.ModelCheckHook`.
     """
 
-    def __init__(self, allow_other_input: bool = False) -> None:
-        self.allow_other_input = allow_other_input
-
-    def before_train(self, runner) -> None:
-        """Check the model against the training data."""
-        self._check(runner, runner.train_dataloader)
-        # Validation within training is checked now rather than after the first epoch.
-        if runner.val_loop is not None:
-            self._check(runner, runner.val_dataloader)
-
-    def before_val(self, runner) -> None:
-        """Check the model against the validation data."""
-        self._check(runner, runner.val_dataloader)
-
-    def before_test(self, runner) -> None:
-        """Check the model against the test data."""
-        self._check(runner, runner.test_dataloader)
-
-    def _check(self, runner, dataloader) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not self.allow_other_input:
-            check_model_input(model, insist='allow_other_input=True of FLSLDetectionCheckHook')
+    def check(self, model: nn.Module, settings: Any, metainfo: Mapping) -> None:
+        """Check maps and class names."""
         check_strides(model)
-        if isinstance(runner.cfg.get('model'), Mapping):
-            check_channels(model, runner.cfg['model'])
-        metainfo = dataloader.dataset.metainfo
+        if isinstance(settings, Mapping):
+            check_channels(model, settings)
         if metainfo.get('classes') is not None:
             check_num_classes(model, metainfo['classes'], metainfo.get('thing_classes'))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from flsl_mm.engine.blank_maps import PROBE_SIZE, blank_maps, check_names
-from flsl_mm.engine.model_input import check_model_input
+from flsl_mm.engine.model_check import ModelCheckHook
 
 
 def heads_of(model: nn.Module) -> Iterator[tuple[str, BaseDecodeHead]]:
@@ -70,34 +69,14 @@ def check_num_classes(model: nn.Module, classes: Sequence[str]) -> None:
 
 
 @HOOKS.register_module()
-class FLSLSegmentationCheckHook(Hook):
+class FLSLSegmentationCheckHook(ModelCheckHook):
     """Stops a segmentor before training, validation or testing when its colours, maps or classes do not fit.
 
-    See :func:`~flsl_mm.engine.model_input.check_model_input`, :func:`check_maps` and :func:`check_num_classes`.
-
-    Args:
-        allow_other_input: Whether the backbone may get images of another normalisation or channel order than those
-            that it was trained on.
+    See :func:`check_maps` and :func:`check_num_classes`. Arguments are those of
+    :class:`~flsl_mm.engine.model_check.ModelCheckHook`.
     """
 
-    def __init__(self, allow_other_input: bool = False) -> None:
-        self.allow_other_input = allow_other_input
-
-    def before_train(self, runner) -> None:
-        """Check the model against the training data."""
-        self._check(runner, runner.train_dataloader)
-
-    def before_val(self, runner) -> None:
-        """Check the model against the validation data."""
-        self._check(runner, runner.val_dataloader)
-
-    def before_test(self, runner) -> None:
-        """Check the model against the test data."""
-        self._check(runner, runner.test_dataloader)
-
-    def _check(self, runner, dataloader) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not self.allow_other_input:
-            check_model_input(model, insist='allow_other_input=True of FLSLSegmentationCheckHook')
+    def check(self, model: nn.Module, settings: Any, metainfo: Mapping) -> None:
+        """Check maps and class names."""
         check_maps(model)
-        check_num_classes(model, dataloader.dataset.metainfo['classes'])
+        check_num_classes(model, metainfo['classes'])

@@ -110,6 +110,14 @@ def test_what_does_not_fit_is_named_before_training(folder, tmp_path, change, li
         cli.build_runner(cfg).train()
 
 
+def test_validation_data_are_checked_before_training(folder, tmp_path):
+    cfg = tiny_config(folder, tmp_path / 'a')
+    cfg.val_dataloader.dataset.metainfo = dict(classes=CLASSES[:2])
+    with pytest.raises(ValueError, match='the data set lists 2 classes'):
+        cli.build_runner(cfg).train()
+    assert not list((tmp_path / 'a').glob('epoch_*.pth'))
+
+
 def test_other_colours_than_the_backbones_are_refused(folder, tmp_path):
     from flsl_mm.checkpoint import backbone_file
     from flsl_mm.models import FLSLViT
