@@ -1,18 +1,17 @@
 # A linear layer on the frozen backbone, on CamVid, in minutes of two CPU cores; weights as in fpn_flsl-vit-t8d4_camvid.
-_base_ = './fpn_flsl-vit-t8d4_camvid.py'
+_base_ = [
+    './_base_/models/linear_flsl-vit.py',
+    './_base_/datasets/camvid.py',
+    './_base_/schedules/adamw_demonstration.py',
+    './_base_/runtime.py',
+]
 
 model = dict(
-    backbone=dict(out_indices=(-1,), final_norm=True, frozen_stages=4),
-    neck=None,
-    decode_head=dict(
-        _delete_=True,
-        type='FLSLLinearHead',
-        in_channels=192,
-        in_index=0,
-        dropout_ratio=0.0,
-        num_classes=11,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    data_preprocessor=dict(size=(192, 192)),
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dim=192, depth=4, num_heads=3), patch_size=8, img_size=96, frozen_stages=4
     ),
+    decode_head=dict(in_channels=192, num_classes=11),
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-2, weight_decay=1e-4))
+default_hooks = dict(checkpoint=dict(interval=5))
