@@ -109,13 +109,12 @@ class FLSLLabelPropagator(BaseModel):
         self.backbone = backbone if isinstance(backbone, nn.Module) else MODELS.build(backbone)
         if checkpoint is not None:
             load_weights(self.backbone, checkpoint)
-        elif isinstance(backbone, nn.Module):
-            pass  # it has its weights
-        elif getattr(self.backbone, 'init_cfg', None):
-            print_log("no checkpoint: the backbone's init_cfg gives its weights", logger='current')
-            self.backbone.init_weights()
-        else:
-            print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
+        elif not isinstance(backbone, nn.Module):  # which would have its weights
+            if getattr(self.backbone, 'init_cfg', None):
+                print_log("no checkpoint: the backbone's init_cfg gives its weights", logger='current')
+                self.backbone.init_weights()
+            else:
+                print_log('no checkpoint: the backbone keeps the weights it was built with', logger='current')
         if isinstance(self.backbone, PatchBackbone) and not allow_other_input:
             mismatch = input_mismatch(self.backbone.spec, mean, std)
             if mismatch:

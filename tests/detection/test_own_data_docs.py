@@ -15,6 +15,7 @@ import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.detection import FLSLCocoDataset
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
+from tests.detection.small import narrow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'own_detection_data.md'
@@ -44,9 +45,7 @@ def read(text: str, tmp_path: Path, data: Path, **changes: str) -> Config:
 
 def shrink(cfg: Config, tmp_path: Path) -> Config:
     """Make the model and the run of a config small."""
-    cfg.model.backbone.arch = dict(embed_dim=24, depth=12, num_heads=3)
-    cfg.model.neck[0].in_channels = 24
-    cfg.model.neck[1].in_channels = [24] * 4
+    narrow(cfg)
     cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
     cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1})
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

@@ -18,6 +18,7 @@ from PIL import Image
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.scenes.painter import CLASSES
+from tests.detection.small import narrow
 from tools import test as program
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +34,7 @@ def trained(tmp_path_factory) -> Path:
         patch.setenv('SCENES_ROOT', str(folder / 'scenes'))
         cfg = Config.fromfile(CONFIG)
     cfg.work_dir, cfg.experiment_name = str(folder / 'work'), folder.name
-    cfg.model.backbone.arch = dict(embed_dim=24, depth=12, num_heads=3)
-    cfg.model.neck[0].in_channels = 24
-    cfg.model.neck[1].in_channels = [24] * 4
+    narrow(cfg)
     cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 2, 'train_dataloader.batch_size': 1})
     for dataloader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataloader.dataset.update(num=4, val_fraction=0.5, size_hw=(64, 64))

@@ -16,6 +16,7 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from tests.detection.small import narrow
 from tests.uavdt.tree import write_sequence
 from tools.dataset_converters import uavdt2coco
 
@@ -162,9 +163,7 @@ def test_uavdt_config_trains_and_evaluates(uavdt, monkeypatch, tmp_path):
     monkeypatch.setenv('UAVDT_SCENES_ROOT', str(uavdt))
     cfg = Config.fromfile(CONFIGS / 'mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py')
     cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
-    cfg.model.backbone.arch = dict(embed_dim=24, depth=12, num_heads=3)
-    cfg.model.neck[0].in_channels = 24
-    cfg.model.neck[1].in_channels = [24] * 4
+    narrow(cfg)
     cfg.train_dataloader.dataset.pipeline[2].scale = (128, 80)
     cfg.val_dataloader.dataset.pipeline[1].scale = (128, 80)
     cfg.train_cfg.update(max_epochs=2, val_interval=2)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from tests.detection.small import narrow
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'det' / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 
@@ -22,9 +23,7 @@ def cfg(tmp_path, monkeypatch):
     monkeypatch.setenv('SCENES_ROOT', str(tmp_path / 'scenes'))
     cfg = Config.fromfile(CONFIG)
     cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
-    cfg.model.backbone.arch = dict(embed_dim=24, depth=12, num_heads=3)
-    cfg.model.neck[0].in_channels = 24
-    cfg.model.neck[1].in_channels = [24] * 4
+    narrow(cfg)
     cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'train_dataloader.batch_size': 1})
     for dataloader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         dataloader.dataset.update(num=4, val_fraction=0.5, size_hw=(64, 64))

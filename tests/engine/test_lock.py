@@ -44,4 +44,5 @@ def test_a_killed_run_holds_nothing(holder, tmp_path):
 def test_other_processes_of_a_job_need_no_lock(holder, tmp_path, monkeypatch):
     monkeypatch.setenv('RANK', '1')
     with locked_folder(tmp_path):
-        pass
+        assert (tmp_path / LOCK).read_text().startswith(f'process {holder.pid} on ')
+    assert (tmp_path / LOCK).read_text().startswith(f'process {holder.pid} on ')

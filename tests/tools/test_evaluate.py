@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
 
 import flsl_mm
 from flsl_mm.probes import SegmentationProbe
@@ -16,24 +14,14 @@ from tests.checkpoint.cases import file_of, timm_vit, tiny, training
 from tests.probes.data import write_boxes, write_classes, write_segmentation
 from tools import evaluate
 
+pytestmark = pytest.mark.usefixtures('fresh_logger')
+
 TRIVIAL = ['random weights', 'mean colour', 'position alone', 'chance']
 FAST = ('--num-scenes', 3, '--random-seeds', 1, '--device', 'cpu')
 
 
 def run(*arguments) -> int:
     return evaluate.main([str(argument) for argument in (*FAST, *arguments)])
-
-
-@pytest.fixture(autouse=True)
-def fresh_logger(monkeypatch):
-    """MMEngine's logger writes to the output of the test that used it first."""
-    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
-
-
-@pytest.fixture
-def file(tmp_path) -> Path:
-    torch.save(file_of(tiny(3)), tmp_path / 'ours.pth')
-    return tmp_path / 'ours.pth'
 
 
 @pytest.fixture(scope='module')

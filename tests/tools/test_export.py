@@ -4,20 +4,13 @@ import pytest
 import torch
 
 import flsl_mm
-from tests.checkpoint.cases import file_of, tiny
 from tools import export
-
-
-@pytest.fixture
-def file(tmp_path):
-    torch.save(file_of(tiny(3)), tmp_path / 'a.pth')
-    return tmp_path / 'a.pth'
 
 
 def test_beside_the_file_with_the_line_that_loads_it(file, tmp_path, capsys):
     assert export.main([str(file), '--to', 'timm', '--size', '40x24']) == 0
     said = capsys.readouterr().out
-    assert str(tmp_path / 'a_timm.safetensors') in said
+    assert str(tmp_path / 'ours_timm.safetensors') in said
     assert 'export with --size' in said
     scope = {}
     exec('\n'.join(line.strip() for line in said.splitlines() if line.startswith('  ')), scope)
@@ -30,8 +23,8 @@ def test_beside_the_file_with_the_line_that_loads_it(file, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
-        (['--out', '{}/a.pth'], 'a.pth exists: choose another name or give --force'),
-        (['--out', '{}/a.pth/b'], 'cannot write'),
+        (['--out', '{}/ours.pth'], 'ours.pth exists: choose another name or give --force'),
+        (['--out', '{}/ours.pth/b'], 'cannot write'),
     ],
 )
 def test_mistakes(file, tmp_path, capsys, options, line):

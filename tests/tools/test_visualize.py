@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
 
 from flsl_mm.datasets.palette import write_palette_mask
 from tests.checkpoint.cases import file_of, timm_vit, tiny
 from tests.pictures import picture
 from tools import visualize
 
-
-@pytest.fixture(autouse=True)
-def fresh_logger(monkeypatch):
-    """MMEngine's logger writes to the output of the test that used it first."""
-    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
-
-
-@pytest.fixture
-def file(tmp_path) -> Path:
-    torch.save(file_of(tiny(3)), tmp_path / 'ours.pth')
-    return tmp_path / 'ours.pth'
+pytestmark = pytest.mark.usefixtures('fresh_logger')
 
 
 @pytest.fixture

@@ -177,13 +177,13 @@ def test_nonsense_for_names_leaves_names_of_the_run(info):
     hub = MessageHub.get_instance(uuid.uuid4().hex)
     for name, value in info.items():
         hub.update_info(name, value)
-    folder = Path('/work')
+    folder = Path('/runs/a')
     runner = SimpleNamespace(message_hub=hub, _resume=True, _load_from=str(folder / 'epoch_1.pth'))
     own_files_only(runner, folder)
     assert all(type(step) is int and step >= 0 for step in hub.get_info('keep_ckpt_ids'))
     assert all(re.fullmatch(r'preempted_iter_\d+\.pth', name) for name in hub.get_info('preempted'))
     assert hub.get_info('outdated') == own_names(hub.get_info('outdated'))
-    assert hub.get_info('last_ckpt') == '/work/epoch_1.pth'
+    assert hub.get_info('last_ckpt') == '/runs/a/epoch_1.pth'
     assert hub.get_info('best_ckpt') is None or Path(hub.get_info('best_ckpt')).parent == folder
 
 

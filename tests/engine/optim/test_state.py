@@ -35,8 +35,15 @@ def wrapper(rows: int = 3, optimizer: str = 'AdamW', **options) -> FLSLOptimWrap
     ],
 )
 def test_an_optimisers_own_state_is_taken(optimizer, options):
+    saved = wrapper(optimizer=optimizer, **options)
+    for parameter in saved.param_groups[0]['params']:
+        parameter.grad = torch.full_like(parameter, 0.5)
+    saved.step()
     other = wrapper(optimizer=optimizer, **options)
-    other.load_state_dict(wrapper(optimizer=optimizer, **options).state_dict())
+    other.load_state_dict(saved.state_dict())
+    given, taken = (made.optimizer.state_dict()['state'] for made in (saved, other))
+    for index, entries in given.items():
+        torch.testing.assert_close(taken[index], entries, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize('rows', [1, 4])
