@@ -34,6 +34,12 @@ def find_config(name: str | os.PathLike) -> Path:
     found = [config for config in known if wanted in (config, config.rpartition('/')[2])]
     if len(found) == 1:
         return shipped_folder('configs') / f'{found[0]}.py'
-    near = found or get_close_matches(wanted, [*known, *(config.rpartition('/')[2] for config in known)], n=2)
+    near = found or _closest(wanted, known)
     hint = f'did you mean {" or ".join(near)}?' if near else 'give the path of one, or one of those that flsl-mm lists'
     raise FileNotFoundError(f'no config file {os.fspath(name)!r}: {hint}')
+
+
+def _closest(wanted: str, known: list[str]) -> list[str]:
+    """Give the configs whose name, with or without folder, is most like the one that is wanted."""
+    names = {**{config.rpartition('/')[2]: config for config in known}, **{config: config for config in known}}
+    return list(dict.fromkeys(names[name] for name in get_close_matches(wanted, names, n=2)))

@@ -47,6 +47,9 @@ def test_a_file_of_ones_own_goes_first(monkeypatch, tmp_path):
 def test_a_misspelt_config_gets_suggestions():
     with pytest.raises(FileNotFoundError, match=r"no config file 'flsl_vit_s16': did you mean .*flsl_vit-s16"):
         shipped.find_config('flsl_vit_s16')
+    with pytest.raises(FileNotFoundError) as raised:
+        shipped.find_config('mask_rcnn_flsl_vit_t16_scen')
+    assert str(raised.value).count('mask_rcnn_flsl_vit_t16_scenes') == 1  # not once more without its folder
     assert not any('_base_' in name for name in shipped.config_names())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flsl_mm import cli
+from flsl_mm.shipped import find_config
 
 if TYPE_CHECKING:
     from detectron2.engine import HookBase
@@ -29,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='LazyConfig, a Python file (executed)')
+    parser.add_argument('config', help='name of a config of ours, or a LazyConfig: a Python file (executed)')
     parser.add_argument('overrides', nargs='*', metavar='KEY=VALUE', help='entries of the config, as in hydra')
     parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')
     parser.add_argument('--resume', action='store_true', help='continue from the last checkpoint in the work folder')
@@ -58,8 +59,7 @@ def read_config(args: argparse.Namespace) -> DictConfig:
     from detectron2.config import LazyConfig
     from omegaconf import OmegaConf
 
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f'no config file {args.config!r}; this project keeps its own under configs/detectron2/')
+    args.config = str(find_config(args.config))
     cfg = LazyConfig.load(args.config)
     missing = [name for name in ('model', 'dataloader', 'optimizer', 'lr_multiplier', 'train') if name not in cfg]
     if missing:
