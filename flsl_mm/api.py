@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,7 @@ def load_model(
     num_heads: int | None = None,
     branch: str = 'teacher',
     device: str | torch.device = 'cpu',
+    logger: logging.Logger | str = 'current',
 ) -> FeatureExtractor:
     """Load the backbone of a checkpoint, ready to give features.
 
@@ -50,6 +52,7 @@ def load_model(
         num_heads: Number of attention heads, likewise.
         branch: ``'teacher'`` or ``'student'``, where the file has both.
         device: Where it computes.
+        logger: Where it is logged what was loaded: by default MMEngine's logger, ``'silent'`` for nowhere.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -66,10 +69,10 @@ def load_model(
     except CheckpointError as error:
         raise CheckpointError(f'{os.fspath(path)}: {error}') from None
     if spec.mean is None or spec.std is None:
-        print_log(f"{os.fspath(path)} does not say how its images were normalised: ImageNet's is used", 'current')
+        print_log(f"{os.fspath(path)} does not say how its images were normalised: ImageNet's is used", logger)
         spec = replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     backbone = FLSLViT.from_spec(spec)
-    load_backbone(backbone, checkpoint, branch, source=os.fspath(path))
+    load_backbone(backbone, checkpoint, branch, os.fspath(path), logger)
     return FeatureExtractor(backbone.requires_grad_(False), spec.mean, spec.std, Path(path).stem).to(device).eval()
 
 

@@ -24,7 +24,9 @@ except ModuleNotFoundError as error:
     """Numbers of a training log, as MMEngine's checkpoints keep them."""
 
     def print_log(message: str, logger: logging.Logger | str | None = None, level: int = logging.INFO) -> None:
-        """Log through Python's own logging: the given logger, or the one of this package's name."""
+        """Log through Python's own logging: the given logger, or the one of this package's name; not if 'silent'."""
+        if logger == 'silent':
+            return
         (logger if isinstance(logger, logging.Logger) else logging.getLogger('flsl_mm')).log(level, message)
 
     def is_main_process() -> bool:

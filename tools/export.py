@@ -63,6 +63,7 @@ def export(args: argparse.Namespace) -> None:
     out = args.out or args.file.with_name(args.file.stem + target.suffix)
     if out.exists() and not args.force:
         raise FileExistsError(f'{out} exists: choose another name or give --force')
+    target.check_name(out)
     options.check_writable(out)
     model = options.load_chosen_model(args, args.file, 'cpu')
     differences = target.export(model, out, args.size)

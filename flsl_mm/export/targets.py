@@ -11,7 +11,7 @@ from flsl_mm.api import FeatureExtractor, load_model
 from flsl_mm.checkpoint import backbone_content, write_safetensors
 
 from . import graphs, timm_file
-from .check import Difference, check, compare, other_hw, recorded_hw, without_chatter
+from .check import Difference, check, compare, other_hw, recorded_hw
 
 Size = tuple[int, int] | None
 
@@ -35,6 +35,12 @@ class Target:
     differences: Callable[[FeatureExtractor, Path, Size], list[Difference]]
     usage: Callable[[FeatureExtractor, Path, Size], list[str]]
     ready: Callable[[], None] = lambda: None
+
+    def check_name(self, path: Path) -> None:
+        """Raise ValueError for a name with another ending, by which programs choose how a file is read."""
+        ending = Path(f'a{self.suffix}').suffix
+        if path.suffix != ending:
+            raise ValueError(f'{path} is to be {self.what}: give it a name that ends in {ending}')
 
     def export(self, model: FeatureExtractor, path: Path, size_hw: Size = None) -> list[Difference]:
         """Write a model, check what was written, and only then give the file its name.
@@ -80,8 +86,7 @@ def _write_safetensors(model: FeatureExtractor, path: Path, size_hw: Size) -> No
 
 
 def _safetensors_differences(model: FeatureExtractor, path: Path, size_hw: Size) -> list[Difference]:
-    with without_chatter():
-        exported = load_model(path)
+    exported = load_model(path, logger='silent')
     return [compare(model, exported, size) for size in (recorded_hw(model.spec), other_hw(model.spec))]
 
 

@@ -24,7 +24,8 @@ def test_beside_the_file_with_the_line_that_loads_it(file, tmp_path, capsys):
     ('options', 'line'),
     [
         (['--out', '{}/ours.pth'], 'ours.pth exists: choose another name or give --force'),
-        (['--out', '{}/ours.pth/b'], 'cannot write'),
+        (['--out', '{}/ours.pth/b.safetensors'], 'cannot write'),
+        (['--out', '{}/b.bin'], 'give it a name that ends in .safetensors'),
     ],
 )
 def test_mistakes(file, tmp_path, capsys, options, line):
@@ -40,6 +41,11 @@ def test_a_missing_file_leaves_no_folder(tmp_path, capsys):
     assert export.main([str(tmp_path / 'typo/a.pth'), '--to', 'safetensors']) == 2
     assert capsys.readouterr().err == f'error: checkpoint {tmp_path / "typo/a.pth"} does not exist\n'
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_loaded_is_said_once(file, tmp_path, capsys, fresh_logger):
+    assert export.main([str(file), '--to', 'safetensors']) == 0
+    assert capsys.readouterr().out.count('backbone tensors from') == 1  # not of the check, from a passing folder
 
 
 @pytest.mark.parametrize('size', ['0x3', '3x', 'x', '12x12x12'])
