@@ -1,7 +1,18 @@
-"""Settings of all tests."""
+"""Settings of all tests, and what tests of many rooms share."""
 
+from collections import OrderedDict
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # How long an example takes says more about the machine, and what else it does, than about the code.
 settings.register_profile('any machine', deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile('any machine')
+
+
+@pytest.fixture
+def fresh_logger(monkeypatch):
+    """MMEngine's logger writes to the output of the test that used it first."""
+    from mmengine.logging import MMLogger
+
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())

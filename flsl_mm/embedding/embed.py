@@ -112,8 +112,7 @@ def _finished(out: Path, settings: dict) -> Embeddings:
     finished = read_embeddings(out)
     if differing := [name for name, value in settings.items() if finished.settings.get(name) != value]:
         raise ValueError(
-            f'{out} exists and was made with another {" and another ".join(differing)}: choose another name or give '
-            '--force'
+            f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'
         )
     if settings['patches'] and not patch_file(out).exists():
         raise FileNotFoundError(f'{patch_file(out)} is gone, though {out} belongs to it: give --force to make both')

@@ -137,7 +137,7 @@ def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_p
     embed(model, folder, out, 40)
     assert out.stat().st_mtime_ns == before
     other = flsl_mm.api.FeatureExtractor(tiny(4)).eval()
-    with pytest.raises(ValueError, match=r'exists and was made with another model and another patches: .*--force'):
+    with pytest.raises(ValueError, match=r'exists, made with other settings \(model, patches\): .*--force'):
         embed(other, folder, out, 40, patches=True)
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
 
 from tests.checkpoint.cases import file_of, tiny
-
-
-@pytest.fixture
-def fresh_logger(monkeypatch):
-    """MMEngine's logger writes to the output of the test that used it first."""
-    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture

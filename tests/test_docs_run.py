@@ -1,0 +1,89 @@
+"""Commands of the pages are run as they stand, in a folder where tiny files lie under the names that they use.
+
+Those that train or test through a Runner are not: test_docs.py checks their options against their configs, and
+test_smoke_configs.py runs each config for a step.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flsl_mm.datasets.palette import write_palette_mask
+from tests.checkpoint.cases import file_of, timm_vit, tiny
+from tests.curves.test_read import write_run
+from tests.pictures import picture
+from tests.probes.data import write_boxes, write_classes, write_segmentation
+from tests.test_docs import ALL, ROOT
+
+QUICK = {
+    'evaluate': ['--num-scenes', '3', '--random-seeds', '1', '--limit', '4', '--device', 'cpu'],
+    'embed': ['--device', 'cpu'],
+    'visualize': ['--device', 'cpu', '--long-side', '32'],
+    'export': [],
+    'convert': [],
+    'plot_run': [],
+}
+"""Programs whose commands are run, and options that make them quick."""
+
+
+def tool_of(words: list[str]) -> str:
+    """Give the name of the program that a command calls as ``python tools/NAME.py`` or as ``flsl-mm NAME``."""
+    return Path(words[1]).stem.replace('-', '_') if words[0] in ('python', 'flsl-mm') and len(words) > 1 else ''
+
+
+# Without models of full size, one of which is to be downloaded.
+RUN = {command: words for command, words in ALL.items() if tool_of(words) in QUICK and 'timm:' not in command}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Write every file that the commands name."""
+    root = tmp_path_factory.mktemp('reader')
+    (root / 'docs').symlink_to(ROOT / 'docs')
+    for name in (
+        'FILE',
+        'OTHER_FILE',
+        'work_dirs/RUN/epoch_5_backbone.pth',
+        'work_dirs/flsl_vit-t8d4_small/epoch_40_backbone.pth',
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(file_of(tiny(3)), root / name)
+    (root / 'checkpoints').mkdir()
+    for words in RUN.values():
+        source = next(word for word in words[2:] if not word.startswith('-'))
+        if tool_of(words) == 'convert' and 'flsl' in source:
+            shutil.copy(ROOT / 'tests/data/reference/official_checkpoint.pth', root / source)
+        elif tool_of(words) == 'convert':
+            (root / source).parent.mkdir(parents=True, exist_ok=True)
+            torch.save(timm_vit(embed_dim=192, depth=1, num_heads=3).state_dict(), root / source)
+    for path in ('PICTURES', 'FOLDER', 'FRAMES'):
+        (root / path).mkdir()
+        for name in ('00000.png', '00001.png', '00002.png'):
+            picture(40, 32).save(root / path / name)
+    for name in ('a.jpg', 'b.png', 'cat.jpg', 'dog.jpg'):
+        picture(160, 128).save(root / name)
+    mask = np.zeros((32, 40), np.uint8)
+    mask[8:20, 8:24] = 1
+    write_palette_mask(root / 'FIRST_MASK.png', mask)
+    write_segmentation(root / 'CAMVID', images=4)
+    write_classes(root / 'TINY_IMAGENET', images=4)
+    for split in ('train', 'val'):
+        write_boxes(root / split, num_classes=3, images=6).rename(root / f'{split}.json')
+        (root / split / 'images').rename(root / f'{split}2017')
+    for run in ('flsl_vit-t16_scenes', 'seed_0', 'seed_1'):
+        write_run(root / 'work_dirs' / run, [dict(loss=5.0, step=1), dict(loss=4.0, step=2)])
+    return root
+
+
+@pytest.mark.parametrize('words', RUN.values(), ids=RUN)
+def test_a_command_runs(words, folder, monkeypatch, capsys, fresh_logger):
+    monkeypatch.chdir(folder)
+    name = tool_of(words)
+    tool = importlib.import_module(f'tools.model_converters.{name}' if name == 'convert' else f'tools.{name}')
+    assert tool.main([*words[2:], *QUICK[name]]) in (0, None), capsys.readouterr().err
