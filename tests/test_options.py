@@ -53,9 +53,9 @@ def test_files_without_geometry_name_the_options(tmp_path, capsys):
     from tools import embed, export
 
     torch.save(timm_vit(7).state_dict(), tmp_path / 'a.pth')
-    (tmp_path / 'pictures').mkdir()
+    (tmp_path / 'images').mkdir()
     for run in (
-        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'pictures'), '--out', str(tmp_path / 'x.npz')]),
+        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'images'), '--out', str(tmp_path / 'x.npz')]),
         lambda: export.main([str(tmp_path / 'a.pth'), '--to', 'safetensors']),
     ):
         assert run() == 2
@@ -63,4 +63,4 @@ def test_files_without_geometry_name_the_options(tmp_path, capsys):
         assert '--arch' in error
         assert '--num-heads' in error
         assert error.count('\n') == 1
-    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'pictures']
+    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'images']

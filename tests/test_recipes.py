@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flsl_mm.recipes import PAPER, ROWS, SMALL, Situation, choose_recipe, survey
-from tests.pictures import picture
+from tests.images import make_image
 
 GPU = dict(gpu_memory=80, short_side=400, cores=16)
 
@@ -91,7 +91,7 @@ def test_rows_are_in_order():
 def test_survey(tmp_path, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '1')
     for index, size in enumerate([(40, 30), (80, 50), (60, 90)]):
-        picture(seed=index).resize(size).save(tmp_path / f'{index}.png')
+        make_image(seed=index).resize(size).save(tmp_path / f'{index}.png')
     (tmp_path / 'no_image.png').write_text('x')
     found = survey(tmp_path)
     assert (found.images, found.short_side, found.processes) == (4, 50, 1)

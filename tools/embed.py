@@ -9,9 +9,9 @@ from pathlib import Path
 from flsl_mm import cli, options
 
 EPILOG = """examples:
-  python tools/embed.py FILE PICTURES --out pictures.npz
-  python tools/embed.py FILE PICTURES --out pictures.npz --patches         also pictures_patches.npy, float16
-  python tools/embed.py FILE PICTURES --out pictures.npz --knn cat.jpg     pictures_knn.png: what is most like cat.jpg
+  python tools/embed.py FILE IMAGES --out images.npz
+  python tools/embed.py FILE IMAGES --out images.npz --patches         also images_patches.npy, float16
+  python tools/embed.py FILE IMAGES --out images.npz --knn cat.jpg     images_knn.png: what is most like cat.jpg
 
 After an interruption the same command goes on where it was. FILE is any checkpoint of docs/weights.md. How to read
 the files: docs/using.md
@@ -35,7 +35,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--size', type=options.positive, default=224, help='most pixels of the shorter side (default: 224)'
     )
-    parser.add_argument('--knn', nargs='+', type=Path, metavar='PICTURE', help='pictures whose neighbours are shown')
+    parser.add_argument('--knn', nargs='+', type=Path, metavar='IMAGE', help='images whose neighbours are shown')
     parser.add_argument('--k', type=options.positive, default=8, help='number of neighbours (default: 8)')
     parser.add_argument('--sheet', type=Path, metavar='PNG', help='the sheet of --knn (default: OUT_knn.png)')
     parser.add_argument('--force', action='store_true', help='begin anew over what is there')
@@ -52,9 +52,9 @@ def embed(args: argparse.Namespace) -> None:
     from flsl_mm.embedding.table import check_format
 
     check_format(args.out)
-    for picture in args.knn or ():
-        if not picture.is_file():
-            raise FileNotFoundError(f'no picture {picture} to find neighbours of')
+    for image in args.knn or ():
+        if not image.is_file():
+            raise FileNotFoundError(f'no image {image} to find neighbours of')
     for path in (args.out, args.sheet):
         options.check_writable(path)
     model = options.load_chosen_model(args, args.file, options.chosen_device(args.device))
@@ -82,7 +82,7 @@ def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
         found.append((query, nearest(embeddings, features.mean((0, 1)).cpu().numpy(), args.k, without=query)))
     options.report_skipped(skipped)
     if not found:
-        raise ValueError('none of the pictures of --knn can be read')
+        raise ValueError('none of the images of --knn can be read')
     title = f'Most similar of {len(embeddings.paths)} images by the mean feature of {model.name}'
     draw_neighbours(embeddings, found, title, args.sheet)
     for query, neighbours in found:

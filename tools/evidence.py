@@ -1,4 +1,4 @@
-"""Train several configs and nothing on the same pictures for the same number of steps, and print one table of probes.
+"""Train several configs and nothing on the same images for the same number of steps, and print one table of probes.
 
 Each config is trained with every seed by tools/train.py, one after the other, and the teacher's backbone is measured
 at several points of the training, as are random weights, mean colour and position. Figures are means over seeds with
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'pretrain'
 METHODS = (
     CONFIGS / 'flsl_vit-t8d4_small.py',
-    CONFIGS / 'ablations' / 'flsl_vit-t8d4_small_picture-level.py',
+    CONFIGS / 'ablations' / 'flsl_vit-t8d4_small_image-level.py',
 )
 EPILOG = """example, with the masks of the same street scenes and generated scenes:
   python tools/evidence.py data/camvid/images/train --minutes 10 --out work_dirs/evidence -- \\
@@ -44,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     positive = evaluate.positive
-    parser.add_argument('pictures', type=Path, help='folder of pictures to train on')
+    parser.add_argument('images', type=Path, help='folder of images to train on')
     parser.add_argument('--configs', nargs='+', type=Path, default=METHODS, metavar='CONFIG', help='what is compared')
     parser.add_argument('--seeds', type=positive, default=3, help='trainings of each config (default: 3)')
     parser.add_argument('--minutes', type=float, default=10, help='of one training, about (default: 10)')
@@ -92,7 +92,7 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     from flsl_mm.fileio import write_text
 
     asked = dict(
-        pictures=str(args.pictures.resolve()),
+        images=str(args.images.resolve()),
         configs=[str(Path(config).resolve()) for config in args.configs],
         minutes=args.minutes,
         points=args.points,
@@ -104,9 +104,9 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f'{path} plans another comparison: give the same options, or another --out')
         return plan
     batch_size = Config.fromfile(args.configs[0]).train_dataloader.batch_size
-    steps_per_epoch = len(find_images(args.pictures)) // batch_size
+    steps_per_epoch = len(find_images(args.images)) // batch_size
     if steps_per_epoch == 0:
-        raise ValueError(f'{args.pictures} holds fewer pictures than a batch of {batch_size}')
+        raise ValueError(f'{args.images} holds fewer images than a batch of {batch_size}')
     seconds = max(seconds_per_step(config) for config in args.configs)
     # A multiple of the points, so that each lies at an epoch's end.
     epochs = max(round(60 * args.minutes / seconds / steps_per_epoch / args.points), 1) * args.points
@@ -138,7 +138,7 @@ def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: arg
     folder.mkdir(parents=True, exist_ok=True)
     interval = plan['epochs'] // plan['asked']['points']
     options = [
-        f'train_dataloader.dataset.data_root={args.pictures}',
+        f'train_dataloader.dataset.data_root={args.images}',
         f'train_dataloader.dataset.seed={seed}',
         f'randomness.seed={seed}',
         f'train_cfg.max_epochs={plan["epochs"]}',

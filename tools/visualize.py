@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
 
 EPILOG = """examples:
-  python tools/visualize.py docs/first_look/backbone.pth my_pictures/ --out look
+  python tools/visualize.py docs/first_look/backbone.pth my_images/ --out look
   python tools/visualize.py FILE a.jpg b.png --out look --point 120,80 --point 300,200
   python tools/visualize.py FILE FOLDER --out look --against OTHER_FILE --show clusters colours
   python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out look
 
-FILE is any checkpoint of docs/weights.md. How to read the pictures: on the page itself, and docs/visualization.md
+FILE is any checkpoint of docs/weights.md. How to read the images: on the page itself, and docs/visualization.md
 """
 
 KINDS = ('clusters', 'colours', 'similarity', 'layers', 'object')
@@ -34,13 +34,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('file', metavar='FILE', help='checkpoint')
-    parser.add_argument('pictures', nargs='+', type=Path, metavar='PICTURE', help='image files, or folders of them')
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='image files, or folders of them')
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where to; open its index.html')
     parser.add_argument('--against', metavar='FILE2', help='checkpoint to stand beside it (default: random weights)')
     parser.add_argument(
-        '--mask', type=Path, metavar='PNG', help='objects of the first frame: the pictures are the frames of a video'
+        '--mask', type=Path, metavar='PNG', help='objects of the first frame: the images are the frames of a video'
     )
-    parser.add_argument('--show', nargs='+', choices=KINDS, default=KINDS, help='kinds of pictures (default: all)')
+    parser.add_argument('--show', nargs='+', choices=KINDS, default=KINDS, help='kinds of images (default: all)')
     parser.add_argument(
         '--point',
         action='append',
@@ -83,7 +83,7 @@ def scale(text: str) -> float:
     return value
 
 
-def find_pictures(given: list[Path]) -> list[Path]:
+def list_images(given: list[Path]) -> list[Path]:
     """List the image files that are meant, those of folders sorted, each once.
 
     Raises:
@@ -115,7 +115,7 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
 
 
 def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> list[str]:
-    """Say on the page what made the pictures."""
+    """Say on the page what made the images."""
     lines = []
     for model, file in zip(models, files, strict=True):
         spec = model.spec
@@ -125,11 +125,11 @@ def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> l
 
 
 def visualize(args: argparse.Namespace) -> None:
-    """Find the pictures, load the models, draw, and say where the page is."""
-    from flsl_mm.look.pictures import PAGE, Settings, draw_pictures, prepare_folder
+    """Find the images, load the models, draw, and say where the page is."""
+    from flsl_mm.look.images import PAGE, Settings, draw_images, prepare_folder
 
     prepare_folder(args.out)
-    paths = find_pictures(args.pictures)
+    paths = list_images(args.images)
     if args.mask and not args.mask.is_file():
         raise FileNotFoundError(f'no mask {printable(args.mask)}')
     models = load_models(args, options.chosen_device(args.device))
@@ -141,7 +141,7 @@ def visualize(args: argparse.Namespace) -> None:
     else:
         kinds = [kind for kind in KINDS if kind in args.show]
         settings = Settings(kinds, args.scales, args.point, args.long_side)
-        skipped = draw_pictures(models, paths, args.out, settings, facts)
+        skipped = draw_images(models, paths, args.out, settings, facts)
     options.report_skipped(skipped, f': all are listed on {args.out / PAGE}')
     print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
 

@@ -1,4 +1,4 @@
-"""One picture of one run or several: losses, collapse figures, probes, schedules, and the verdicts above."""
+"""One figure of one run or several: losses, collapse figures, probes, schedules, and the verdicts above."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Panel:
     """One quantity.
 
     Attributes:
-        group: Row of the picture that it belongs to.
+        group: Row of the figure that it belongs to.
         key: Its name in logs and looks.
     """
 
@@ -85,7 +85,7 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
 
 
 def plot_runs(runs: Sequence[Run], path: Path) -> None:
-    """Draw runs over each other and write the picture.
+    """Draw runs over each other and write the figure.
 
     Args:
         runs: The runs.

@@ -14,7 +14,7 @@ from flsl_mm.fileio import atomic_writer, printable
 from .table import Embeddings
 
 CELL, CAPTION, GAP, HEAD = 180, 36, 8, 30
-"""Sizes on the sheet in pixels: side of a picture, height of its caption, distance, height of the title."""
+"""Sizes on the sheet in pixels: side of an image, height of its caption, distance, height of the title."""
 
 QUERY_COLOR = (200, 60, 20)
 
@@ -91,7 +91,7 @@ def draw_neighbours(
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    """Give a picture in a square cell; a word in its place if it cannot be read any more."""
+    """Give an image in a square cell; a word in its place if it cannot be read any more."""
     try:
         return ImageOps.pad(read_image(path), (CELL, CELL), color='white')
     except Exception:  # as in feature_maps

@@ -36,7 +36,7 @@ def within_image_cosine(tokens: Tensor) -> float:
 def between_image_share(tokens: Tensor) -> float:
     """Share of the variance of tokens (B, N, C) that lies between the means of images, 0..1; NaN for constant tokens.
 
-    1 says that all patches of an image are alike, which is a picture-level representation.
+    1 says that all patches of an image are alike, which is an image-level representation.
     """
     tokens = tokens.double()
     overall = tokens.mean((0, 1))

@@ -16,8 +16,8 @@ from flsl_mm.vos.output_hook import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
 from flsl_mm.vos.tree import read_mask
 
-from .pictures import PAGE, prepare_folder, read_pixels, readable, safe_name
-from .views import panel_picture, resized
+from .images import PAGE, prepare_folder, read_pixels, readable, safe_name
+from .views import panel_image, resized
 
 LEGEND = {
     'Followed objects': 'The mask of the first frame was given. In each later frame a patch takes the label of the '
@@ -65,9 +65,9 @@ def draw_video(
     for model in models:
         name = safe_name(Path(model.name))
         target = folder / f'{name}.gif'
-        small = (panel_picture(read_pixels(path), GIF_WIDTH) for path in frames)
+        small = (panel_image(read_pixels(path), GIF_WIDTH) for path in frames)
         write_gif(target, small, written_masks(model, frames, first_mask, folder / 'masks' / name, long_side))
-        height, width = panel_picture(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
+        height, width = panel_image(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
         shown.append(Shown(model.name, target.name, (width, height)))
     heading = f'{len(frames)} frames of {frames[0].parent.name}'
     write_page(folder / PAGE, f'What {models[0].name} follows', facts, LEGEND, [(heading, shown)], skipped)

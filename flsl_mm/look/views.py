@@ -23,7 +23,7 @@ from flsl_mm.visualization.sheet import Panel, Row
 LEGEND = {
     'clusters': 'Patches (small squares of the image) whose features are alike, grouped by mean shift, are tinted in '
     'one colour; the largest group is grey. A higher scale makes more and smaller groups. Good features give groups '
-    'that follow the objects; colours of two pictures do not correspond.',
+    'that follow the objects; colours of two images do not correspond.',
     'colours': 'The features, hundreds of numbers for each patch, reduced to the three directions in which they differ '
     'most (PCA) and shown as red, green and blue. Within a row name the same directions serve all images of this page: '
     'alike colours mean alike features, also between images, but not between two models.',
@@ -152,19 +152,19 @@ def sheet_rows(
         'similarity': 1 + len(points),
         'layers': 1 + max(len(view.layers) for view in views),
     }.get(kind, 2)
-    picture = panel_picture(image, min(PANEL_SIDE, SHEET_WIDTH // columns))
+    thumbnail = panel_image(image, min(PANEL_SIDE, SHEET_WIDTH // columns))
     draw: Callable[[View], list[Panel]] = {
-        'clusters': lambda view: _clusters(picture, view, scales),
-        'colours': lambda view: [_colors(picture, view)],
-        'similarity': lambda view: _similarities(picture, view, points),
-        'layers': lambda view: _layers(picture, view),
-        'object': lambda view: [_object(picture, view)],
+        'clusters': lambda view: _clusters(thumbnail, view, scales),
+        'colours': lambda view: [_colors(thumbnail, view)],
+        'similarity': lambda view: _similarities(thumbnail, view, points),
+        'layers': lambda view: _layers(thumbnail, view),
+        'object': lambda view: [_object(thumbnail, view)],
     }[kind]
-    original = mark_points(picture, points) if kind == 'similarity' else picture
+    original = mark_points(thumbnail, points) if kind == 'similarity' else thumbnail
     return [Row(view.model.name, [Panel('image', original), *draw(view)]) for view in views]
 
 
-def panel_picture(image: Tensor, long_side: int) -> np.ndarray:
+def panel_image(image: Tensor, long_side: int) -> np.ndarray:
     """Bring an image, uint8 (3, H, W), to a longer side of ``long_side`` pixels: (H, W, 3), uint8."""
     scale = long_side / max(image.shape[1:])
     size_hw = [max(1, round(side * scale)) for side in image.shape[1:]]
@@ -184,34 +184,34 @@ def central_points(view: View, scales: Sequence[float]) -> list[tuple[float, flo
     return [((column + 0.5) / w, (row + 0.5) / h) for row, column in centers]
 
 
-def _clusters(picture: np.ndarray, view: View, scales: Sequence[float]) -> list[Panel]:
+def _clusters(thumbnail: np.ndarray, view: View, scales: Sequence[float]) -> list[Panel]:
     panels = []
     for scale in scales:
         labels = view.clusters_at(scale)
         count = int(labels.max()) + 1
         title = f'scale {scale:g}: {count} cluster{"s" * (count > 1)}'
-        panels.append(Panel(title, paint_clusters(picture, labels.numpy())))
+        panels.append(Panel(title, paint_clusters(thumbnail, labels.numpy())))
     return panels
 
 
-def _colors(picture: np.ndarray, view: View) -> Panel:
-    return Panel('features', color_map(pca_rgb(view.features, view.basis).cpu().numpy(), picture.shape[:2]))
+def _colors(thumbnail: np.ndarray, view: View) -> Panel:
+    return Panel('features', color_map(pca_rgb(view.features, view.basis).cpu().numpy(), thumbnail.shape[:2]))
 
 
-def _similarities(picture: np.ndarray, view: View, points: Sequence[tuple[float, float]]) -> list[Panel]:
+def _similarities(thumbnail: np.ndarray, view: View, points: Sequence[tuple[float, float]]) -> list[Panel]:
     h, w, _ = view.features.shape
     panels = []
     for across, down in points:
         patch = min(h - 1, int(down * h)), min(w - 1, int(across * w))
-        title, drawn = _heat(similarity_map(view.features, patch), picture.shape[:2])
+        title, drawn = _heat(similarity_map(view.features, patch), thumbnail.shape[:2])
         panels.append(Panel(title, mark_points(drawn, [(across, down)])))
     return panels
 
 
-def _layers(picture: np.ndarray, view: View) -> list[Panel]:
+def _layers(thumbnail: np.ndarray, view: View) -> list[Panel]:
     panels = []
     for number, features in enumerate(view.layers, start=1):
-        title, drawn = _heat(aggregated_similarity(features), picture.shape[:2])
+        title, drawn = _heat(aggregated_similarity(features), thumbnail.shape[:2])
         panels.append(Panel(f'block {number}: {title}', drawn))
     return panels
 
@@ -222,7 +222,7 @@ def _heat(values: Tensor, size_hw: tuple[int, int]) -> tuple[str, np.ndarray]:
     return f'{values.min():.2f} to {values.max():.2f}', heat_map(values, size_hw)
 
 
-def _object(picture: np.ndarray, view: View) -> Panel:
+def _object(thumbnail: np.ndarray, view: View) -> Panel:
     mask = discover_object(view.features.float().cpu())
     box = patch_box(mask, 1, tuple(mask.shape)).tolist()
-    return Panel('object', paint_object(picture, mask.numpy(), box))
+    return Panel('object', paint_object(thumbnail, mask.numpy(), box))

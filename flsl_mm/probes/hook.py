@@ -14,7 +14,7 @@ from torch import nn
 
 from flsl_mm.api import FeatureExtractor, image_tensor
 from flsl_mm.evaluation.clusters import mean_shift_clusters
-from flsl_mm.visualization.clusters import paint_clusters, picture_grid
+from flsl_mm.visualization.clusters import image_grid, paint_clusters
 
 from .bbox_knn import BBoxKNNProbe
 from .classification import ClassificationProbe
@@ -47,7 +47,7 @@ class FLSLProbeHook(Hook):
     Args:
         interval: Epochs, or iterations, between two looks; 0 looks at the start and at the end only.
         by_epoch: Whether ``interval`` counts epochs.
-        num_pictures: Rows of the picture of the teacher's clusters before and after training, which is drawn where
+        num_images: Rows of the figure of the teacher's clusters before and after training, which is drawn where
             ``scenes`` is among the probes; 0 draws none.
         scale: Multiplies the cosine similarities in the mean shift that finds the clusters.
         **probes: One dict of settings for each name in :data:`PROBES` that is wanted.
@@ -59,7 +59,7 @@ class FLSLProbeHook(Hook):
     priority = 'LOW'
 
     def __init__(
-        self, interval: int = 0, by_epoch: bool = True, num_pictures: int = 6, scale: float = 20.0, **probes: dict
+        self, interval: int = 0, by_epoch: bool = True, num_images: int = 6, scale: float = 20.0, **probes: dict
     ) -> None:
         if not probes or set(probes) - set(PROBES):
             raise ValueError(
@@ -68,7 +68,7 @@ class FLSLProbeHook(Hook):
             )
         self.interval = interval
         self.by_epoch = by_epoch
-        self.num_pictures = num_pictures if 'scenes' in probes else 0
+        self.num_images = num_images if 'scenes' in probes else 0
         self.scale = scale
         self.settings = probes
         self.probes: dict[str, Probe] = {}
@@ -98,15 +98,15 @@ class FLSLProbeHook(Hook):
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Look at the trained teacher, print both looks side by side and write the picture."""
+        """Look at the trained teacher, print both looks side by side and write the figure."""
         step, after = self.latest
         if step != runner.iter:
             after = self.look(runner, runner.iter)
         before = runner.message_hub.get_info('probe_before')
         runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
-        if self.num_pictures:
+        if self.num_images:
             path = self.draw(before['clusters'], self.clusters(runner), Path(runner.work_dir))
-            runner.message_hub.update_info('probe_picture', str(path))
+            runner.message_hub.update_info('probe_figure', str(path))
 
     @master_only
     def look(self, runner: Runner, step: int) -> dict[str, float]:
@@ -142,21 +142,21 @@ class FLSLProbeHook(Hook):
 
     def clusters(self, runner: Runner) -> list:
         """Find the clusters of the first scenes, as nested lists (they go into checkpoints)."""
-        if not self.num_pictures:
+        if not self.num_images:
             return []
-        images = self.probes['scenes'].images[: self.num_pictures]
+        images = self.probes['scenes'].images[: self.num_images]
         maps = feature_maps(_source(runner), images, image_tensor, {})
         return [mean_shift_clusters(features.cpu(), self.scale).tolist() for _, features in maps]
 
     def draw(self, before: list, after: list, folder: Path) -> Path:
-        """Write the picture: scenes, their objects, and the clusters of both looks."""
+        """Write the figure: scenes, their objects, and the clusters of both looks."""
         scenes = self.probes['scenes']
         rows = []
         for image, instances, *looks in zip(scenes.images, scenes.instances, before, after, strict=False):
             pixels = image.permute(1, 2, 0).numpy()
             rows.append([pixels, *(paint_clusters(pixels, np.array(look)) for look in (instances, *looks))])
         titles = ('input', 'objects', 'clusters before', 'clusters after')
-        return picture_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
+        return image_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
 
 
 def _model(runner: Runner) -> nn.Module:

@@ -200,7 +200,7 @@ def read_mask(path: Path) -> np.ndarray:
         with open_image(path) as image:
             mask = np.array(image)
             mode = image.mode
-    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
         raise ValueError(f'mask {path} cannot be read: {error}') from None
     if mask.ndim != 2 or mode == 'F':

@@ -1,6 +1,6 @@
 """The backgrounds of the procedural scenes: kinds of ground, each drawn at random within its range.
 
-A painter works on a grid whose unit is the picture's short side, v pointing down, and returns colours (H, W, 3) in
+A painter works on a grid whose unit is the image's short side, v pointing down, and returns colours (H, W, 3) in
 0..1. Only the hills have an up and a down; every other kind is turned by a random angle.
 """
 

@@ -22,7 +22,7 @@ _STILL, _CLIP = 0, 1
 
 
 class Outline(NamedTuple):
-    """All of an object, hidden parts and parts outside the picture too: its mask (h, w) bool, and where that begins."""
+    """All of an object, hidden parts and parts outside the image too: its mask (h, w) bool, and where that begins."""
 
     left: int
     top: int
@@ -60,7 +60,7 @@ def render_scene(seed: int, index: int, size_hw: tuple[int, int], split: str = '
         split: 'train' or 'val'.
 
     Raises:
-        ValueError: For an unknown split, a negative seed or index, or too small a picture.
+        ValueError: For an unknown split, a negative seed or index, or too small an image.
     """
     return paint_scene(sample_scene(scene_generator(_STILL, seed, split, index), size_hw), time=0.0)
 
@@ -78,7 +78,7 @@ def render_clip(
     Args:
         seed, index, size_hw, split: As for `render_scene`.
         num_frames: Number of frames, evenly spaced over the clip's motion.
-        roles: What the second and following objects do, one entry each: 'stays', 'returns' (out of the picture in the
+        roles: What the second and following objects do, one entry each: 'stays', 'returns' (out of the image in the
             middle of the clip) or 'enters' (out of it at first). Every other object stays.
     """
     spec = sample_scene(scene_generator(_CLIP, seed, split, index), size_hw, roles)
@@ -157,7 +157,7 @@ def _paint_object(
 
 
 def _overlap(corner: tuple[int, int], patch_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple:
-    """Return the slices of a patch at (left, top), and of the picture, where the two overlap."""
+    """Return the slices of a patch at (left, top), and of the image, where the two overlap."""
     inside, outside = [], []
     for start, length, limit in zip(corner[::-1], patch_hw, size_hw, strict=True):
         low, high = min(max(start, 0), limit), max(min(start + length, limit), 0)

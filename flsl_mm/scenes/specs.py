@@ -17,15 +17,15 @@ _SPEED = {'stays': 1.0, 'returns': 0.4, 'enters': 0.4}
 
 @dataclass(frozen=True)
 class Motion:
-    """The way of an object's centre through a clip, in units of the short side, (x, y) from the picture's centre.
+    """The way of an object's centre through a clip, in units of the short side, (x, y) from the image's centre.
 
     Args:
         start: Centre at time 0.
         drift: Straight displacement over the whole clip.
         sway: Amplitude of one slow oscillation.
         phase: Phase of the oscillation in turns.
-        away: Displacement that takes the object out of the picture.
-        role: 'stays', 'returns' (out of the picture in the middle of the clip) or 'enters' (out of it at first).
+        away: Displacement that takes the object out of the image.
+        role: 'stays', 'returns' (out of the image in the middle of the clip) or 'enters' (out of it at first).
     """
 
     start: np.ndarray
@@ -36,7 +36,7 @@ class Motion:
     role: Role
 
     def absence(self, time: float) -> float:
-        """How far the object is on its way out at a time in 0..1: 0 in its place, 1 out of the picture."""
+        """How far the object is on its way out at a time in 0..1: 0 in its place, 1 out of the image."""
         if self.role == 'returns':
             return _smooth_step(time, 0.15, 0.42) - _smooth_step(time, 0.58, 0.85)
         return 1.0 - _smooth_step(time, 0.2, 0.55) if self.role == 'enters' else 0.0
@@ -112,7 +112,7 @@ def check_seed(seed: int) -> None:
 
 
 def check_size(size_hw: tuple[int, int]) -> None:
-    """Raise ValueError where a picture (height, width) is too small to show anything."""
+    """Raise ValueError where an image (height, width) is too small to show anything."""
     if min(size_hw) < MIN_SIDE:
         raise ValueError(
             f'scenes need at least {MIN_SIDE} pixels a side, got {size_hw[0]}x{size_hw[1]} (height x width)'

@@ -42,7 +42,7 @@ class _Checked:
         return data_list
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Read an image and its mask; no pipe or device is waited for, and no picture fills the memory."""
+        """Read an image and its mask; no pipe or device is waited for, and no image fills the memory."""
         info = self.get_data_info(idx)
         for kind in ('img_path', 'seg_map_path'):
             with open_image(info[kind]):
@@ -129,7 +129,7 @@ class FLSLScenesSegmentation(FLSLSegmentationDataset):
     Args:
         data_root: Folder; if it exists it is used as it is.
         split: ``'train'`` or ``'val'``.
-        num: Pictures of both splits together.
+        num: Images of both splits together.
         val_fraction: Share of ``'val'``.
         seed: Seed of the scenes.
         size_hw: Height and width in pixels.

@@ -1,4 +1,4 @@
-"""Pictures of what patch features learned."""
+"""Clusters of patch features drawn over images."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ def cluster_colors(count: int) -> np.ndarray:
 
 
 def paint_clusters(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Lay the patches' cluster colours over a picture.
+    """Lay the patches' cluster colours over an image.
 
     Args:
-        image: Picture (H, W, 3), uint8.
-        labels: Cluster of each patch (h, w), 0 or more, on a grid that spans the picture.
+        image: Image (H, W, 3), uint8.
+        labels: Cluster of each patch (h, w), 0 or more, on a grid that spans the image.
         opacity: Share of the colour, 0 to 1.
 
     Returns:
-        Picture (H, W, 3), uint8.
+        Image (H, W, 3), uint8.
     """
     colors = enlarged(cluster_colors(int(labels.max()) + 1)[labels], image.shape[:2])
     return (image * (1 - opacity) + colors * opacity).astype(np.uint8)
 
 
 def enlarged(patches: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Give each pixel of a picture of ``size_hw`` the value of its patch, of values (h, w, ...)."""
+    """Give each pixel of an image of ``size_hw`` the value of its patch, of values (h, w, ...)."""
     rows, columns = (np.arange(size) * count // size for size, count in zip(size_hw, patches.shape, strict=False))
     return patches[rows][:, columns]
 
 
-def picture_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: str | Path, scale: int = 1) -> Path:
-    """Write a grid of equally large pictures with a title above each column.
+def image_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: str | Path, scale: int = 1) -> Path:
+    """Write a grid of equally large images with a title above each column.
 
     Args:
-        rows: Rows of pictures (H, W, 3), uint8.
+        rows: Rows of images (H, W, 3), uint8.
         titles: One title a column.
         path: PNG file to write; its folder must exist.
-        scale: Whole factor by which pictures are enlarged.
+        scale: Whole factor by which images are enlarged.
 
     Returns:
         The path.
     """
     gap, band = 6, 22
-    pictures = torch.from_numpy(np.stack([picture for row in rows for picture in row])).permute(0, 3, 1, 2)
-    enlarged = pictures.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    images = torch.from_numpy(np.stack([image for row in rows for image in row])).permute(0, 3, 1, 2)
+    enlarged = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     grid = make_grid(enlarged, nrow=len(titles), padding=gap, pad_value=255)
     canvas = Image.new('RGB', (grid.shape[2], band + grid.shape[1]), 'white')
     canvas.paste(to_pil_image(grid), (0, band))

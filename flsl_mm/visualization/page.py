@@ -1,4 +1,4 @@
-"""One HTML page of pictures that needs no network: it shows files that lie beside it."""
+"""One HTML page of images that needs no network: it shows files that lie beside it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ dt { font-weight: bold; } dd { margin: 0 0 .7em; max-width: 80ch; }
 
 
 class Shown(NamedTuple):
-    """A picture on the page.
+    """An image on the page.
 
     Attributes:
         caption: What it shows; plain text.
         path: The file, relative to the page.
-        size: Its width and height in pixels, so that a page of a thousand pictures does not jump while it loads.
+        size: Its width and height in pixels, so that a page of a thousand images does not jump while it loads.
     """
 
     caption: str
@@ -50,9 +50,9 @@ def write_page(
     Args:
         path: HTML file; its folder must exist.
         title: Heading.
-        facts: Sentences below it: what made the pictures.
-        legend: What kinds of pictures there are, and how each is read.
-        sections: A heading and its pictures each.
+        facts: Sentences below it: what made the images.
+        legend: What kinds of images there are, and how each is read.
+        sections: A heading and its images each.
         skipped: Why a file is not shown, by its name.
     """
     parts = [
@@ -65,9 +65,9 @@ def write_page(
         *(f'<dt>{_text(kind)}</dt><dd>{_text(meaning)}</dd>' for kind, meaning in legend.items()),
         '</dl>',
     ]
-    for heading, pictures in sections:
+    for heading, images in sections:
         parts.append(f'<h2>{_text(heading)}</h2>')
-        parts += [_figure(shown) for shown in pictures]
+        parts += [_figure(shown) for shown in images]
     if skipped:
         parts.append(f'<h2>Not shown: {len(skipped)} files</h2><ul>')
         parts += [f'<li>{_text(name)}: {_text(reason)}</li>' for name, reason in skipped.items()]

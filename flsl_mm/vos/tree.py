@@ -84,7 +84,7 @@ def _header_size(path: Path) -> tuple[int, int]:
     try:
         with open_image(path) as image:
             return image.height, image.width
-    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
         raise ValueError(f'{path} is unreadable: {error}') from error
 

@@ -1,4 +1,4 @@
-"""The picture of runs: which panels there are, and a line of each run in its colour."""
+"""The figure of runs: which panels there are, and a line of each run in its colour."""
 
 import numpy as np
 from matplotlib import colormaps

@@ -1,4 +1,4 @@
-"""Image files are opened as pictures of known formats, never waited for, and bounded in what they cost."""
+"""Image files are opened as images of known formats, never waited for, and bounded in what they cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flsl_mm.probes.segmentation import read_mask as read_class_mask
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_tile
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_mask
-from tests.pictures import picture
+from tests.images import make_image
 
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n'
 
@@ -82,7 +82,7 @@ def test_a_video_of_pipes(tmp_path):
 
 def test_a_folder_with_all_of_them_is_trained_on(tmp_path):
     for number in range(3):
-        picture(40, 40, number).save(tmp_path / f'{number}.png')
+        make_image(40, 40, number).save(tmp_path / f'{number}.png')
     os.mkfifo(tmp_path / 'pipe.jpg')
     os.symlink('/dev/zero', tmp_path / 'zero.jpg')
     (tmp_path / 'eps.jpg').write_bytes(EPS)
@@ -133,7 +133,9 @@ KINDS = ('JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'PPM')
 
 @pytest.fixture(scope='module')
 def whole_files() -> list[bytes]:
-    return [encoded(picture(20, 16), kind) for kind in KINDS] + [encoded(picture(20, 16), 'JPEG', progressive=True)]
+    return [encoded(make_image(20, 16), kind) for kind in KINDS] + [
+        encoded(make_image(20, 16), 'JPEG', progressive=True)
+    ]
 
 
 @given(

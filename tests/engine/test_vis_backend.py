@@ -42,7 +42,7 @@ def test_a_run_writes_losses_and_probes_for_the_viewer(name, tmp_path, monkeypat
         monkeypatch.setenv(key, value)
     cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(type='Visualizer', vis_backends=[])))
     add_viewer(cfg, name)
-    hook = FLSLProbeHook(scenes=dict(num_scenes=2, size=96), num_pictures=0)
+    hook = FLSLProbeHook(scenes=dict(num_scenes=2, size=96), num_images=0)
     logger = dict(logger=dict(type='LoggerHook', interval=1))
     runner = toy_runner(tmp_path, [hook], epochs=1, visualizer=cfg.visualizer, default_hooks=logger)
     runner.train()

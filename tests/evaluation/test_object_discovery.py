@@ -13,7 +13,7 @@ from flsl_mm.evaluation.object_discovery import (
 )
 
 
-def picture(place=(2, 3, 6, 7), grid=(9, 12), noise=0.05, seed=0):
+def make_image(place=(2, 3, 6, 7), grid=(9, 12), noise=0.05, seed=0):
     """Features (h, w, 8): one kind inside the rows and columns of ``place``, another outside."""
     generator = torch.Generator().manual_seed(seed)
     kinds = torch.eye(8)[:2]
@@ -24,12 +24,12 @@ def picture(place=(2, 3, 6, 7), grid=(9, 12), noise=0.05, seed=0):
 
 @pytest.mark.parametrize('place', [(2, 3, 6, 7), (0, 0, 3, 3), (5, 8, 9, 12), (4, 4, 5, 5)])
 def test_an_object_is_found_whole(place):
-    features, inside = picture(place)
+    features, inside = make_image(place)
     assert torch.equal(discover_object(features), inside)
 
 
 def test_the_cut_solves_the_generalised_eigenproblem():
-    features, _ = picture(noise=0.5)
+    features, _ = make_image(noise=0.5)
     features = features.flatten(0, 1)
     vector = fiedler_vector(features)
     unit = torch.nn.functional.normalize(features.double(), dim=-1)
@@ -47,7 +47,7 @@ def test_only_the_part_round_the_seed():
 
 
 def test_box_in_pixels():
-    _, inside = picture((2, 3, 6, 7))
+    _, inside = make_image((2, 3, 6, 7))
     assert patch_box(inside, 16, (144, 192)).tolist() == [48, 32, 112, 96]
     assert patch_box(inside, 16, (90, 100)).tolist() == [48, 32, 100, 90]
 

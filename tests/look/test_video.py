@@ -12,7 +12,7 @@ from flsl_mm.look.video import Frames, draw_video, frames_of_one_size, read_firs
 from flsl_mm.scenes.painter import render_clip
 from flsl_mm.vos import FLSLLabelPropagator
 from tests.checkpoint.cases import tiny
-from tests.pictures import picture
+from tests.images import make_image
 
 
 @pytest.fixture(scope='module')
@@ -54,7 +54,7 @@ def test_masks_are_those_of_label_propagation(models, video, tmp_path):
 def test_frames_that_do_not_fit_are_listed(models, video, tmp_path):
     frames, mask = video
     frames[1].write_bytes(b'no image')
-    picture(48, 64).save(frames[2])
+    make_image(48, 64).save(frames[2])
     skipped = draw_video(models[:1], frames, mask, tmp_path / 'out')
     assert list(skipped) == [str(frames[1]), str(frames[2])]
     assert skipped[str(frames[2])] == '48x64 pixels, the first frame 96x64'

@@ -10,7 +10,7 @@ import torch
 
 from flsl_mm.checkpoint import read_checkpoint
 from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 
 class Payload:
@@ -25,10 +25,10 @@ class Payload:
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """Give the pictures and the folder of a run of one epoch."""
-    pictures, folder = tmp_path_factory.mktemp('pictures'), tmp_path_factory.mktemp('finished')
-    assert train(toy_config(write_pictures(pictures), folder, train_cfg__max_epochs=1)) == 0
-    return pictures, folder
+    """Give the images and the folder of a run of one epoch."""
+    images, folder = tmp_path_factory.mktemp('images'), tmp_path_factory.mktemp('finished')
+    assert train(toy_config(write_images(images), folder, train_cfg__max_epochs=1)) == 0
+    return images, folder
 
 
 @pytest.fixture

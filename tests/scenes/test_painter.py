@@ -98,7 +98,7 @@ def test_outlines_are_the_objects_alone():
         spec = spec_of(index)
         scene = paint_scene(spec, 0.0)
         for item, outline in zip(spec.objects, scene.outlines, strict=True):
-            # A canvas with half a picture all round shows what the picture cuts off.
+            # A canvas with half an image all round shows what the image cuts off.
             whole = np.zeros((2 * height, 2 * width), bool)
             top, left = outline.top + height // 2, outline.left + width // 2
             whole[top : top + outline.mask.shape[0], left : left + outline.mask.shape[1]] = outline.mask

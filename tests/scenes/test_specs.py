@@ -68,6 +68,6 @@ def test_bad_streams_are_named(arguments, message):
         scene_generator(**(dict(kind=0, seed=0, split='train', index=0) | arguments))
 
 
-def test_too_small_a_picture_is_named():
+def test_images_that_are_too_small():
     with pytest.raises(ValueError, match='at least 32 pixels a side, got 31x64'):
         sample_scene(np.random.default_rng(0), (31, 64))

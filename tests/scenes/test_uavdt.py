@@ -68,7 +68,7 @@ def scene_of(number, frame, num_frames=2, stream='train'):
     return paint_scene(spec, frame / (num_frames - 1))
 
 
-def test_pictures_and_boxes_are_those_of_the_objects(tree):
+def test_images_and_boxes_are_those_of_the_objects(tree):
     root, _, sequences = tree
     seen = 0
     for number in range(12):
@@ -217,11 +217,11 @@ def test_night_is_dark_and_fog_is_pale_and_flat():
     assert night.mean() < 0.5 * day.mean()
     assert fog.mean() > day.mean() + 20
     assert fog.std() < 0.5 * day.std()
-    # 45% of the picture and 55% of 205.
+    # 45% of the image and 55% of 205.
     assert add_haze(np.full((1, 1, 3), 100, np.uint8)).tolist() == [[[158, 158, 158]]]
 
 
-def test_regions_lie_within_the_picture_in_every_other_sequence():
+def test_regions_lie_within_the_image_in_every_other_sequence():
     rng = np.random.default_rng(0)
     for number in range(60):
         regions = sample_regions(rng, number, (100, 180))
@@ -235,9 +235,9 @@ def test_regions_lie_within_the_picture_in_every_other_sequence():
 
 def test_the_preview_has_boxes_in_their_colours(tree):
     root, written, sequences = tree
-    assert len(written.pictures) == 24
+    assert len(written.previews) == 24
     for number in (0, 1):
-        shown, frame = written.pictures[number], pixels(root / sequences[number].files[-1])
+        shown, frame = written.previews[number], pixels(root / sequences[number].files[-1])
         colors = {1: (60, 230, 60), 2: (255, 220, 40), 3: (60, 220, 255), 'region': (255, 40, 40)}
         found = {key for key, color in colors.items() if (shown == color).all(axis=2).any()}
         last = sequences[number].boxes[sequences[number].boxes[:, 0] == 2]

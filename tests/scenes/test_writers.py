@@ -30,7 +30,7 @@ def test_the_same_request_gives_the_same_bytes(trees, tmp_path, layout):
 
 
 @pytest.mark.parametrize('layout', WRITERS)
-def test_another_seed_gives_other_pictures(trees, tmp_path, layout):
+def test_another_seed_gives_other_images(trees, tmp_path, layout):
     request = TreeRequest(num=2, frames=5, seed=4, size_hw=(48, 64))
     write_scenes(tmp_path / 'other', layout, request)
     other = files_of(tmp_path / 'other')
@@ -55,7 +55,7 @@ def test_the_manifest_says_how_it_was_made(trees, layout):
 
 
 @pytest.mark.parametrize('layout', WRITERS)
-def test_the_preview_shows_the_pictures(trees, layout):
+def test_the_preview_shows_the_images(trees, layout):
     tiles = 12 if layout == 'davis' else 4
     preview = pixels(trees / layout / 'preview.png')
     assert preview.shape == (48, 64 * tiles, 3)

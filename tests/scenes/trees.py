@@ -23,7 +23,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """Return a picture's values."""
+    """Return an image's values."""
     return np.asarray(Image.open(path))
 
 

@@ -91,7 +91,7 @@ def test_windows_follow_the_kind_of_view(global_crops, local_crops, expected):
 
 
 def test_anchored_targets_come_from_where_the_queries_are():
-    """Of a picture whose colours are its coordinates, the anchored query has the colours of the student's patch."""
+    """Of an image whose colours are its coordinates, the anchored query has the colours of the student's patch."""
     ramp = torch.linspace(0, 255, 48).expand(48, 48)
     images = torch.stack([ramp, ramp.T, torch.zeros(48, 48)]).expand(3, -1, -1, -1)
     model = toy_model(views=dict(photometric=dict(jitter_prob=0, grey_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))))
@@ -109,7 +109,7 @@ def test_anchored_targets_come_from_where_the_queries_are():
     pairs = zip(kinds, indices, strict=True)
     expected = torch.cat([per_image(gather_queries(colours(views), at), 3) for (_, views), at in pairs], 1)
     anchored = model.anchored(inputs['boxes'], indices, colours([teacher_view]))
-    # A patch of the teacher view is 0.17 of its side; colours have a spread of about 1.3 over the picture.
+    # A patch of the teacher view is 0.17 of its side; colours have a spread of about 1.3 over the image.
     assert (anchored - expected).abs().max() < 0.4
     assert (anchored - expected).abs().mean() < 0.12
 

@@ -18,14 +18,14 @@ from flsl_mm.selfsup.photometric import (
     box_blur_kernel,
     draw_photometric,
 )
-from tests.pictures import picture
+from tests.images import make_image
 
-PICTURES = [picture(96, 96, seed) for seed in range(6)]
-IMAGES = torch.stack([pil.pil_to_tensor(image) for image in PICTURES]).float() / 255
+PIL_IMAGES = [make_image(96, 96, seed) for seed in range(6)]
+IMAGES = torch.stack([pil.pil_to_tensor(image) for image in PIL_IMAGES]).float() / 255
 PIL_JITTERS = (pil.adjust_brightness, pil.adjust_contrast, pil.adjust_saturation, pil.adjust_hue)
 
 
-def no_jitter(batch_size: int = len(PICTURES), **changes) -> PhotometricParams:
+def no_jitter(batch_size: int = len(PIL_IMAGES), **changes) -> PhotometricParams:
     off = torch.zeros(batch_size, dtype=torch.bool)
     neutral = dict(
         jitter=off,
@@ -50,13 +50,13 @@ def pil_photometric(image, params, sample):
     return ImageOps.solarize(image, threshold=128) if params.solarize[sample] else image
 
 
-def difference(images, pictures):
-    """Mean absolute difference of each image from its PIL picture, in 1/255."""
-    expected = torch.stack([pil.pil_to_tensor(image) for image in pictures]).float()
+def difference(images, pil_images):
+    """Mean absolute difference of each image from its PIL image, in 1/255."""
+    expected = torch.stack([pil.pil_to_tensor(image) for image in pil_images]).float()
     return (images * 255 - expected).abs().mean((1, 2, 3))
 
 
-ON = torch.ones(len(PICTURES), dtype=torch.bool)
+ON = torch.ones(len(PIL_IMAGES), dtype=torch.bool)
 OPERATIONS = {
     'darker': dict(jitter=ON, factors=torch.tensor([0.6, 1.0, 1.0, 0.0]).repeat(6, 1)),
     'brighter': dict(jitter=ON, factors=torch.tensor([1.4, 1.0, 1.0, 0.0]).repeat(6, 1)),
@@ -76,7 +76,7 @@ OPERATIONS = {
 @pytest.mark.parametrize('changes', OPERATIONS.values(), ids=OPERATIONS)
 def test_each_operation_agrees_with_pil(changes):
     params = no_jitter(**changes)
-    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PICTURES)]
+    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PIL_IMAGES)]
     assert difference(IMAGES, expected).min() > 0.05 or 'blur' in changes  # the operation does something
     # Solarisation needs no rounding in PIL; the others round, the hue three times.
     limit = 0.01 if 'solarize' in changes else 1.2
@@ -87,7 +87,7 @@ def test_all_operations_together_agree_with_pil():
     policy = PhotometricPolicy(jitter_prob=1, blur_prob=(1, 0), solarize_prob=(0, 0))
     params = draw_photometric(60, policy, torch.Generator().manual_seed(0))
     out = apply_photometric(IMAGES.repeat(10, 1, 1, 1), params)
-    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PICTURES * 10)]
+    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PIL_IMAGES * 10)]
     # Up to six operations, after each of which PIL rounds to 8 bits.
     assert difference(out, expected).mean() < 2
     assert difference(out, expected).max() < 2.5

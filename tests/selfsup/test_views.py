@@ -8,10 +8,10 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as pil
 
 from flsl_mm.selfsup.views import FLSLDataPreprocessor, crop_resize, draw_crop_boxes, resample_weights
-from tests.pictures import picture
+from tests.images import make_image
 
-PICTURES = [picture(224, 224, seed) for seed in range(5)]
-TEACHER = torch.stack([pil.pil_to_tensor(image) for image in PICTURES])
+IMAGES = [make_image(224, 224, seed) for seed in range(5)]
+TEACHER = torch.stack([pil.pil_to_tensor(image) for image in IMAGES])
 NO_JITTER = dict(jitter_prob=0, grey_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))
 SMALL = dict(global_crops=dict(size=32), local_crops=dict(size=16))
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
@@ -38,7 +38,7 @@ def coordinates(batch_size: int, side: int = 64) -> torch.Tensor:
 )
 def test_crop_agrees_with_pil(size, boxes):
     out = crop_resize(TEACHER.float() / 255, torch.tensor(boxes), size) * 255
-    for image, view, (left, top, width, height) in zip(PICTURES, out, boxes, strict=True):
+    for image, view, (left, top, width, height) in zip(IMAGES, out, boxes, strict=True):
         resized = pil.resized_crop(image, top, left, height, width, [size, size], pil.InterpolationMode.BICUBIC)
         error = (view - pil.pil_to_tensor(resized)).abs()
         assert error.mean() < 0.5

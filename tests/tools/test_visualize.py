@@ -11,7 +11,7 @@ import torch
 
 from flsl_mm.datasets.palette import write_palette_mask
 from tests.checkpoint.cases import file_of, timm_vit, tiny
-from tests.pictures import picture
+from tests.images import make_image
 from tools import visualize
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures('fresh_logger')
 def folder(tmp_path) -> Path:
     (tmp_path / 'in/deep').mkdir(parents=True)
     for name in ('b.png', 'a.png', 'deep/c.png'):
-        picture(40, 32).save(tmp_path / 'in' / name)
+        make_image(40, 32).save(tmp_path / 'in' / name)
     (tmp_path / 'in/notes.txt').write_text('no image')
     return tmp_path / 'in'
 

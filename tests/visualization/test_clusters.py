@@ -1,4 +1,4 @@
-"""Pictures have the right pixels in the right places."""
+"""Images have the right pixels in the right places."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flsl_mm.visualization.clusters import cluster_colors, paint_clusters, picture_grid
+from flsl_mm.visualization.clusters import cluster_colors, image_grid, paint_clusters
 
 
 def test_colours_of_neighbouring_clusters_are_far_apart():
     colors = cluster_colors(16).astype(int)
     assert np.ptp(colors[0]) == 0
     assert (np.ptp(colors[1:], axis=1) > 20).all()
-    # At 60% opacity a distance of 60 levels is 36 levels on the picture.
+    # At 60% opacity a distance of 60 levels is 36 levels on the image.
     distances = np.linalg.norm(colors[:, None] - colors, axis=-1)
     neighbours = np.diagonal(distances, offset=1)
     assert neighbours.min() > 60
@@ -44,15 +44,15 @@ def test_paint_mixes_each_patch_with_its_colour():
             assert np.abs(painted[patch] - expected).max() <= 1
 
 
-def test_patches_need_not_divide_the_picture():
+def test_patches_need_not_divide_the_image():
     painted = paint_clusters(np.zeros((5, 7, 3), np.uint8), np.array([[0, 1, 2]]), opacity=1.0)
     assert (painted[:, [0, 2, 3, 4, 5, 6]] == cluster_colors(3)[[0, 0, 1, 1, 2, 2]]).all()
 
 
 @pytest.mark.parametrize('scale', [1, 3])
-def test_grid_places_every_picture(tmp_path, scale):
+def test_grid_places_every_image(tmp_path, scale):
     rows = [[np.full((8, 10, 3), 40 * (2 * row + column), np.uint8) for column in range(2)] for row in range(3)]
-    path = picture_grid(rows, ('left', 'right'), tmp_path / 'grid.png', scale=scale)
+    path = image_grid(rows, ('left', 'right'), tmp_path / 'grid.png', scale=scale)
     assert path == tmp_path / 'grid.png'
     grid = np.array(Image.open(path))
     height, width = 8 * scale, 10 * scale
@@ -66,8 +66,8 @@ def test_grid_places_every_picture(tmp_path, scale):
 
 
 def test_grid_has_a_title_above_every_column(tmp_path):
-    pictures = [np.full((16, 40, 3), 255, np.uint8)] * 3
-    grid = np.array(Image.open(picture_grid([pictures], ('one', '', 'three'), tmp_path / 'grid.png')))
+    images = [np.full((16, 40, 3), 255, np.uint8)] * 3
+    grid = np.array(Image.open(image_grid([images], ('one', '', 'three'), tmp_path / 'grid.png')))
     dark = (grid < 128).all(axis=2)
     assert not dark[28:].any()
     for column, written in enumerate((True, False, True)):

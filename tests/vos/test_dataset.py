@@ -102,7 +102,7 @@ def break_name(tree: Path) -> None:
 
 
 def break_header(tree: Path) -> None:
-    (frames_of(tree) / '00001.jpg').write_bytes(b'no picture')
+    (frames_of(tree) / '00001.jpg').write_bytes(b'no image')
 
 
 def break_header_size(tree: Path) -> None:

@@ -1,11 +1,11 @@
-"""Times a detector's training step and inference against its bare backbone on the same picture.
+"""Times a detector's training step and inference against its bare backbone on the same image.
 
 The detector is built from its config as training builds it, optimiser and precision included, with random weights,
-pictures, boxes and masks: no data set is needed. The limit is the backbone alone: forward and backward pass, or forward
+images, boxes and masks: no data set is needed. The limit is the backbone alone: forward and backward pass, or forward
 pass, on the very batch that the detector's preprocessor makes.
 
 Random weights score every class alike, below any threshold. So that inference has as much to do as with a trained
-detector, the threshold is lowered until about --candidates boxes of a picture pass it on their way to the NMS.
+detector, the threshold is lowered until about --candidates boxes of an image pass it on their way to the NMS.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = measure.get_parser(__doc__, repeats=3)
     parser.add_argument('--config', type=Path, default=CONFIG, help='detector config (default: Mask R-CNN, ViT-S/16)')
-    parser.add_argument('--height', type=int, default=800, help='picture height in pixels (default: 800)')
-    parser.add_argument('--width', type=int, default=1333, help='picture width in pixels (default: 1333)')
-    parser.add_argument('--batch-size', type=int, default=1, help='pictures a step (default: 1)')
-    parser.add_argument('--objects', type=int, default=7, help='objects a picture; COCO has 7 (default: 7)')
+    parser.add_argument('--height', type=int, default=800, help='image height in pixels (default: 800)')
+    parser.add_argument('--width', type=int, default=1333, help='image width in pixels (default: 1333)')
+    parser.add_argument('--batch-size', type=int, default=1, help='images per step (default: 1)')
+    parser.add_argument('--objects', type=int, default=7, help='objects per image; COCO has 7 (default: 7)')
     parser.add_argument(
-        '--candidates', type=int, default=1000, help='boxes a picture that reach the last NMS (default: 1000)'
+        '--candidates', type=int, default=1000, help='boxes per image that reach the last NMS (default: 1000)'
     )
     parser.add_argument(
         '--dtype',
@@ -73,7 +73,7 @@ def build(args: argparse.Namespace) -> tuple[nn.Module, Any]:
 
 
 def random_batch(args: argparse.Namespace, num_classes: int) -> dict[str, list]:
-    """Make pictures, boxes and masks of random numbers as the detector's loader gives them."""
+    """Make images, boxes and masks of random numbers as the detector's loader gives them."""
     from mmdet.testing import demo_mm_inputs
 
     shapes, counts = [(3, args.height, args.width)] * args.batch_size, [args.objects] * args.batch_size

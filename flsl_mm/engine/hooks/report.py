@@ -81,13 +81,13 @@ class FLSLReportHook(Hook):
 
     @master_only
     def after_run(self, runner: Runner) -> None:
-        """List checkpoint, backbone file, log and picture, which other hooks have written by now."""
+        """List checkpoint, backbone file, log and figure, which other hooks have written by now."""
         info = runner.message_hub.runtime_info
         rows = {
             'checkpoint': info.get('last_ckpt'),
             'teacher backbone': info.get('last_backbone'),
             'JSON log': Path(runner.log_dir) / 'vis_data' / 'scalars.json',
-            'picture': info.get('probe_picture'),
+            'figure': info.get('probe_figure'),
         }
         lines = [f'  {name:<17} {path}' for name, path in rows.items() if path is not None and Path(path).is_file()]
         runner.logger.info('Written:\n' + '\n'.join(lines))

@@ -11,18 +11,18 @@ import torch
 from torch.utils.data import Dataset
 
 from flsl_mm.engine.hooks import FLSLCollapseHook
-from tests.pictures import picture
+from tests.images import make_image
 from tests.selfsup.toy import toy_model
 from tests.toy_run import messages_of, toy_runner
 
 
-class Pictures(Dataset):
-    """Pictures of a few objects, or black ones."""
+class ToyImages(Dataset):
+    """Images of a few objects, or black ones."""
 
     metainfo = {}
 
     def __init__(self, black: bool = False) -> None:
-        images = [torch.from_numpy(np.array(picture(48, 48, seed))).permute(2, 0, 1) for seed in range(24)]
+        images = [torch.from_numpy(np.array(make_image(48, 48, seed))).permute(2, 0, 1) for seed in range(24)]
         self.images = [torch.zeros_like(image) if black else image for image in images]
 
     def __len__(self) -> int:
@@ -33,8 +33,8 @@ class Pictures(Dataset):
 
 
 def trained(tmp_path, black=False, epochs=40, lr=1e-2, **options):
-    """Train the toy model on 3 batches of 8 pictures an epoch; returns the lines of the log and what was written."""
-    loader = dict(dataset=Pictures(black), sampler=dict(type='FLSLSampler'), batch_size=8, num_workers=0)
+    """Train the toy model on 3 batches of 8 images an epoch; returns the lines of the log and what was written."""
+    loader = dict(dataset=ToyImages(black), sampler=dict(type='FLSLSampler'), batch_size=8, num_workers=0)
     optimizer = dict(
         type='FLSLOptimWrapper',
         constructor='FLSLOptimWrapperConstructor',
@@ -71,7 +71,7 @@ def test_too_short(tmp_path):
         (dict(lr=2e-2, self_scale=0.1, cross_scale=0.2), 'few prototypes'),
         (dict(black=True, assignment='sinkhorn', anchor_width=0.12), 'images alike'),
     ],
-    ids=['learning rate x 10^4', 'nothing against collapse', 'black pictures'],
+    ids=['learning rate x 10^4', 'nothing against collapse', 'black images'],
 )
 def test_collapsed(tmp_path, options, symptom):
     lines, written = trained(tmp_path, **options)

@@ -11,7 +11,7 @@ import pytest
 from mmengine.hooks import Hook
 
 from flsl_mm import cli
-from tests.toy_run import toy_config, toy_runner, write_pictures
+from tests.toy_run import toy_config, toy_runner, write_images
 
 QUIET = dict(default_hooks__logger__type='FLSLLoggerHook', log_processor__type='FLSLLogProcessor')
 DUMPS = ('System environment:', 'Config:', 'Hooks will be executed in the following order')
@@ -26,7 +26,7 @@ class Remark(Hook):
 
 def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
     options = QUIET | dict(train_cfg__max_epochs=1, resume=False)
-    runner = cli.build_runner(toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work', **options))
+    runner = cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
     runner.register_hook(Remark())
     runner.train()
     lines = capsys.readouterr().out.splitlines()
@@ -49,7 +49,7 @@ def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
 
 
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
-    cli.build_runner(toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work'))
+    cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work'))
     shown = capsys.readouterr().out
     assert all(part in shown for part in DUMPS)
 
@@ -57,7 +57,7 @@ def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
 def test_a_run_without_report_tells_data_and_length(tmp_path, capsys):
     runner = toy_runner(tmp_path, [], log_level='INFO', default_hooks=dict(logger=dict(type='FLSLLoggerHook')))
     runner.train()
-    assert 'ToyPictures: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps\n' in capsys.readouterr().out
+    assert 'ToyImages: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps\n' in capsys.readouterr().out
 
 
 @pytest.fixture

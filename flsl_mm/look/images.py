@@ -81,7 +81,7 @@ def readable(paths: Sequence[Path], skipped: MutableMapping[str, str], task: str
             skipped[str(path)] = ' '.join(f'{type(error).__name__}: {error}'.split())
 
 
-def draw_pictures(
+def draw_images(
     models: Sequence[FeatureExtractor],
     paths: Sequence[Path],
     folder: Path,
@@ -93,7 +93,7 @@ def draw_pictures(
     Args:
         models: The model that is looked at, and those beside it, with different names.
         paths: Image files.
-        folder: Where to: ``index.html``, and ``pictures/NUMBER_NAME_KIND.png``.
+        folder: Where to: ``index.html``, and ``images/NUMBER_NAME_KIND.png``.
         settings: What is drawn.
         facts: Sentences for the head of the page.
 
@@ -105,12 +105,12 @@ def draw_pictures(
         OSError: If the folder cannot be written.
     """
     prepare_folder(folder)
-    (folder / 'pictures').mkdir(exist_ok=True)
+    (folder / 'images').mkdir(exist_ok=True)
     skipped: dict[str, str] = {}
     sections: list[tuple[str, list[Shown]]] = []
     bases = common_bases(models, paths, settings)
     try:
-        for number, (path, pixels) in enumerate(readable(paths, skipped, 'pictures'), start=1):
+        for number, (path, pixels) in enumerate(readable(paths, skipped, 'images'), start=1):
             try:
                 points = parts_of(settings.points, pixels)
             except ValueError as error:
@@ -120,7 +120,7 @@ def draw_pictures(
             views = [seen_by(model, pixels, settings.long_side, basis) for model, basis in looks]
             shown = []
             for kind in settings.kinds:
-                name = f'pictures/{number:04d}_{safe_name(path)}_{kind}.png'
+                name = f'images/{number:04d}_{safe_name(path)}_{kind}.png'
                 rows = sheet_rows(kind, pixels, views, settings.scales, points)
                 shown.append(Shown(TITLES[kind], name, write_sheet(folder / name, rows)))
             sections.append((f'{path.name} ({pixels.shape[2]}x{pixels.shape[1]} pixels)', shown))
