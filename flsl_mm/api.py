@@ -17,7 +17,7 @@ from torchvision.transforms import functional as TF
 
 from .checkpoint import CheckpointError, find_backbone, load_backbone, read_checkpoint
 from .checkpoint.convert import complete_spec
-from .checkpoint.layouts import listed
+from .checkpoint.layouts import format_differences
 from .datasets.decode import read_image, upright_rgb
 from .mm import print_log
 from .models.backbone import PatchBackbone
@@ -64,7 +64,7 @@ def load_model(
     try:
         found = find_backbone(checkpoint, branch).spec
         if differing := found.differences(said):
-            raise CheckpointError(f'the file holds another backbone: {listed(differing, "file", "call")}')
+            raise CheckpointError(f'the file holds another backbone: {format_differences(differing, "file", "call")}')
         spec = complete_spec(found.filled_from(said), advice='give arch= or num_heads= (tools: --arch, --num-heads)')
     except CheckpointError as error:
         raise CheckpointError(f'{os.fspath(path)}: {error}') from None

@@ -18,7 +18,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, check_whole, find_backbone, load_backbone, read_checkpoint
+from .checkpoint import CheckpointError, check_strict, find_backbone, load_backbone, read_checkpoint
 from .models import BackboneSpec, FLSLViT, FLSLViTPyramid
 from .models.input_check import input_mismatch, rounded
 
@@ -159,7 +159,7 @@ class FLSLDetectionCheckpointer(DetectionCheckpointer):
                 f'{filename} holds a backbone, not a detector: give it as '
                 f"model.backbone.bottom_up.checkpoint={filename} and leave train.init_checkpoint=''"
             )
-        check_whole(self.model, state, filename, backbones_go_into='model.backbone.bottom_up.checkpoint')
+        check_strict(self.model, state, filename, backbone_option='model.backbone.bottom_up.checkpoint')
         return content
 
 

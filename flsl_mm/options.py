@@ -38,14 +38,14 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def load_chosen_model(args: argparse.Namespace, path: str, device: str) -> FeatureExtractor:
+def load_model_from_args(args: argparse.Namespace, path: str, device: str) -> FeatureExtractor:
     """Load a checkpoint as the options of :func:`add_model_options` say."""
     from .api import load_model
 
     return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
 
 
-def chosen_device(name: str) -> str:
+def resolve_device(name: str) -> str:
     """Give the device to compute on.
 
     Raises:

@@ -31,7 +31,7 @@ ROOMS = {
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'detectron2': {'models', 'checkpoint', 'scenes'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
-    'look': {'api', 'datasets', 'evaluation', 'fileio', 'probes', 'visualization', 'vos'},
+    'feature_views': {'api', 'datasets', 'evaluation', 'fileio', 'probes', 'visualization', 'vos'},
     'embedding': {'api', 'probes', 'datasets', 'fileio'},
     'export': {'api', 'models', 'checkpoint'},
     'curves': {'fileio'},

@@ -33,10 +33,10 @@ def test_numbers_above_0(text):
 
 
 def test_devices():
-    assert options.chosen_device('cpu') == 'cpu'
-    assert options.chosen_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
+    assert options.resolve_device('cpu') == 'cpu'
+    assert options.resolve_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
     with pytest.raises(ValueError, match='device cuda:77 cannot be used: '):
-        options.chosen_device('cuda:77')
+        options.resolve_device('cuda:77')
 
 
 def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):

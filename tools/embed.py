@@ -57,7 +57,7 @@ def embed(args: argparse.Namespace) -> None:
             raise FileNotFoundError(f'no image {image} to find neighbours of')
     for path in (args.out, args.sheet):
         options.check_writable(path)
-    model = options.load_chosen_model(args, args.file, options.chosen_device(args.device))
+    model = options.load_model_from_args(args, args.file, options.resolve_device(args.device))
     was_there = args.out.exists() and not args.force
     embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force)
     options.report_skipped(embeddings.skipped, f": all are listed in {args.out} ('skipped')")

@@ -16,7 +16,7 @@ from flsl_mm.options import positive
 if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
     from flsl_mm.models import BackboneSpec
-    from flsl_mm.probes.figures import Probe
+    from flsl_mm.probes.scores import Probe
 
 EPILOG = """examples:
   python tools/evaluate.py work_dirs/RUN/epoch_5_backbone.pth                  generated scenes, needs no data
@@ -120,7 +120,7 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
         elif path == 'none':
             continue
         else:
-            model = options.load_chosen_model(args, path, device)
+            model = options.load_model_from_args(args, path, device)
         if any(other.name == model.name for other in models):
             model.name = path
         models.append(model)
@@ -229,7 +229,7 @@ def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
     return [probe]
 
 
-def surroundings(device: str) -> dict[str, Any]:
+def environment(device: str) -> dict[str, Any]:
     """Say which versions computed on which hardware."""
     import numpy
     import timm
@@ -259,12 +259,12 @@ def evaluate(args: argparse.Namespace) -> None:
     from flsl_mm.models import TimmSpec
     from flsl_mm.probes import measure, render, trivial_sources
 
-    device = options.chosen_device(args.device)
+    device = options.resolve_device(args.device)
     models = load_models(args, device)
     specs = geometries(args, models)
     probes = build_probes(args, {spec.patch_size for spec in specs})
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-    report = dict(settings=settings, **surroundings(device), tables=[])
+    report = dict(settings=settings, **environment(device), tables=[])
     for spec in specs:
         alike = [model for model in models if model.spec == spec]
         trivial = trivial_sources(spec, args.random_seeds, device)

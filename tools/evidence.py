@@ -20,7 +20,7 @@ import evaluate
 from flsl_mm import cli
 
 if TYPE_CHECKING:
-    from flsl_mm.probes.figures import Probe
+    from flsl_mm.probes.scores import Probe
     from flsl_mm.probes.sources import FeatureSource
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'pretrain'

@@ -95,7 +95,7 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
 
 def test(args: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
-    from flsl_mm.checkpoint import check_whole
+    from flsl_mm.checkpoint import check_strict
 
     cfg = cli.read_config(args)
     if args.checkpoint != 'none':
@@ -112,7 +112,7 @@ def test(args: argparse.Namespace) -> None:
         add_outputs(cfg, args.show_dir, args.show_score, args.out)
     runner = cli.build_runner(cfg)
     if cfg.get('load_from'):
-        check_whole(runner.model, cfg.load_from)
+        check_strict(runner.model, cfg.load_from)
     runner.test()
     for written in sorted([*(_written(args.out) if args.out else []), *([args.show_dir] if args.show_dir else [])]):
         print(f'written: {written}')

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
 
 EPILOG = """examples:
-  python tools/visualize.py docs/first_look/backbone.pth my_images/ --out look
-  python tools/visualize.py FILE a.jpg b.png --out look --point 120,80 --point 300,200
-  python tools/visualize.py FILE FOLDER --out look --against OTHER_FILE --show clusters colours
-  python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out look
+  python tools/visualize.py docs/first_look/backbone.pth my_images/ --out page
+  python tools/visualize.py FILE a.jpg b.png --out page --point 120,80 --point 300,200
+  python tools/visualize.py FILE FOLDER --out page --against OTHER_FILE --show clusters colours
+  python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out page
 
 FILE is any checkpoint of docs/weights.md. How to read the images: on the page itself, and docs/visualization.md
 """
@@ -103,10 +103,10 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
     """Load the model, and what stands beside it."""
     from flsl_mm.probes.sources import random_weights
 
-    model = options.load_chosen_model(args, args.file, device)
+    model = options.load_model_from_args(args, args.file, device)
     if args.against is None:
         return [model, random_weights(model.spec, args.seed).to(device)]
-    other = options.load_chosen_model(args, args.against, device)
+    other = options.load_model_from_args(args, args.against, device)
     if other.name == model.name:
         model.name, other.name = args.file, args.against
     if other.name == model.name:
@@ -114,7 +114,7 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
     return [model, other]
 
 
-def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> list[str]:
+def describe_models(models: list[FeatureExtractor], files: tuple[str, str | None]) -> list[str]:
     """Say on the page what made the images."""
     lines = []
     for model, file in zip(models, files, strict=True):
@@ -126,16 +126,16 @@ def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> l
 
 def visualize(args: argparse.Namespace) -> None:
     """Find the images, load the models, draw, and say where the page is."""
-    from flsl_mm.look.images import PAGE, Settings, draw_images, prepare_folder
+    from flsl_mm.feature_views.images import PAGE, Settings, draw_images, prepare_folder
 
     prepare_folder(args.out)
     paths = list_images(args.images)
     if args.mask and not args.mask.is_file():
         raise FileNotFoundError(f'no mask {printable(args.mask)}')
-    models = load_models(args, options.chosen_device(args.device))
-    facts = facts_of(models, (args.file, args.against))
+    models = load_models(args, options.resolve_device(args.device))
+    facts = describe_models(models, (args.file, args.against))
     if args.mask:
-        from flsl_mm.look.video import draw_video
+        from flsl_mm.feature_views.video import draw_video
 
         skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
     else:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flsl_mm.models.prototype_head import FLSLHead
-from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, usual_heads
+from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, default_num_heads
 from flsl_mm.models.vit import FLSLViT
 from flsl_mm.version import __version__
 
@@ -219,7 +219,7 @@ def complete_spec(spec: BackboneSpec, heads: int | None = None, advice: str = 'g
         raise CheckpointError('the backbone is incomplete: positions or blocks are missing')
     if heads and spec.num_heads and heads != spec.num_heads:
         raise CheckpointError(f'the file says {spec.num_heads} heads, not {heads}')
-    heads = heads or spec.num_heads or usual_heads(spec.embed_dim)
+    heads = heads or spec.num_heads or default_num_heads(spec.embed_dim)
     if not heads or heads < 1 or spec.embed_dim % heads:
         raise CheckpointError(
             f'the file does not say its number of heads and {spec.embed_dim} channels are not split into '

@@ -17,7 +17,7 @@ from flsl_mm.models.pos_embed import sincos_pos_embed
 from flsl_mm.models.spec import ARCHS, IMAGENET_MEAN, IMAGENET_STD, SPEC_KEY, BackboneSpec
 
 from .files import CheckpointError
-from .foreign import MMPRETRAIN_ANCHOR, recognised, timm_name
+from .foreign import MMPRETRAIN_ANCHOR, describe_unread_layout, timm_name
 
 BACKBONE_FORMAT = 'flsl_mm-backbone'
 """``meta['format']`` of the backbone files that :func:`flsl_mm.checkpoint.backbone_file` makes."""
@@ -79,7 +79,7 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     if prefix is None:
         raise CheckpointError(
             f'no vision transformer in the checkpoint: no tensor is called {ANCHOR}, bare or after backbone.; '
-            f'it holds {some(state) or "no tensors"}{recognised(state)}'
+            f'it holds {shorten_names(state) or "no tensors"}{describe_unread_layout(state)}'
         )
     if prefix.startswith('teacher.') or (layout == 'state dict' and f'teacher.backbone.{ANCHOR}' in state):
         layout = f'FLSL training checkpoint, {branch}'
@@ -100,7 +100,9 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     told = _spec_of_tensors(tensors)
     # Whether a table was learned can only be guessed from its values, so there the file's word counts.
     if contradictions := said.differences(replace(told, pos_embed=None)):
-        raise CheckpointError(f'the file contradicts itself: {listed(contradictions, "metadata", "tensors")}')
+        raise CheckpointError(
+            f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
+        )
     return FoundBackbone(tensors, layout, said.filled_from(told), ignored)
 
 
@@ -202,12 +204,13 @@ def check_tensors(
     surplus = [name for name in found if name not in wanted]
     if missing:
         raise CheckpointError(
-            f'{len(missing)} of {len(wanted)} {part} tensors are missing: {some(missing)}{recognised(surplus)}'
+            f'{len(missing)} of {len(wanted)} {part} tensors are missing: {shorten_names(missing)}'
+            f'{describe_unread_layout(surplus)}'
         )
     if surplus:
         raise CheckpointError(
             f'{len(surplus)} tensors have no place in {module}, the file is of another architecture: '
-            f'{some(surplus)}{recognised(surplus)}'
+            f'{shorten_names(surplus)}{describe_unread_layout(surplus)}'
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     if 'pos_embed' in shapes:
@@ -215,15 +218,17 @@ def check_tensors(
     given = {name: tuple(found[name].shape) for name in wanted}
     misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
     if misshapen:
-        raise CheckpointError(f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {some(misshapen)}')
+        raise CheckpointError(
+            f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {shorten_names(misshapen)}'
+        )
 
 
-def some(names: Mapping | list, limit: int = 3) -> str:
+def shorten_names(names: Mapping | list, limit: int = 3) -> str:
     """List the first few names, for messages."""
     names = list(names)
     return ', '.join(names[:limit]) + (f' and {len(names) - limit} more' if len(names) > limit else '')
 
 
-def listed(differences: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
+def format_differences(differences: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
     """List what :meth:`BackboneSpec.differences` gives, for messages; ``one`` and ``other`` name the sides."""
     return ', '.join(f'{name} {a!r} in the {one} and {b!r} in the {other}' for name, (a, b) in differences.items())

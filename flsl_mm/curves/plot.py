@@ -50,7 +50,7 @@ class Panel:
 
     Attributes:
         group: Row of the figure that it belongs to.
-        key: Its name in logs and looks.
+        key: Its name in logs and measurements.
     """
 
     group: str
@@ -64,7 +64,7 @@ class Panel:
 
 def panels_of(runs: Sequence[Run]) -> list[Panel]:
     """List the quantities that any run has, losses first."""
-    keys = list(dict.fromkeys(key for run in runs for key in (*run.curves, *run.looks)))
+    keys = list(dict.fromkeys(key for run in runs for key in (*run.curves, *run.measurements)))
     groups = {'Losses': [], 'Collapse': [], 'Probes': [], 'Validation, by epoch': [], 'Other': []}
     for key in keys:
         if key.startswith('probe/'):
@@ -121,16 +121,16 @@ def _share(size: tuple[float, float], height: float) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, panel: Panel, runs: Sequence[Run], colors: Sequence) -> None:
-    """Draw one quantity of all runs: a line for what was logged, points for looks."""
+    """Draw one quantity of all runs: a line for what was logged, points for measurements."""
     for run, color in zip(runs, colors, strict=True):
-        logged, looks = run.curves.get(panel.key, {}), run.looks.get(panel.key, {})
+        logged, measurements = run.curves.get(panel.key, {}), run.measurements.get(panel.key, {})
         if logged:
             steps = sorted(logged)
             marker = 'o' if len(steps) < 12 else None
             axes.plot(steps, [logged[step] for step in steps], color=color, lw=1.3, marker=marker, ms=3.5)
-        if looks and not logged:
-            steps = sorted(looks)
-            axes.plot(steps, [looks[step] for step in steps], color=color, lw=1.0, marker='o', ms=3)
+        if measurements and not logged:
+            steps = sorted(measurements)
+            axes.plot(steps, [measurements[step] for step in steps], color=color, lw=1.0, marker='o', ms=3)
     axes.set_title(printable(panel.title), fontsize=9)
     axes.tick_params(labelsize=7)
     axes.margins(x=0.03)

@@ -75,11 +75,11 @@ def embed(
     if force:
         discard(working)
     elif out.exists():
-        return _finished(out, settings)
+        return _read_finished(out, settings)
     journal = Journal(working, settings, patch_file(out) if patches else None, interval)
     try:
         first = journal.done
-        unusable = _Named(journal.skipped, folder)
+        unusable = _RelativeNames(journal.skipped, folder)
         read = partial(fitted, size=size, patch_size=model.patch_size)
         for index, features in feature_maps(model, images[first:], read, unusable):
             journal.append(first + index, features.float().cpu().numpy())
@@ -107,7 +107,7 @@ def embed(
     return finished
 
 
-def _finished(out: Path, settings: dict) -> Embeddings:
+def _read_finished(out: Path, settings: dict) -> Embeddings:
     """Read a finished file if it is of these settings."""
     finished = read_embeddings(out)
     if differing := [name for name, value in settings.items() if finished.settings.get(name) != value]:
@@ -119,7 +119,7 @@ def _finished(out: Path, settings: dict) -> Embeddings:
     return finished
 
 
-class _Named(dict):
+class _RelativeNames(dict):
     """Notes reasons under names relative to a folder, as embeddings keep them."""
 
     def __init__(self, named: dict[str, str], folder: Path) -> None:

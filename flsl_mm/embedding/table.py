@@ -43,12 +43,12 @@ class Embeddings:
         with atomic_writer(path) as file:
             (self._write_parquet if path.suffix == '.parquet' else self._write_npz)(file)
 
-    def _said(self) -> dict[str, str]:
+    def _metadata(self) -> dict[str, str]:
         return dict(folder=self.folder, settings=json.dumps(self.settings), skipped=json.dumps(self.skipped))
 
     def _write_npz(self, file) -> None:
         columns = dict(paths=np.array(self.paths, dtype=str), grid_hw=self.grid_hw, patch_start=self.patch_start)
-        said = {name: np.array(text) for name, text in self._said().items()}
+        said = {name: np.array(text) for name, text in self._metadata().items()}
         np.savez(file, mean=self.mean, **columns, **said)
 
     def _write_parquet(self, file) -> None:
@@ -64,7 +64,7 @@ class Embeddings:
             grid_w=self.grid_hw[:, 1],
             patch_start=self.patch_start,
         )
-        said = {name: _as_text(text) for name, text in self._said().items()}
+        said = {name: _as_text(text) for name, text in self._metadata().items()}
         parquet.write_table(pyarrow.table(columns).replace_schema_metadata(said), file)
 
 

@@ -57,7 +57,7 @@ class ConsoleHandler(logging.StreamHandler):
             self.handleError(record)
 
 
-def show_short_lines(logger: logging.Logger) -> None:
+def use_short_lines(logger: logging.Logger) -> None:
     """Put a :class:`ConsoleHandler` in the place of a logger's handler for the console; files are left as they are."""
     for index, handler in enumerate(logger.handlers):
         if type(handler) is logging.StreamHandler:

@@ -40,7 +40,7 @@ class FLSLLogProcessor(LogProcessor):
             parts = [f'step {runner.iter + 1}/{runner.max_iters}']
         if 'loss' in numbers:
             parts.append(f'loss {numbers["loss"]:.4f}')
-        terms = [f'{name} {written(name, value)}' for name, value in numbers.items() if name not in ELSEWHERE]
+        terms = [f'{name} {format_value(name, value)}' for name, value in numbers.items() if name not in ELSEWHERE]
         parts.append(' '.join(terms))
         if 'lr' in numbers:
             parts.append(f'lr {numbers["lr"]:.3g}')
@@ -59,7 +59,7 @@ def images_per_step(runner: Runner) -> int:
     return (runner.train_dataloader.batch_size or 1) * runner.world_size
 
 
-def written(name: str, value: float) -> str:
+def format_value(name: str, value: float) -> str:
     """Write a number with four decimals; a momentum near 1 with three digits of what it lacks."""
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)

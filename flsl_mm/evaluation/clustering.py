@@ -28,7 +28,7 @@ def kmeans(
     if len(features) < num_clusters:
         raise ValueError(f'{len(features)} features do not make {num_clusters} clusters')
     features = features.float()
-    centers = _far_apart(features, num_clusters, torch.Generator().manual_seed(seed))
+    centers = _kmeans_plus_plus(features, num_clusters, torch.Generator().manual_seed(seed))
     clusters = nearest_center(features, centers, chunk)
     for _ in range(iterations):
         sizes = torch.bincount(clusters, minlength=num_clusters)
@@ -47,7 +47,7 @@ def nearest_center(features: Tensor, centers: Tensor, chunk: int = 16384) -> Ten
     return torch.cat([(part.float() @ centers.T - half_squares).argmax(-1) for part in features.split(chunk)])
 
 
-def _far_apart(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def _kmeans_plus_plus(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Draw features with a chance in proportion to their squared distance from those drawn before."""
     first = int(torch.randint(len(features), (1,), generator=generator))
     chosen = [first]

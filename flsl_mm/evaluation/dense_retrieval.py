@@ -36,7 +36,7 @@ def patch_class_shares(labels: Tensor, patch_size: int, num_classes: int) -> Ten
     return counts / counts.sum(-1, keepdim=True).clamp_min(1)
 
 
-def draw_patches(shares: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+def sample_patches(shares: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw the patches of an image that go into the memory; rare classes come first (arXiv 2306.01667, appendix).
 
     A class is as frequent as the patches of the image that have it. A patch scores the sum of the frequencies of its

@@ -34,7 +34,7 @@ def fiedler_vector(features: Tensor, threshold: float = 0.2, weak: float = 1e-5)
     return root * torch.linalg.eigh(laplacian).eigenvectors[:, 1]
 
 
-def connected_part(mask: Tensor, seed: tuple[int, int]) -> Tensor:
+def connected_component(mask: Tensor, seed: tuple[int, int]) -> Tensor:
     """Give the part of a mask (h, w) that hangs together with its patch ``seed`` (row, column) by sides."""
     part = torch.zeros_like(mask)
     part[seed] = mask[seed]
@@ -73,7 +73,7 @@ def discover_object(features: Tensor, threshold: float = 0.2) -> Tensor:
     seed = int(vector.abs().argmax())
     above = vector > vector.mean()
     mask = above if above[seed] else ~above
-    return connected_part(mask.view(h, w), (seed // w, seed % w))
+    return connected_component(mask.view(h, w), (seed // w, seed % w))
 
 
 def patch_box(mask: Tensor, patch_size: int, image_hw: tuple[int, int]) -> Tensor:
@@ -84,7 +84,7 @@ def patch_box(mask: Tensor, patch_size: int, image_hw: tuple[int, int]) -> Tenso
     return corners.minimum(torch.tensor([width, height] * 2)).float()
 
 
-def correctly_localised(box: Tensor, boxes: Tensor, threshold: float = 0.5) -> bool:
+def correctly_localized(box: Tensor, boxes: Tensor, threshold: float = 0.5) -> bool:
     """Tell whether a box (4,) overlaps one of the true boxes (N, 4) by IoU ``threshold`` or more (CorLoc)."""
     return bool((box_iou(box[None], boxes) >= threshold).any())
 

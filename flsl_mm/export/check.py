@@ -90,7 +90,7 @@ def check(difference: Difference) -> None:
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Keep remarks of exporters, and on files that are read again, off the terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -101,7 +101,7 @@ def _timm_differences(model: FeatureExtractor, path: Path, size_hw: Size) -> lis
     ]
 
 
-def timm_elsewhere(model: FeatureExtractor, path: Path, size_hw: Size) -> Difference:
+def timm_at_other_size(model: FeatureExtractor, path: Path, size_hw: Size) -> Difference:
     """Compare a timm file with the model at a size that it is not for, where timm resizes the positions."""
     exported = timm_file.load_timm(model, path, size_hw or recorded_hw(model.spec))
     return compare(model, exported, other_hw(model.spec))

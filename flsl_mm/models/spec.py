@@ -25,7 +25,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Normalisation of FLSL's and DINO's training, RGB values 0 to 1."""
 
 
-def usual_heads(embed_dim: int) -> int | None:
+def default_num_heads(embed_dim: int) -> int | None:
     """Give the number of attention heads that ViTs of a width are published with, None for an unusual width."""
     return next((arch['num_heads'] for arch in ARCHS.values() if arch['embed_dim'] == embed_dim), None)
 
@@ -88,10 +88,10 @@ class BackboneSpec:
         return spec
 
     @classmethod
-    def from_dict(cls, said: Mapping) -> BackboneSpec:
+    def from_dict(cls, values: Mapping) -> BackboneSpec:
         """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said."""
-        arch = said.get('arch')
-        flat = {**said, **arch} if isinstance(arch, Mapping) else said
+        arch = values.get('arch')
+        flat = {**values, **arch} if isinstance(arch, Mapping) else values
         return cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:

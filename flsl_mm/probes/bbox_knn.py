@@ -21,8 +21,8 @@ from flsl_mm.evaluation.bbox_knn import (
 )
 
 from .boxes import BoxedImage, read_boxed_images
-from .figures import Figure, right_figure
 from .images import feature_maps, sample
+from .scores import Score, accuracy_score
 from .sources import FeatureSource
 
 RESIZE, CROP = 256, 224
@@ -128,15 +128,15 @@ class BBoxKNNProbe:
             raise ValueError(f'none of the {len(targets)} images can be used, {targets[0]} for one')
         return torch.stack(found), torch.tensor(labels, device=found[0].device)
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         _check_crop(source.patch_size)
         bank, asked = (self._features(source, targets) for targets in (self.known, self.asked))
-        figures = {}
+        scores = {}
         for k in self.k:
             right = bbox_knn_right(*bank, *asked, k, self.temperature, count_every_rank=self.official)
-            figures |= {f'{top}_k{k}': right_figure(of_images.cpu()) for top, of_images in right.items()}
-        return figures
+            scores |= {f'{top}_k{k}': accuracy_score(of_images.cpu()) for top, of_images in right.items()}
+        return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
         """Give what the most frequent classes score, a different one for each of the nine patches."""

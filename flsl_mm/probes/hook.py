@@ -18,11 +18,11 @@ from flsl_mm.visualization.clusters import image_grid, paint_clusters
 
 from .bbox_knn import BBoxKNNProbe
 from .classification import ClassificationProbe
-from .figures import Probe
 from .images import feature_maps
 from .object_discovery import ObjectDiscoveryProbe
 from .retrieval import ClusteringProbe, RetrievalProbe
 from .scenes import ScenesProbe
+from .scores import Probe
 from .segmentation import SegmentationProbe
 
 PROBES = dict(
@@ -41,11 +41,11 @@ PROBES = dict(
 class FLSLProbeHook(Hook):
     """Measures the teacher's features at the start, at the end and in between: ``probe/NAME/FIGURE`` in the logs.
 
-    Looking changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
-    main process looks while the others wait for it in their next step, so probes should take minutes at most.
+    Measuring changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
+    main process measures while the others wait for it in their next step, so probes should take minutes at most.
 
     Args:
-        interval: Epochs, or iterations, between two looks; 0 looks at the start and at the end only.
+        interval: Epochs, or iterations, between two measurements; 0 measures at the start and at the end only.
         by_epoch: Whether ``interval`` counts epochs.
         num_images: Rows of the figure of the teacher's clusters before and after training, which is drawn where
             ``scenes`` is among the probes; 0 draws none.
@@ -76,10 +76,10 @@ class FLSLProbeHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Build the probes and look at the untrained teacher; a resumed run keeps what the first one saw."""
+        """Build the probes and measure the untrained teacher; a resumed run keeps the first measurement."""
         self.probes = {name: PROBES[name](**settings) for name, settings in self.settings.items()}
         if 'probe_before' not in runner.message_hub.runtime_info:
-            before = dict(figures=self.look(runner, runner.iter), clusters=self.clusters(runner))
+            before = dict(figures=self.measure(runner, runner.iter), clusters=self.clusters(runner))
             runner.message_hub.update_info('probe_before', before)
             for path, reason in (item for probe in self.probes.values() for item in probe.skipped.items()):
                 runner.logger.warning(f'not used by the probes: {path} ({reason})')
@@ -87,21 +87,21 @@ class FLSLProbeHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look every ``interval`` iterations."""
+        """Measure every ``interval`` iterations."""
         if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
-            self.look(runner, runner.iter + 1)
+            self.measure(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look every ``interval`` epochs."""
+        """Measure every ``interval`` epochs."""
         if self.by_epoch and self.every_n_epochs(runner, self.interval):
-            self.look(runner, runner.iter)
+            self.measure(runner, runner.iter)
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Look at the trained teacher, print both looks side by side and write the figure."""
+        """Measure the trained teacher, print both measurements side by side and write the figure."""
         step, after = self.latest
         if step != runner.iter:
-            after = self.look(runner, runner.iter)
+            after = self.measure(runner, runner.iter)
         before = runner.message_hub.get_info('probe_before')
         runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
         if self.num_images:
@@ -109,24 +109,24 @@ class FLSLProbeHook(Hook):
             runner.message_hub.update_info('probe_figure', str(path))
 
     @master_only
-    def look(self, runner: Runner, step: int) -> dict[str, float]:
+    def measure(self, runner: Runner, step: int) -> dict[str, float]:
         """Measure the teacher and log the figures at a step; returns them by name."""
         source = _source(runner)
         training = source.backbone.training
         source.eval()
         try:
-            figures = {
-                f'probe/{name}/{key}': figure.value
+            scores = {
+                f'probe/{name}/{key}': score.value
                 for name, probe in self.probes.items()
-                for key, figure in probe(source).items()
+                for key, score in probe(source).items()
             }
         finally:
             source.train(training)
-        for name, value in figures.items():
+        for name, value in scores.items():
             runner.message_hub.update_scalar(name, value)
-        runner.visualizer.add_scalars(figures, step=step)
-        self.latest = step, figures
-        return figures
+        runner.visualizer.add_scalars(scores, step=step)
+        self.latest = step, scores
+        return scores
 
     def comparison(self, runner: Runner, before: dict[str, float], after: dict[str, float]) -> list[str]:
         """Give a line for each figure: before, after, chance."""
@@ -136,8 +136,8 @@ class FLSLProbeHook(Hook):
             lines.append(f'  {probe.title}')
             chance = probe.chance(patch_size)
             for key, row in probe.rows.items():
-                figures = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
-                lines.append(f'    {row}: {figures[0]:.3f} -> {figures[1]:.3f} (chance {chance[key]:.3f})')
+                scores = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
+                lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f} (chance {chance[key]:.3f})')
         return lines
 
     def clusters(self, runner: Runner) -> list:
@@ -149,12 +149,12 @@ class FLSLProbeHook(Hook):
         return [mean_shift_clusters(features.cpu(), self.scale).tolist() for _, features in maps]
 
     def draw(self, before: list, after: list, folder: Path) -> Path:
-        """Write the figure: scenes, their objects, and the clusters of both looks."""
+        """Write the figure: scenes, their objects, and the clusters before and after."""
         scenes = self.probes['scenes']
         rows = []
-        for image, instances, *looks in zip(scenes.images, scenes.instances, before, after, strict=False):
+        for image, instances, *clusters in zip(scenes.images, scenes.instances, before, after, strict=False):
             pixels = image.permute(1, 2, 0).numpy()
-            rows.append([pixels, *(paint_clusters(pixels, np.array(look)) for look in (instances, *looks))])
+            rows.append([pixels, *(paint_clusters(pixels, np.array(labels)) for labels in (instances, *clusters))])
         titles = ('input', 'objects', 'clusters before', 'clusters after')
         return image_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
 

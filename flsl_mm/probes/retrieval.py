@@ -20,17 +20,17 @@ from flsl_mm.evaluation.clustering import (
 )
 from flsl_mm.evaluation.dense_retrieval import (
     Search,
-    draw_patches,
     exact_search,
     faiss_search,
     label_map,
     patch_class_shares,
     retrieve_labels,
+    sample_patches,
 )
 from flsl_mm.evaluation.segmentation import class_counts, mean_iou
 
-from .figures import Figure
 from .images import feature_maps, fitted, fitting_hw
+from .scores import Score
 from .segmentation import SegmentationProbe, read_mask
 from .sources import FeatureSource
 
@@ -89,7 +89,7 @@ class RetrievalProbe(SegmentationProbe):
         for index, features in feature_maps(source, [pair.image for pair in self.train], read, self.skipped):
             pixels = self._pixels(self.train[index].mask, source.patch_size)
             shares = patch_class_shares(pixels, source.patch_size, self.num_classes)
-            drawn = draw_patches(shares, most, generator)
+            drawn = sample_patches(shares, most, generator)
             memory.append(
                 (features.flatten(0, 1)[drawn.to(features.device)].float(), shares[drawn].to(features.device))
             )
@@ -97,7 +97,7 @@ class RetrievalProbe(SegmentationProbe):
             raise ValueError(f'no annotated patch in {self.root / "annotations/train"}')
         return memory
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         memory = self.memory(source)
         banks = {}
@@ -117,7 +117,7 @@ class RetrievalProbe(SegmentationProbe):
                 labels = retrieve_labels(bank, shares, features.flatten(0, 1), self.k, self.temperature, search)
                 predicted = label_map(labels.unflatten(0, features.shape[:2]), tuple(mask.shape)).cpu()
                 counts[key].append(class_counts(predicted.flatten(), mask.flatten(), self.num_classes))
-        return {key: self._figure(torch.stack(of_images)) for key, of_images in counts.items()}
+        return {key: self._score(torch.stack(of_images)) for key, of_images in counts.items()}
 
     def chance(self, patch_size: int) -> dict[str, float]:
         """Give the mean IoU of the better of two blind answers, on patches."""
@@ -151,7 +151,7 @@ class ClusteringProbe(SegmentationProbe):
         }
         self.title = self.title.replace('segmentation', 'clusters', 1)
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         labels = self.labels(source.patch_size)[1]
         drawn = self._draw(labels)
@@ -172,11 +172,11 @@ class ClusteringProbe(SegmentationProbe):
                 clusters = nearest_center(tokens, of_key).cpu()
                 counts[key].append(contingency(clusters, labels[index], numbers[key], self.num_classes))
         matches = dict(zip(self.rows, (match_one_to_one, match_many_to_one), strict=True))
-        figures = {}
+        scores = {}
         for key, of_images in counts.items():
             names = matches[key](torch.stack(of_images).sum(0))
-            figures[key] = self._figure(torch.stack([named_counts(counts, names) for counts in of_images]))
-        return figures
+            scores[key] = self._score(torch.stack([named_counts(counts, names) for counts in of_images]))
+        return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
         """Give the mean IoU of one cluster, named after the most frequent class."""

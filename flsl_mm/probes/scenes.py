@@ -12,8 +12,8 @@ from flsl_mm.evaluation.matched_auc import matched_same_object_auc
 from flsl_mm.evaluation.patches import patch_majority
 from flsl_mm.scenes.painter import CLASSES, render_scene
 
-from .figures import Figure, share_figure
 from .images import feature_maps
+from .scores import Score, share_score
 from .sources import FeatureSource
 
 
@@ -64,7 +64,7 @@ class ScenesProbe:
             of_scene[owner > 0] = labels[owner[owner > 0] - 1]
         return owners, classes
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         owners, classes = self.patches(source.patch_size)
         features = torch.stack([of_scene for _, of_scene in feature_maps(source, self.images, image_tensor, {})])
@@ -77,7 +77,7 @@ class ScenesProbe:
         right[asked] = scores.argmax(-1) == classes[n:][asked]
         counts = torch.stack([right.flatten(1).sum(1), asked.flatten(1).sum(1)], dim=-1)
         return dict(
-            matched_auc=Figure(*matched_same_object_auc(features, owners)), knn_accuracy=share_figure(counts.cpu())
+            matched_auc=Score(*matched_same_object_auc(features, owners)), knn_accuracy=share_score(counts.cpu())
         )
 
     def chance(self, patch_size: int) -> dict[str, float]:

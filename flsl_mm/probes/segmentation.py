@@ -21,8 +21,8 @@ from flsl_mm.evaluation.linear_probe import fit_linear_probe
 from flsl_mm.evaluation.patches import patch_majority
 from flsl_mm.evaluation.segmentation import chance_mean_iou, class_counts, class_iou, mean_iou
 
-from .figures import Figure
 from .images import feature_maps, find_images, fitted, fitting_hw, image_hw, sample
+from .scores import Score
 from .sources import FeatureSource
 
 LAYOUT = 'segmentation needs images/train, images/val, annotations/train and annotations/val, masks named as images'
@@ -150,7 +150,7 @@ class SegmentationProbe:
         parts = drawn.tensor_split(torch.searchsorted(drawn, torch.tensor(ends[:-1], dtype=torch.long)))
         return [part - start for part, start in zip(parts, [0, *ends[:-1]], strict=True)]
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         train, val = self.labels(source.patch_size)
         drawn = self._draw(train)
@@ -176,12 +176,12 @@ class SegmentationProbe:
                 counts[key].append(class_counts(scores.argmax(-1).cpu(), labels, self.num_classes))
         if not all(counts.values()):
             raise ValueError(f'none of the {len(self.val)} images below {self.root / "images/val"} can be read')
-        return {key: self._figure(torch.stack(of_images)) for key, of_images in counts.items()}
+        return {key: self._score(torch.stack(of_images)) for key, of_images in counts.items()}
 
-    def _figure(self, counts: Tensor) -> Figure:
+    def _score(self, counts: Tensor) -> Score:
         total = counts.sum(0)
         parts = dict(zip(self.class_names, class_iou(total).tolist(), strict=True))
-        return Figure(float(mean_iou(total)), bootstrap_error(counts, mean_iou), parts)
+        return Score(float(mean_iou(total)), bootstrap_error(counts, mean_iou), parts)
 
     def chance(self, patch_size: int) -> dict[str, float]:
         """Give the mean IoU of the better of two blind answers."""

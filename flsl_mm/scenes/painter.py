@@ -145,7 +145,7 @@ def _paint_object(
     turn = np.array([[cos / item.squash[0], sin / item.squash[0]], [-sin / item.squash[1], cos / item.squash[1]]])
     turn /= radius
     affine = np.column_stack([turn, turn @ (np.array([left, top]) - centre)])
-    field, colors = OBJECT_CLASSES[item.label].paint(Grid.make((2 * reach, 2 * reach), affine), item.look)
+    field, colors = OBJECT_CLASSES[item.label].paint(Grid.make((2 * reach, 2 * reach), affine), item.style)
     coverage, colors = _shade(field, colors, radius, spec.light, item.label)
     _cast_shadow(canvas, coverage, (left, top), radius, spec)
     inside, outside = _overlap((left, top), coverage.shape, spec.size_hw)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from .backgrounds import BACKGROUND_KINDS, BackgroundKind
-from .objects import OBJECT_CLASSES, Look
+from .objects import OBJECT_CLASSES, Style
 from .textures import TILE, pick
 
 SPLITS = ('train', 'val')
@@ -52,7 +52,7 @@ class ObjectSpec:
     """One object of a scene: class index, look, radius in short sides, orientation in radians, and motion."""
 
     label: int
-    look: Look
+    style: Style
     radius: float
     angle: float
     spin: float
@@ -67,7 +67,7 @@ class SceneSpec:
 
     size_hw: tuple[int, int]
     background: BackgroundKind
-    background_look: Look
+    background_look: Style
     background_angle: float
     pan: np.ndarray
     light: np.ndarray
@@ -146,7 +146,7 @@ def _sample_object(rng: np.random.Generator, half: np.ndarray, others: list[Obje
     )
     return ObjectSpec(
         label=label,
-        look=kind.sample(rng),
+        style=kind.sample(rng),
         radius=radius,
         angle=float(rng.uniform(-kind.upright, kind.upright)),
         spin=float(rng.uniform(-1, 1) * min(kind.upright, 1.2)),

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from . import losses
 from .distributed import mean_over_processes
 from .mean_shift import anchored_queries, gather_queries, mean_shift, sample_queries, stage_attention, token_places
-from .teacher import EMATeacher, StepFollower
+from .teacher import EMATeacher, OptimizerStepCallback
 from .views import Crops
 
 SCHEDULED = (
@@ -140,7 +140,7 @@ class FLSL(BaseSelfSupervisor):
         if self.previous_stage is not None:
             self.previous_stage.requires_grad_(False).eval()
         self.teacher = EMATeacher(self.backbone, self.head)
-        self.follower = StepFollower(self.update_teacher)
+        self.step_callback = OptimizerStepCallback(self.update_teacher)
         self._check_crops()
 
     def _check_crops(self) -> None:
@@ -181,7 +181,7 @@ class FLSL(BaseSelfSupervisor):
         """Yield the trainable parameters of backbone and head."""
         return (p for part in (self.backbone, self.head) for p in part.parameters() if p.requires_grad)
 
-    def follow_optimizer(self, optimizer: Optimizer) -> None:
+    def attach_optimizer(self, optimizer: Optimizer) -> None:
         """Update the teacher after each step of the optimiser that trains the student.
 
         :class:`~flsl_mm.engine.optim.FLSLOptimWrapperConstructor` calls this with the optimiser that it builds. Of
@@ -190,7 +190,7 @@ class FLSL(BaseSelfSupervisor):
         Raises:
             ValueError: If the optimiser has no hooks after its steps, or does not train the student.
         """
-        self.follower.follow(optimizer, self.student_parameters())
+        self.step_callback.attach(optimizer, self.student_parameters())
 
     def update_teacher(self) -> None:
         """Update the teacher once."""
@@ -210,7 +210,7 @@ class FLSL(BaseSelfSupervisor):
             (nats) and ``prototypes_used``.
         """
         if torch.is_grad_enabled():
-            self.follower.check(self.student_parameters())
+            self.step_callback.check(self.student_parameters())
         teacher_view, *student_views = inputs['views']
         batch_size = len(teacher_view)
         self._check_size(teacher_view.shape[-1])

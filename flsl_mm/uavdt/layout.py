@@ -150,8 +150,8 @@ def read_frames(root: Path, sequence: UAVDTSequence, stride: int = 1) -> UAVDTFr
         raise FileNotFoundError(f'no image of frame {missing[0]} of {sequence.name} in {folder}{more}')
     names = [images[number] for number in numbers.tolist()]
     sizes = np.array([_read_size(folder / name) for name in names])
-    boxes, num_outside = _take(boxes, numbers, sizes)
-    regions, num_regions_outside = _take(regions, numbers, sizes)
+    boxes, num_outside = _select_rows(boxes, numbers, sizes)
+    regions, num_regions_outside = _select_rows(regions, numbers, sizes)
     below_root = folder.relative_to(root).as_posix()
     files = tuple(f'{below_root}/{name}' for name in names)
     return UAVDTFrames(sequence, numbers, files, sizes, boxes, regions, (num_outside, num_regions_outside))
@@ -180,7 +180,7 @@ def _read_size(path: Path) -> tuple[int, int]:
         raise ValueError(f'{path} is no readable image: {error}') from error
 
 
-def _take(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, int]:
+def _select_rows(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the rows of some frames, clipped to the images and ordered by frame, and how many were outside.
 
     Args:

@@ -23,7 +23,7 @@ dt { font-weight: bold; } dd { margin: 0 0 .7em; max-width: 80ch; }
 """
 
 
-class Shown(NamedTuple):
+class PageImage(NamedTuple):
     """An image on the page.
 
     Attributes:
@@ -42,7 +42,7 @@ def write_page(
     title: str,
     facts: Sequence[str],
     legend: Mapping[str, str],
-    sections: Sequence[tuple[str, Sequence[Shown]]],
+    sections: Sequence[tuple[str, Sequence[PageImage]]],
     skipped: Mapping[str, str],
 ) -> None:
     """Write the page; all texts are plain, and whatever a terminal or a browser would obey in them is escaped.
@@ -81,7 +81,7 @@ def is_own_page(path: Path) -> bool:
         return [next(lines, ''), next(lines, '').strip()][1] == MARK
 
 
-def _figure(shown: Shown) -> str:
+def _figure(shown: PageImage) -> str:
     width, height = shown.size
     link = quote(shown.path)
     return (

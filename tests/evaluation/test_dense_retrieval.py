@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from flsl_mm.evaluation.dense_retrieval import (
-    draw_patches,
     exact_search,
     faiss_search,
     label_map,
     patch_class_shares,
     retrieve_labels,
+    sample_patches,
 )
 
 
@@ -40,10 +40,10 @@ def test_rare_classes_are_drawn_first():
     shares = torch.zeros(102, 2)
     shares[:99, 0] = 1
     shares[99, 1] = 1
-    first = [draw_patches(shares, 5, torch.Generator().manual_seed(seed)).tolist() for seed in range(30)]
+    first = [sample_patches(shares, 5, torch.Generator().manual_seed(seed)).tolist() for seed in range(30)]
     assert sum(99 in drawn for drawn in first) >= 28
     assert all(len(set(drawn)) == 5 and max(drawn) < 100 for drawn in first)
-    assert len(draw_patches(shares, 1000)) == 100  # two have no annotation
+    assert len(sample_patches(shares, 1000)) == 100  # two have no annotation
     assert len({tuple(drawn) for drawn in first}) > 20
 
 

@@ -5,8 +5,8 @@ import torch
 
 from flsl_mm.evaluation.object_discovery import (
     chance_corloc,
-    connected_part,
-    correctly_localised,
+    connected_component,
+    correctly_localized,
     discover_object,
     fiedler_vector,
     patch_box,
@@ -43,7 +43,7 @@ def test_the_cut_solves_the_generalised_eigenproblem():
 
 def test_only_the_part_round_the_seed():
     mask = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 1]]).bool()
-    assert connected_part(mask, (0, 0)).int().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert connected_component(mask, (0, 0)).int().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_box_in_pixels():
@@ -54,8 +54,8 @@ def test_box_in_pixels():
 
 def test_localised_from_half_an_overlap():
     box = torch.tensor([0.0, 0, 10, 10])
-    assert correctly_localised(box, torch.tensor([[0.0, 0, 10, 5], [90, 90, 99, 99]]))  # 50 / 100
-    assert not correctly_localised(box, torch.tensor([[0.0, 0, 10, 4.9]]))
+    assert correctly_localized(box, torch.tensor([[0.0, 0, 10, 5], [90, 90, 99, 99]]))  # 50 / 100
+    assert not correctly_localized(box, torch.tensor([[0.0, 0, 10, 4.9]]))
 
 
 def test_nothing_to_cut_is_the_whole_image():

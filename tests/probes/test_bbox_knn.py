@@ -21,8 +21,8 @@ def test_colours_that_are_the_categories_score_one(boxes, tmp_path):
     """Two files: every category is known."""
     val = write_boxes(tmp_path / 'val', seed=3)
     probe = BBoxKNNProbe(boxes, boxes.parent / 'images', val, val.parent / 'images', k=(1, 5))
-    figures = probe(MeanColor(16))
-    assert {key: figure.value for key, figure in figures.items()} == dict.fromkeys(probe.rows, 1)
+    scores = probe(MeanColor(16))
+    assert {key: score.value for key, score in scores.items()} == dict.fromkeys(probe.rows, 1)
     assert list(probe.rows) == ['top1_k1', 'top5_k1', 'top1_k5', 'top5_k5']
 
 

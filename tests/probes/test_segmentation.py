@@ -23,12 +23,12 @@ def probe(folder):
 
 
 def test_colours_that_are_the_classes_score_one(probe):
-    figures = probe(MeanColor(PATCH))
-    for figure in figures.values():
-        assert figure.value == 1
-        assert figure.error < 1e-12
-        assert figure.parts == {'0': 1, '1': 1, '2': 1, '3': 1}
-    assert set(figures) == set(probe.rows)
+    scores = probe(MeanColor(PATCH))
+    for score in scores.values():
+        assert score.value == 1
+        assert score.error < 1e-12
+        assert score.parts == {'0': 1, '1': 1, '2': 1, '3': 1}
+    assert set(scores) == set(probe.rows)
     assert probe.rows['knn_miou'] == 'patch 20-NN mIoU'
 
 
@@ -36,8 +36,8 @@ def test_colours_that_are_the_classes_score_one(probe):
 def test_position_and_constants_score_chance(probe, source):
     """The classes of patches are drawn one by one: what is known of the place says nothing."""
     chance = probe.chance(PATCH)
-    for key, figure in probe(source).items():
-        assert figure.value < chance[key] + 0.04
+    for key, score in probe(source).items():
+        assert score.value < chance[key] + 0.04
         assert chance[key] == pytest.approx(0.25 * 0.25 / (0.25 + 0.25 - 0.25 * 0.25), abs=0.01)
 
 

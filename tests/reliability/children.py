@@ -161,7 +161,7 @@ def train_on_two(cfg: Config, faults: dict[int, Fault] | None = None) -> list[in
     """Run two processes of one job, as a launcher does; ``faults`` by rank. Returns their exit codes."""
     cfg = copy.deepcopy(cfg)
     cfg.launcher = 'pytorch'
-    cli.join_on_cpu(cfg)
+    cli.use_gloo_on_cpu(cfg)
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]

@@ -68,7 +68,7 @@ def process(rank: int, world_size: int, sizes: list[int], accumulate: int, folde
     wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
     sent = count_traffic(wrapped)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    model.follow_optimizer(optimizer)
+    model.attach_optimizer(optimizer)
     wrapper = FLSLOptimWrapper(optimizer=optimizer, clip_grad=dict(max_norm=3.0), accumulative_counts=accumulate)
     wrapper.initialize_count_status(wrapped, 0, len(sizes))
     names = {id(parameter): name for name, parameter in model.named_parameters()}

@@ -51,7 +51,7 @@ def test_mistakes_are_told_first(given, tmp_path, capsys, monkeypatch, options, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'file').write_text('')
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr('flsl_mm.options.load_chosen_model', lambda *_: pytest.fail('too late'))
+    monkeypatch.setattr('flsl_mm.options.load_model_from_args', lambda *_: pytest.fail('too late'))
     assert embed.main([*given, *options]) == 2
     assert capsys.readouterr().err.startswith(f'error: {line}')
     assert sorted(tmp_path.iterdir()) == before

@@ -5,7 +5,7 @@ from tools import plot_run
 
 
 def test_the_figure_lies_in_the_work_folder(tmp_path, capsys):
-    write_run(tmp_path, [dict(loss=1.0, iter=1, step=1)], verdict=dict(verdict='healthy', looks=[]))
+    write_run(tmp_path, [dict(loss=1.0, iter=1, step=1)], verdict=dict(verdict='healthy', measurements=[]))
     assert plot_run.main([str(tmp_path)]) == 0
     assert (tmp_path / 'curves.png').stat().st_size > 1000
     assert f'{tmp_path.name}: healthy, 1 steps' in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from flsl_mm.visualization.page import Shown, is_own_page, write_page
+from flsl_mm.visualization.page import PageImage, is_own_page, write_page
 
 EVIL = '<script>alert(1)</script>&"\x1b[2J\udcff.png'
 
@@ -34,7 +34,7 @@ def parsed(tmp_path, **changed) -> Tags:
         title='Title',
         facts=['fact'],
         legend={'kind': 'how it is read'},
-        sections=[('a.png', [Shown('caption', 'images/a b.png', (30, 20))])],
+        sections=[('a.png', [PageImage('caption', 'images/a b.png', (30, 20))])],
         skipped={},
     )
     write_page(tmp_path / 'index.html', **(entries | changed))

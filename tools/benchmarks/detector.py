@@ -103,7 +103,7 @@ def lower_threshold(model: nn.Module, infer: Callable[[], Any], candidates: int)
     return model.roi_head.test_cfg.score_thr
 
 
-def get_works(model: nn.Module, wrapper: Any, batch: dict, dtype: str) -> dict[str, Callable[[], Any]]:
+def build_workloads(model: nn.Module, wrapper: Any, batch: dict, dtype: str) -> dict[str, Callable[[], Any]]:
     """Give what is timed: the detector's step and inference, and the backbone's share that neither can do without."""
     import torch
 
@@ -141,9 +141,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print."""
     measure.check_positive(args, 'height', 'width', 'batch_size', 'objects', 'candidates')
     model, wrapper = build(args)
-    works = get_works(model, wrapper, random_batch(args, model.roi_head.bbox_head.num_classes), args.dtype)
+    works = build_workloads(model, wrapper, random_batch(args, model.roi_head.bbox_head.num_classes), args.dtype)
     threshold = lower_threshold(model, works['inference'], args.candidates * args.batch_size)
-    seconds = measure.in_turns(works, args.repeats, args.device, warmup=1)
+    seconds = measure.time_alternating(works, args.repeats, args.device, warmup=1)
     names = ('step', 'inference')
     numbers = dict(
         measure.medians(seconds),

@@ -188,7 +188,7 @@ def timed(work: Callable[[], Any], device: str = 'cpu') -> float:
     return perf_counter() - start
 
 
-def in_turns(
+def time_alternating(
     works: dict[str, Callable[[], Any]], repeats: int, device: str = 'cpu', warmup: int = 2
 ) -> dict[str, list[float]]:
     """Time several works one after the other, again and again.

@@ -120,7 +120,7 @@ def bare_vit(backbone: nn.Module, image_size: int) -> nn.Module:
     )
 
 
-def time_in_turns(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
+def time_step_alternating(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Time the step, the bare ViTs, the views, a copy and a matrix product in turns.
 
     Returns:
@@ -146,7 +146,7 @@ def time_in_turns(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, lis
         compiled = Trial(args, compiled=True)
         works.update(compiled_step=compiled.step, compiled_limit=compiled.limit)
     # The number of samples that drop path keeps varies: kernels are compiled again in the first steps.
-    seconds = measure.in_turns(works, args.repeats, args.device, warmup=5 if args.compile else 2)
+    seconds = measure.time_alternating(works, args.repeats, args.device, warmup=5 if args.compile else 2)
     amounts = dict(
         images=args.batch_size,
         step_flops=counter.get_total_flops(),
@@ -166,7 +166,7 @@ class Stopwatch:
         self.running: list[str] = []
         self.since = measure.perf_counter()
 
-    def lap(self) -> None:
+    def record(self) -> None:
         """Charge the time since the last call to the innermost part that runs."""
         measure.synchronize(self.device)
         now = measure.perf_counter()
@@ -179,12 +179,12 @@ class Stopwatch:
         function: Callable = getattr(owner, method)
 
         def timed_function(*args, **kwargs):
-            self.lap()
+            self.record()
             self.running.append(part)
             try:
                 return function(*args, **kwargs)
             finally:
-                self.lap()
+                self.record()
                 self.running.pop()
 
         setattr(owner, method, timed_function)
@@ -248,7 +248,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     trial = Trial(args)
     trial.step()
     memory = measure.peak_memory(args.device)
-    seconds, amounts = time_in_turns(trial, args)
+    seconds, amounts = time_step_alternating(trial, args)
     trained = [parameter for parameter in trial.model.parameters() if parameter.requires_grad]
     numbers = dict(
         summarize(seconds, amounts),

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     # The warm-up fills the context.
     works = dict(frame=lambda: next(masks), backbone=forward)
-    seconds = measure.in_turns(works, args.repeats, args.device, warmup=model.previous_frames)
+    seconds = measure.time_alternating(works, args.repeats, args.device, warmup=model.previous_frames)
     numbers = dict(
         measure.medians(seconds),
         ratio=measure.ratio(seconds['frame'], seconds['backbone']),

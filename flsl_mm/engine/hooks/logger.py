@@ -40,8 +40,8 @@ class FLSLLoggerHook(LoggerHook):
     def before_run(self, runner: Runner) -> None:
         """Say what is going to run."""
         super().before_run(runner)
-        console.show_short_lines(runner.logger)
-        for line in introduction(runner):
+        console.use_short_lines(runner.logger)
+        for line in startup_lines(runner):
             runner.logger.info(line)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -58,11 +58,11 @@ class FLSLLoggerHook(LoggerHook):
             elapsed = self.bar.format_dict['elapsed']
             if elapsed - self.read_at > REFRESH or self.bar.n in (1, self.bar.total):
                 self.read_at = elapsed
-                self.bar.set_postfix_str(self.reading(runner, outputs), refresh=False)
+                self.bar.set_postfix_str(self.progress_text(runner, outputs), refresh=False)
         with console.hidden(self.bar is not None):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
-    def reading(self, runner: Runner, outputs: dict | None) -> str:
+    def progress_text(self, runner: Runner, outputs: dict | None) -> str:
         """Write what the bar shows beside steps and time."""
         parts = []
         if self.bar.format_dict['rate'] or self.bar.format_dict['elapsed']:
@@ -82,7 +82,7 @@ class FLSLLoggerHook(LoggerHook):
         self.bar = None
 
 
-def introduction(runner: Runner) -> list[str]:
+def startup_lines(runner: Runner) -> list[str]:
     """Tell in lines what a Runner will run, on what, and where it writes."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     loops = (runner._train_loop, runner._test_loop, runner._val_loop)

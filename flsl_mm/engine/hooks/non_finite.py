@@ -68,7 +68,7 @@ class FLSLNonFiniteHook(Hook):
         wrapper = runner.optim_wrapper
         if wrapper.skipped_steps:
             runner.message_hub.update_scalar('train/skipped_steps', wrapper.skipped_steps)
-            forget_non_finite(runner.message_hub.log_scalars)
+            drop_non_finite(runner.message_hub.log_scalars)
         if wrapper.skipped_steps == self.seen:
             self.left_out = {}
             return
@@ -138,7 +138,7 @@ def term_history(histories: dict[str, HistoryBuffer], name: str, latest: list[fl
     return dict(latest=latest, before=statistics(before[np.isfinite(before)][-100:]))
 
 
-def forget_non_finite(histories: dict[str, HistoryBuffer]) -> None:
+def drop_non_finite(histories: dict[str, HistoryBuffer]) -> None:
     """Drop NaN and infinity from logged values, so that one does not spoil the means of a whole window."""
     for history in histories.values():
         values, counts = history.data
@@ -155,7 +155,7 @@ def damaged_tensors(model: nn.Module) -> dict[str, int]:
 
 def last_good_checkpoint(folder: Path, epoch_length: int) -> Path | None:
     """Find the newest checkpoint that can be read, whose weights are then all finite."""
-    return next((path for path, _ in readable(newest_first(folder, epoch_length), complain=lambda line: None)), None)
+    return next((path for path, _ in readable(newest_first(folder, epoch_length), warn=lambda line: None)), None)
 
 
 def as_json(value: Any) -> Any:

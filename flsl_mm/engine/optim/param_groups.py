@@ -109,7 +109,7 @@ class FLSLOptimWrapperConstructor:
     """Builds an optimiser wrapper on :func:`parameter_groups`, of FLSL and of models of mmdet, mmseg and mmpretrain.
 
     Few groups instead of MMEngine's one per parameter let the optimiser work on many tensors at once. A model that has
-    ``follow_optimizer`` (:class:`~flsl_mm.selfsup.FLSL`, for its teacher) is told the optimiser. Example::
+    ``attach_optimizer`` (:class:`~flsl_mm.selfsup.FLSL`, for its teacher) gets the optimizer. Example::
 
         optim_wrapper = dict(
             type='OptimWrapper',
@@ -145,6 +145,6 @@ class FLSLOptimWrapperConstructor:
         wrapper = OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg)))
         # MMEngine would log a second learning rate, that of no group, beside the first group's.
         wrapper.base_param_settings = None
-        if hasattr(model, 'follow_optimizer'):
-            model.follow_optimizer(wrapper.optimizer)
+        if hasattr(model, 'attach_optimizer'):
+            model.attach_optimizer(wrapper.optimizer)
         return wrapper

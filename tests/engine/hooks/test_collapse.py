@@ -1,4 +1,4 @@
-"""The verdict of real runs: healthy, collapsed in several ways, too short; and a look changes nothing."""
+"""The verdict of real runs: healthy, collapsed in several ways, too short; and a measurement changes nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def trained(tmp_path, black=False, epochs=40, lr=1e-2, **options):
 def test_healthy(tmp_path):
     lines, written = trained(tmp_path, assignment='sinkhorn', anchor_width=0.12)
     assert written['verdict'] == 'healthy'
-    assert len(written['looks']) == 21
+    assert len(written['measurements']) == 21
     assert not [line for line in lines if line.startswith('step ')]
 
 
@@ -82,7 +82,11 @@ def test_collapsed(tmp_path, options, symptom):
     assert len(warned) == 1
 
 
-def test_looks_fit_the_length_of_the_run(tmp_path):
+def test_measurements_fit_the_length_of_the_run(tmp_path):
     _, written = trained(tmp_path, epochs=10, assignment='sinkhorn')
-    assert [look['step'] for look in written['looks']] == [1, *range(2, 31)]
-    assert all(value is not None and math.isfinite(value) for look in written['looks'] for value in look.values())
+    assert [measurement['step'] for measurement in written['measurements']] == [1, *range(2, 31)]
+    assert all(
+        value is not None and math.isfinite(value)
+        for measurement in written['measurements']
+        for value in measurement.values()
+    )

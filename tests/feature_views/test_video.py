@@ -8,7 +8,7 @@ from PIL import Image
 
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.datasets.palette import write_palette_mask
-from flsl_mm.look.video import Frames, draw_video, frames_of_one_size, read_first_mask
+from flsl_mm.feature_views.video import Frames, draw_video, frames_of_one_size, read_first_mask
 from flsl_mm.scenes.painter import render_clip
 from flsl_mm.vos import FLSLLabelPropagator
 from tests.checkpoint.cases import tiny

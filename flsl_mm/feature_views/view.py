@@ -84,7 +84,9 @@ class View:
         return self.clusters[scale]
 
 
-def seen_by(model: FeatureExtractor, image: Tensor, long_side: int | None, basis: ColorBasis | None = None) -> View:
+def compute_view(
+    model: FeatureExtractor, image: Tensor, long_side: int | None, basis: ColorBasis | None = None
+) -> View:
     """Compute a view of an image (3, H, W), resized as :func:`resized` says."""
     pixels = model.normalize(resized(image, long_side, model.patch_size))
     layers = model.features(pixels[None], layers=range(model.spec.depth))
@@ -124,7 +126,7 @@ def sample_bases(
     drawn: list[list[Tensor]] = [[] for _ in models]
     for image in images:
         for model, features in zip(models, drawn, strict=True):
-            tokens = seen_by(model, image, long_side).features.flatten(0, 1).cpu()
+            tokens = compute_view(model, image, long_side).features.flatten(0, 1).cpu()
             features.append(tokens[torch.linspace(0, len(tokens) - 1, min(patches, len(tokens))).long()])
     return [color_basis(torch.cat(features)) if features else None for features in drawn]
 

@@ -10,9 +10,9 @@ import torch
 from PIL import ExifTags, Image
 
 from flsl_mm.api import FeatureExtractor
-from flsl_mm.look import images as module
-from flsl_mm.look.images import Settings, draw_images, parts_of, prepare_folder, read_pixels, safe_name
-from flsl_mm.look.views import LEGEND
+from flsl_mm.feature_views import images as module
+from flsl_mm.feature_views.images import Settings, draw_images, prepare_folder, read_pixels, relative_points, safe_name
+from flsl_mm.feature_views.view import LEGEND
 from tests.checkpoint.cases import tiny
 from tests.images import make_image
 
@@ -67,10 +67,10 @@ def test_points_outside_an_image(models, images, tmp_path):
 
 
 def test_points_are_pixels_of_the_file():
-    assert parts_of([(0, 0), (9, 4)], torch.zeros(3, 5, 10)) == [(0.05, 0.1), (0.95, 0.9)]
+    assert relative_points([(0, 0), (9, 4)], torch.zeros(3, 5, 10)) == [(0.05, 0.1), (0.95, 0.9)]
     for outside in ((10, 0), (0, 5)):
         with pytest.raises(ValueError, match='outside the image of 10x5 pixels'):
-            parts_of([outside], torch.zeros(3, 5, 10))
+            relative_points([outside], torch.zeros(3, 5, 10))
 
 
 def test_images_are_upright(tmp_path):

@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.datasets.palette import write_palette_mask
-from flsl_mm.visualization.page import Shown, write_page
+from flsl_mm.visualization.page import PageImage, write_page
 from flsl_mm.vos.output_hook import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
 from flsl_mm.vos.tree import read_mask
 
 from .images import PAGE, prepare_folder, read_pixels, readable, safe_name
-from .views import panel_image, resized
+from .view import panel_image, resized
 
 LEGEND = {
     'Followed objects': 'The mask of the first frame was given. In each later frame a patch takes the label of the '
@@ -68,7 +68,7 @@ def draw_video(
         small = (panel_image(read_pixels(path), GIF_WIDTH) for path in frames)
         write_gif(target, small, written_masks(model, frames, first_mask, folder / 'masks' / name, long_side))
         height, width = panel_image(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
-        shown.append(Shown(model.name, target.name, (width, height)))
+        shown.append(PageImage(model.name, target.name, (width, height)))
     heading = f'{len(frames)} frames of {frames[0].parent.name}'
     write_page(folder / PAGE, f'What {models[0].name} follows', facts, LEGEND, [(heading, shown)], skipped)
     return skipped

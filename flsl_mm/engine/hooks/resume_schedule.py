@@ -17,7 +17,7 @@ PROGRESS = ('last_step', '_global_step', '_last_value', 'verbose')
 
 
 @HOOKS.register_module()
-class FLSLFollowConfigHook(Hook):
+class FLSLResumeScheduleHook(Hook):
     """Sets learning rate, weight decay and their schedules as the config says when a run is resumed with another one.
 
     MMEngine's resuming restores all of them from the checkpoint, so that a lower learning rate or more epochs in the

@@ -10,16 +10,16 @@ from torch import Tensor
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.evaluation.pca import color_basis, pca_rgb
 from flsl_mm.evaluation.similarity import aggregated_similarity, similarity_map
-from flsl_mm.look.views import (
+from flsl_mm.feature_views.view import (
     LEGEND,
     PANEL_SIDE,
     POINTS,
     TITLES,
     central_points,
+    compute_view,
     panel_image,
     resized,
     sample_bases,
-    seen_by,
     sheet_rows,
 )
 from flsl_mm.visualization.clusters import paint_clusters
@@ -58,7 +58,7 @@ def test_sizes_are_whole_patches_and_bounded(width, height, long_side, expected)
 
 def test_a_view_has_the_features_of_every_block(models):
     image = pixels()
-    view = seen_by(models[0], image, None)
+    view = compute_view(models[0], image, None)
     assert [tuple(features.shape) for features in view.layers] == [(6, 8, 16)] * 2
     torch.testing.assert_close(view.features, models[0].features(image)[0])
 
@@ -84,7 +84,7 @@ def test_of_large_images_some_patches_are_taken(models):
 @pytest.mark.parametrize(('width', 'height'), [(64, 48), (1, 1), (200, 9), (7, 150)])
 def test_every_sheet_at_every_size(kind, width, height, models):
     image = pixels(width, height)
-    rows = sheet_rows(kind, image, [seen_by(model, image, 64) for model in models])
+    rows = sheet_rows(kind, image, [compute_view(model, image, 64) for model in models])
     assert [row.name for row in rows] == ['fine', 'coarse']
     shapes = {panel.image.shape for row in rows for panel in row.panels}
     assert len(shapes) == 1
@@ -95,7 +95,7 @@ def test_every_sheet_at_every_size(kind, width, height, models):
 def test_panels_show_what_the_functions_give(models):
     """Each panel is one of the pure functions, drawn; the points are those of the image, in parts of it."""
     image, (model, _) = pixels(), models
-    view = seen_by(model, image, None, color_basis(torch.randn(50, 16)))
+    view = compute_view(model, image, None, color_basis(torch.randn(50, 16)))
     shown = panel_image(image, PANEL_SIDE)
     size_hw, features = shown.shape[:2], view.features
 
@@ -123,7 +123,7 @@ def test_panels_show_what_the_functions_give(models):
 
 def test_points_without_being_asked_for_are_the_first_models(models):
     image = pixels()
-    views = [seen_by(model, image, None) for model in models]
+    views = [compute_view(model, image, None) for model in models]
     points = central_points(views[0], (2.0, 300.0))
     assert len(points) == POINTS
     labels = views[0].clusters_at(300.0)  # at 2 all is one cluster

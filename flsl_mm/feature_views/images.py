@@ -17,10 +17,10 @@ from flsl_mm.datasets.decode import read_image
 from flsl_mm.evaluation.pca import ColorBasis
 from flsl_mm.fileio import printable
 from flsl_mm.probes.images import sample
-from flsl_mm.visualization.page import Shown, is_own_page, write_page
+from flsl_mm.visualization.page import PageImage, is_own_page, write_page
 from flsl_mm.visualization.sheet import write_sheet
 
-from .views import LEGEND, TITLES, sample_bases, seen_by, sheet_rows
+from .view import LEGEND, TITLES, compute_view, sample_bases, sheet_rows
 
 PAGE = 'index.html'
 
@@ -33,10 +33,10 @@ class Settings:
     """What is drawn of each image.
 
     Attributes:
-        kinds: Keys of :data:`~flsl_mm.look.views.LEGEND`.
+        kinds: Keys of :data:`~flsl_mm.feature_views.view.LEGEND`.
         scales: Scales of the mean shift.
         points: Across and down in pixels of the image; none: the centres of the largest clusters.
-        long_side: As of :func:`~flsl_mm.look.views.resized`.
+        long_side: As of :func:`~flsl_mm.feature_views.view.resized`.
     """
 
     kinds: Sequence[str] = tuple(LEGEND)
@@ -107,22 +107,22 @@ def draw_images(
     prepare_folder(folder)
     (folder / 'images').mkdir(exist_ok=True)
     skipped: dict[str, str] = {}
-    sections: list[tuple[str, list[Shown]]] = []
+    sections: list[tuple[str, list[PageImage]]] = []
     bases = common_bases(models, paths, settings)
     try:
         for number, (path, pixels) in enumerate(readable(paths, skipped, 'images'), start=1):
             try:
-                points = parts_of(settings.points, pixels)
+                points = relative_points(settings.points, pixels)
             except ValueError as error:
                 skipped[str(path)] = str(error)
                 continue
             looks = zip(models, bases, strict=True)
-            views = [seen_by(model, pixels, settings.long_side, basis) for model, basis in looks]
+            views = [compute_view(model, pixels, settings.long_side, basis) for model, basis in looks]
             shown = []
             for kind in settings.kinds:
                 name = f'images/{number:04d}_{safe_name(path)}_{kind}.png'
                 rows = sheet_rows(kind, pixels, views, settings.scales, points)
-                shown.append(Shown(TITLES[kind], name, write_sheet(folder / name, rows)))
+                shown.append(PageImage(TITLES[kind], name, write_sheet(folder / name, rows)))
             sections.append((f'{path.name} ({pixels.shape[2]}x{pixels.shape[1]} pixels)', shown))
     finally:
         if sections:
@@ -144,7 +144,7 @@ def common_bases(
     return sample_bases(models, (pixels for _, pixels in drawn), settings.long_side)
 
 
-def parts_of(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[tuple[float, float]]:
+def relative_points(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[tuple[float, float]]:
     """Turn points in pixels into parts of the width and height.
 
     Raises:
