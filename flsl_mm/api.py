@@ -41,7 +41,7 @@ def load_model(
     """Load the backbone of a checkpoint, ready to give features.
 
     What the file says need not be said again; what is said must agree with it. Where it says nothing of the number of
-    heads, those of the usual ViT of its width are taken, and of the normalisation, ImageNet's; the log tells.
+    heads, those of the usual ViT of its width are taken, and of the normalization, ImageNet's; the log tells.
 
     Args:
         path: Any file that :mod:`flsl_mm.checkpoint` reads: backbone and training checkpoints and detectors of this
@@ -69,7 +69,7 @@ def load_model(
     except CheckpointError as error:
         raise CheckpointError(f'{os.fspath(path)}: {error}') from None
     if spec.mean is None or spec.std is None:
-        print_log(f"{os.fspath(path)} does not say how its images were normalised: ImageNet's is used", logger)
+        print_log(f"{os.fspath(path)} does not say how its images were normalized: ImageNet's is used", logger)
         spec = replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     backbone = FLSLViT.from_spec(spec)
     load_backbone(backbone, checkpoint, branch, os.fspath(path), logger)
@@ -83,7 +83,7 @@ def load_timm_model(
     stride: int | None = None,
     device: str | torch.device = 'cpu',
 ) -> FeatureExtractor:
-    """Load a vision transformer of timm, ready to give features; images are normalised as its name says.
+    """Load a vision transformer of timm, ready to give features; images are normalized as its name says.
 
     Args:
         model_name: timm's name with its tag, for example ``'vit_small_patch14_dinov2.lvd142m'``.
@@ -117,7 +117,7 @@ class FeatureExtractor(nn.Module):
 
     Args:
         backbone: The backbone; any ``out_type`` and ``out_indices``.
-        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalised.
+        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalized.
         std: Standard deviation of the same.
         name: What tables call it.
 
@@ -149,12 +149,12 @@ class FeatureExtractor(nn.Module):
             resize: Length of the shorter side, or height and width, in pixels; by default the image keeps its size.
 
         Returns:
-            Normalised tensor (3, H, W).
+            Normalized tensor (3, H, W).
         """
         return self.normalize(image_tensor(image, resize))
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalise images (..., 3, H, W), RGB 0 to 1, as in training."""
+        """Normalize images (..., 3, H, W), RGB 0 to 1, as in training."""
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.spec.mean, self.spec.std))
         return (images - mean) / std
 
@@ -165,7 +165,7 @@ class FeatureExtractor(nn.Module):
         """Give the features of patches, after the last norm.
 
         Args:
-            images: A batch as :meth:`transform` makes it, normalised floats (B, 3, H, W), or one image or several of
+            images: A batch as :meth:`transform` makes it, normalized floats (B, 3, H, W), or one image or several of
                 one size as :func:`image_tensor` takes them. Sides that are no multiple of the patch size are padded
                 with zeros on the right and at the bottom.
             layers: Blocks whose output is wanted, 0-based, negative from the end; only the last is normed.
@@ -190,7 +190,7 @@ class FeatureExtractor(nn.Module):
         return maps[0] if layers is None else maps
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, not normalised."""
+        """Give the features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, not normalized."""
         return self._maps(self.normalize(images), [self.spec.depth - 1])[0]
 
     def _maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -204,7 +204,7 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
 
     Args:
         image: Path of a file, PIL image, both turned upright as their EXIF orientation says; uint8 array (H, W, 3) or
-            uint8 tensor (3, H, W); float tensor (3, H, W), 0 to 1. Colours are RGB.
+            uint8 tensor (3, H, W); float tensor (3, H, W), 0 to 1. Colors are RGB.
         resize: Length of the shorter side, or height and width, in pixels: bicubic, antialiased.
 
     Returns:
@@ -229,7 +229,7 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
         raise ValueError(f'an image tensor is uint8 or float (3, H, W), RGB, got {image.dtype} {tuple(image.shape)}')
     if image.is_floating_point() and not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(
-            'a float image has values 0 to 1; stack normalised images to a batch (B, 3, H, W), which is taken as it is'
+            'a float image has values 0 to 1; stack normalized images to a batch (B, 3, H, W), which is taken as it is'
         )
     if resize is not None:
         image = TF.resize(image, resize, InterpolationMode.BICUBIC, antialias=True)

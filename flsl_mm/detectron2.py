@@ -27,7 +27,7 @@ LOGGER = logging.getLogger('detectron2.flsl_mm')
 
 LAZY_INPUT = dict(mean='model.pixel_mean', std='model.pixel_std', format='dataloader.train.mapper.image_format')
 YACS_INPUT = dict(mean='MODEL.PIXEL_MEAN', std='MODEL.PIXEL_STD', format='INPUT.FORMAT')
-"""Where LazyConfigs and yacs configs say how images are read and normalised."""
+"""Where LazyConfigs and yacs configs say how images are read and normalized."""
 
 
 class FLSLBackbone(Backbone):
@@ -80,10 +80,10 @@ class FLSLBackbone(Backbone):
             LOGGER.info('the backbone has random weights until a checkpoint of the detector is loaded: checkpoint=""')
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Give the maps of normalised images.
+        """Give the maps of normalized images.
 
         Args:
-            images: Normalised images (B, 3, H, W).
+            images: Normalized images (B, 3, H, W).
 
         Returns:
             Maps (B, C, ceil(H / stride), ceil(W / stride)) by name.
@@ -115,7 +115,7 @@ class FLSLBackbone(Backbone):
 
 
 def check_input(model: nn.Module, image_format: str) -> None:
-    """Compare how a detector's images are read and normalised with how its backbone's file says it saw them.
+    """Compare how a detector's images are read and normalized with how its backbone's file says it saw them.
 
     Args:
         model: A detector of detectron2; one without an :class:`~flsl_mm.models.FLSLViT` passes.
@@ -137,7 +137,7 @@ def check_input(model: nn.Module, image_format: str) -> None:
 def _check_spec(
     spec: BackboneSpec, image_format: str, mean: Sequence[float], std: Sequence[float], names: Mapping[str, str]
 ) -> None:
-    """Raise if images of values 0 to 255 that are read and normalised so are not those of a backbone's training."""
+    """Raise if images of values 0 to 255 that are read and normalized so are not those of a backbone's training."""
     mean, std = ([float(value) / 255 for value in values] for values in (mean, std))
     mismatch = input_mismatch(spec, mean, std, bgr=image_format != 'RGB')
     if mismatch:
@@ -167,7 +167,7 @@ def add_flsl_config(cfg: CfgNode) -> None:
     """Add ``MODEL.FLSL_VIT``, the arguments of :class:`FLSLBackbone`, to a yacs config.
 
     ``EMBED_DIM``, ``DEPTH`` and ``NUM_HEADS`` change ``ARCH`` where they are not 0. ``ALLOW_OTHER_INPUT`` allows images
-    of another normalisation or order of channels than those of the backbone's training.
+    of another normalization or order of channels than those of the backbone's training.
     """
     cfg.MODEL.FLSL_VIT = CfgNode(
         dict(

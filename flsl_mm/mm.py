@@ -56,7 +56,7 @@ except ModuleNotFoundError as error:
             self._is_init = False
 
         def init_weights(self) -> None:
-            """Keep the initialisation of the constructor, or load what ``init_cfg`` names.
+            """Keep the initialization of the constructor, or load what ``init_cfg`` names.
 
             Raises:
                 ValueError: If ``init_cfg`` is one of MMEngine's.

@@ -1,4 +1,4 @@
-"""Images for tests: smooth like photographs, colourful, with some fine texture, different for each seed."""
+"""Images for tests: smooth like photographs, colorful, with some fine texture, different for each seed."""
 
 import io
 

@@ -77,11 +77,11 @@ def test_features_are_those_of_the_backbone(file):
     model, image = flsl_mm.load_model(file), make_image(40, 24)
     expected = tiny(3, out_type='featmap', out_indices=(0, 1))
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-    normalised = (pixels - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
-    torch.testing.assert_close(model.transform(image), normalised)
+    normalized = (pixels - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
+    torch.testing.assert_close(model.transform(image), normalized)
     with torch.no_grad():
-        first, last = (each.permute(0, 2, 3, 1) for each in expected(normalised[None]))
-    batch = normalised[None]
+        first, last = (each.permute(0, 2, 3, 1) for each in expected(normalized[None]))
+    batch = normalized[None]
     assert model.features(batch).shape == (1, 3, 5, 16)
     torch.testing.assert_close(model.features(batch), last)
     torch.testing.assert_close(model(pixels[None]), last)
@@ -120,7 +120,7 @@ def test_resizing():
 @pytest.mark.parametrize(
     ('image', 'line'),
     [
-        (torch.full((3, 8, 8), -0.1), 'values 0 to 1; stack normalised images'),
+        (torch.full((3, 8, 8), -0.1), 'values 0 to 1; stack normalized images'),
         (torch.zeros(8, 8, 3), r'float \(3, H, W\), RGB, got torch.float32 \(8, 8, 3\)'),
         (np.zeros((8, 8, 3)), r'uint8 \(H, W, 3\), RGB, got float64'),
         (np.zeros((8, 8), np.uint8), r'uint8 \(H, W, 3\)'),

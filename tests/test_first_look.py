@@ -43,7 +43,7 @@ def test_the_backbone_is_small_and_trained():
     model = flsl_mm.load_model(path)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert (model.spec.depth, model.embed_dim, model.patch_size) == (4, 192, 8)
-    # Trained: neighbouring patches became more alike than random weights make them.
+    # Trained: neighboring patches became more alike than random weights make them.
     from flsl_mm.probes.sources import random_weights
 
     def likeness(source) -> float:

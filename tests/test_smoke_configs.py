@@ -50,7 +50,7 @@ def detection_batch(cfg: Config) -> dict:
 
 
 def segmentation_batch(cfg: Config) -> dict:
-    """Make two images of 64x64, each of the first class and unlabelled pixels."""
+    """Make two images of 64x64, each of the first class and unlabeled pixels."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 

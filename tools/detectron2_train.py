@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--allow-other-input',
         action='store_true',
-        help='give the backbone images of another normalisation or channel order than those of its training',
+        help='give the backbone images of another normalization or channel order than those of its training',
     )
     parser.add_argument('--num-gpus', type=int, default=1, help='processes on this machine, a GPU each')
     parser.add_argument('--num-machines', type=int, default=1, help='number of machines')

@@ -1,4 +1,4 @@
-"""Embed every image of a folder: the mean of its patch features and, if wanted, all of them; show neighbours."""
+"""Embed every image of a folder: the mean of its patch features and, if wanted, all of them; show neighbors."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--size', type=options.positive, default=224, help='most pixels of the shorter side (default: 224)'
     )
-    parser.add_argument('--knn', nargs='+', type=Path, metavar='IMAGE', help='images whose neighbours are shown')
-    parser.add_argument('--k', type=options.positive, default=8, help='number of neighbours (default: 8)')
+    parser.add_argument('--knn', nargs='+', type=Path, metavar='IMAGE', help='images whose neighbors are shown')
+    parser.add_argument('--k', type=options.positive, default=8, help='number of neighbors (default: 8)')
     parser.add_argument('--sheet', type=Path, metavar='PNG', help='the sheet of --knn (default: OUT_knn.png)')
     parser.add_argument('--force', action='store_true', help='begin anew over what is there')
     options.add_model_options(parser)
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def embed(args: argparse.Namespace) -> None:
-    """Embed, and show neighbours."""
+    """Embed, and show neighbors."""
     from flsl_mm.embedding import embed as embed_folder
     from flsl_mm.embedding import patch_file
     from flsl_mm.embedding.table import check_format
@@ -54,7 +54,7 @@ def embed(args: argparse.Namespace) -> None:
     check_format(args.out)
     for image in args.knn or ():
         if not image.is_file():
-            raise FileNotFoundError(f'no image {image} to find neighbours of')
+            raise FileNotFoundError(f'no image {image} to find neighbors of')
     for path in (args.out, args.sheet):
         options.check_writable(path)
     model = options.load_model_from_args(args, args.file, options.resolve_device(args.device))
@@ -66,12 +66,12 @@ def embed(args: argparse.Namespace) -> None:
     if args.patches:
         print(f'{patch_file(args.out)}: {int(embeddings.grid_hw.prod(1).sum())} patches, float16')
     if args.knn:
-        show_neighbours(args, model, embeddings)
+        show_neighbors(args, model, embeddings)
 
 
-def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
-    """Write the sheet of neighbours, and print it in words."""
-    from flsl_mm.embedding import draw_neighbours, nearest
+def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
+    """Write the sheet of neighbors, and print it in words."""
+    from flsl_mm.embedding import draw_neighbors, nearest
     from flsl_mm.probes.images import feature_maps, fitted
 
     skipped: dict[str, str] = {}
@@ -84,12 +84,12 @@ def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
     if not found:
         raise ValueError('none of the images of --knn can be read')
     title = f'Most similar of {len(embeddings.paths)} images by the mean feature of {model.name}'
-    draw_neighbours(embeddings, found, title, args.sheet)
-    for query, neighbours in found:
-        if neighbours:
-            index, cosine = neighbours[0]
+    draw_neighbors(embeddings, found, title, args.sheet)
+    for query, neighbors in found:
+        if neighbors:
+            index, cosine = neighbors[0]
             print(f'{query}: nearest is {embeddings.paths[index]} (cosine {cosine:.3f})')
-    print(f'neighbours: {args.sheet}')
+    print(f'neighbors: {args.sheet}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Measure what frozen patch features know, beside the features that anybody has: random weights, colour, position."""
+"""Measure what frozen patch features know, beside the features that anybody has: random weights, color, position."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     settings.add_argument('--num-classes', type=positive, help='of the masks (default: as the masks say)')
     settings.add_argument('--ignore-index', type=int, default=255, help='number in the masks that is not counted (255)')
     settings.add_argument('--class-names', nargs='+', metavar='NAME', help='of the masks, for the IoU of each')
-    settings.add_argument('--k', type=positive, default=20, help='number of neighbours (default: 20)')
+    settings.add_argument('--k', type=positive, default=20, help='number of neighbors (default: 20)')
     settings.add_argument('--temperature', type=float, default=0.07, help='of their weights (default: 0.07)')
     settings.add_argument('--bank', type=positive, default=30_000, help='training patches of the segmentation (30000)')
     settings.add_argument(
@@ -177,13 +177,13 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
         SegmentationProbe,
     )
 
-    neighbours = dict(k=args.k, temperature=args.temperature)
+    neighbors = dict(k=args.k, temperature=args.temperature)
     drawn = dict(limit=args.limit, seed=args.seed)
     probes: list[Probe] = []
     beside: list[Probe] = []  # on images of another probe, whose diversity is said there
     if args.segmentation:
         masks = dict(num_classes=args.num_classes, ignore_index=args.ignore_index, class_names=args.class_names)
-        settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbours, **drawn)
+        settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbors, **drawn)
         probes.append(SegmentationProbe(args.segmentation, **settings))
         masks = dict(size=args.size, **masks, **drawn)
         if args.retrieval is not None:
@@ -193,13 +193,13 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
             settings = dict(num_clusters=args.clusters, bank_size=args.bank)
             beside.append(ClusteringProbe(args.segmentation, **settings, **masks))
     if args.classes:
-        probes.append(ClassificationProbe(args.classes, size=args.size, **neighbours, **drawn))
+        probes.append(ClassificationProbe(args.classes, size=args.size, **neighbors, **drawn))
     if args.coco:
         probes.append(ObjectDiscoveryProbe(args.coco[-1], args.images[-1], size=args.size, **drawn))
     if args.scenes or not probes:
         whole = math.lcm(*patch_sizes)
         size = max(1, round(SCENE_SIZE / whole)) * whole
-        probes.insert(0, ScenesProbe(args.num_scenes, size, args.seed, **neighbours))
+        probes.insert(0, ScenesProbe(args.num_scenes, size, args.seed, **neighbors))
     with_diversity = [
         each
         for probe in probes

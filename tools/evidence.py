@@ -1,7 +1,7 @@
 """Train several configs and nothing on the same images for the same number of steps, and print one table of probes.
 
 Each config is trained with every seed by tools/train.py, one after the other, and the teacher's backbone is measured
-at several points of the training, as are random weights, mean colour and position. Figures are means over seeds with
+at several points of the training, as are random weights, mean color and position. Figures are means over seeds with
 their standard error. What is done is not done again: give the same command to go on.
 """
 
@@ -255,7 +255,7 @@ def draw(entries: list[dict[str, Any]], steps: list[int], path: Path) -> None:
                 at, [p[0] for p in points], [p[1] or 0 for p in points], label=name, color=f'C{color}', capsize=3
             )
         for style, (name, values) in zip(('--', ':', '-.'), entry['trivial'].items(), strict=False):
-            axis.axhline(mean_and_error(values)[0], color='grey', linestyle=style, linewidth=1, label=name)
+            axis.axhline(mean_and_error(values)[0], color='gray', linestyle=style, linewidth=1, label=name)
         axis.set_title(f'{entry["figure"]}\n{entry["data"]}', fontsize=7)
         axis.set_xlabel('steps', fontsize=8)
         axis.tick_params(labelsize=8)

@@ -1,4 +1,4 @@
-"""Show what a model learned: clusters, colours, similarities and objects of images, or a mask followed through a video.
+"""Show what a model learned: clusters, colors, similarities and objects of images, or a mask followed through a video.
 
 Everything stands beside the same for random weights of the same network, and on one page for a browser.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   python tools/visualize.py docs/first_look/backbone.pth my_images/ --out page
   python tools/visualize.py FILE a.jpg b.png --out page --point 120,80 --point 300,200
-  python tools/visualize.py FILE FOLDER --out page --against OTHER_FILE --show clusters colours
+  python tools/visualize.py FILE FOLDER --out page --against OTHER_FILE --show clusters colors
   python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out page
 
 FILE is any checkpoint of docs/weights.md. How to read the images: on the page itself, and docs/visualization.md
 """
 
-KINDS = ('clusters', 'colours', 'similarity', 'layers', 'object')
+KINDS = ('clusters', 'colors', 'similarity', 'layers', 'object')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,7 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=point,
         metavar='X,Y',
         help='pixel to compare all patches with, from the upper left corner of the image; may be given several times '
-        '(default: the centres of the largest clusters)',
+        '(default: the centers of the largest clusters)',
     )
     parser.add_argument(
         '--scales', nargs='+', type=scale, default=[10.0, 20.0, 40.0], help='of the mean shift (default: 10 20 40)'

@@ -12,7 +12,7 @@ model = dict(
     data_preprocessor=dict(
         global_crops=dict(size=96),
         local_crops=dict(size=48, scale=(0.15, 0.4)),
-        photometric=dict(brightness=0.2, contrast=0.2, saturation=0.1, hue=0.02, grey_prob=0.0),
+        photometric=dict(brightness=0.2, contrast=0.2, saturation=0.1, hue=0.02, gray_prob=0.0),
     ),
     self_scale=0.3,
     cross_scale=0.6,

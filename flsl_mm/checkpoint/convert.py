@@ -84,7 +84,7 @@ def to_flsl(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
         heads: Number of attention heads, for files that do not say.
 
     Returns:
-        ``dict(state_dict, meta)``. Optimiser state is not converted.
+        ``dict(state_dict, meta)``. Optimizer state is not converted.
 
     Raises:
         CheckpointError: If there is no backbone, the number of heads is unknown or another, or the tensors are not
@@ -134,7 +134,7 @@ def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence
 
     Args:
         backbone: For example the teacher's.
-        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalised; ``None`` if unknown.
+        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalized; ``None`` if unknown.
         std: Standard deviation of the same.
 
     Returns:
@@ -176,7 +176,7 @@ def to_official(checkpoint: Mapping, branch: str | None = None, heads: int | Non
         heads: Number of attention heads, for files that do not say.
 
     Returns:
-        ``student`` with the names' prefix ``module.``, ``teacher``, ``epoch`` and ``args``. Optimiser state is not
+        ``student`` with the names' prefix ``module.``, ``teacher``, ``epoch`` and ``args``. Optimizer state is not
         converted.
 
     Raises:

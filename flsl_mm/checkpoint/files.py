@@ -49,7 +49,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
     Raises:
         FileNotFoundError: If there is no such file.
         CheckpointError: If it is an address, a web page, a Git LFS pointer, a pipe or device, damaged, asks for a
-            function or class that is not on the list, or has NaN or infinity in a weight or the optimiser's state.
+            function or class that is not on the list, or has NaN or infinity in a weight or the optimizer's state.
     """
     path = _local_file(path)
     head = _check_start(path)
@@ -87,7 +87,7 @@ def _local_file(path: str | os.PathLike) -> Path:
 
 
 def _check_start(path: Path) -> bytes:
-    """Recognise what is saved under a checkpoint's name by mistake; return the first bytes."""
+    """Recognize what is saved under a checkpoint's name by mistake; return the first bytes."""
     with path.open('rb') as file:
         head = file.read(tarfile.BLOCKSIZE)
     if not head:

@@ -39,7 +39,7 @@ def check_zip(path: str | os.PathLike) -> None:
 
 
 def check_finite(content: Mapping) -> None:
-    """Refuse a checkpoint with NaN or infinity in its weights or its optimiser's state.
+    """Refuse a checkpoint with NaN or infinity in its weights or its optimizer's state.
 
     Raises:
         DamagedError: With the name of the first such tensor and their number; or if a tensor claims more values than

@@ -162,7 +162,7 @@ def _patch_positions(table: Tensor) -> Tensor:
 
 
 def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
-    """Read what tensors in timm's naming tell: all but heads, position resizing and normalisation."""
+    """Read what tensors in timm's naming tell: all but heads, position resizing and normalization."""
     shape = tuple(tensors[ANCHOR].shape)
     if len(shape) != 4 or not all(shape):
         raise CheckpointError(f'{ANCHOR} has shape {shape}, which embeds no image patches')

@@ -31,7 +31,7 @@ def load_backbone(
     """Load every tensor of a backbone, or none and raise; say in one logged line what was loaded.
 
     Args:
-        backbone: Receives the weights, and in its ``spec`` the normalisation that the file records. A position table of
+        backbone: Receives the weights, and in its ``spec`` the normalization that the file records. A position table of
             another grid is resized in the backbone's own mode.
         checkpoint: File, or what :func:`read_checkpoint` returned.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
@@ -130,7 +130,7 @@ def check_strict(
 ) -> None:
     """Make sure that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
-    MMEngine leaves what a file lacks at its random initialisation, with a warning, and goes on with that.
+    MMEngine leaves what a file lacks at its random initialization, with a warning, and goes on with that.
 
     Args:
         model: Model, also wrapped for several processes.

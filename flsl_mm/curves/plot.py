@@ -151,7 +151,7 @@ def _head_lines(run: Run) -> list[str]:
 
 
 def _write_head(figure: Figure, runs: Sequence[Run], colors: Sequence, height: float) -> None:
-    """Write a line for each run: a stroke in its colour, its name and its verdict."""
+    """Write a line for each run: a stroke in its color, its name and its verdict."""
     top, width = height - 0.2, COLUMNS * PANEL_WIDTH
     for run, color in zip(runs, colors, strict=True):
         figure.add_artist(_stroke(figure, top / height, color, width))
@@ -167,7 +167,7 @@ def _stroke(figure: Figure, y: float, color: Sequence[float], width: float) -> L
 
 
 def _colors(count: int) -> list:
-    """Give a colour for each run, well apart for ten."""
+    """Give a color for each run, well apart for ten."""
     if count <= 10:
         return list(colormaps['tab10'].colors[:count])
     return [colormaps['viridis'](index / (count - 1)) for index in range(count)]

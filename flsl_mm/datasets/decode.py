@@ -108,7 +108,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to RGB: 16 bits are scaled to 8, transparency is put on white.
 
     Args:
-        image: Image as opened by Pillow; grey, palette, CMYK, YCbCr, with or without transparency, 16-bit.
+        image: Image as opened by Pillow; gray, palette, CMYK, YCbCr, with or without transparency, 16-bit.
 
     Raises:
         ValueError: If the mode has no defined black and white (32-bit integers beyond 16 bits, floats).

@@ -133,7 +133,7 @@ class _RelativeNames(dict):
 
 
 def model_digest(model: FeatureExtractor) -> str:
-    """Tell models apart: a digest of weights, geometry and normalisation."""
+    """Tell models apart: a digest of weights, geometry and normalization."""
     tensors = model.backbone.state_dict()
     parts = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in tensors.values())
     return _digest((repr(model.spec).encode(), *parts))

@@ -21,7 +21,7 @@ class Embeddings:
     """Features of the images of a folder.
 
     Attributes:
-        mean: Mean token of each image (N, C), float32, not normalised.
+        mean: Mean token of each image (N, C), float32, not normalized.
         paths: Its path relative to ``folder``, with ``/``.
         grid_hw: Its grid (N, 2), in patches.
         patch_start: Row of its first patch in the file of patch tokens (N,); they follow in raster order.

@@ -19,8 +19,8 @@ def kmeans(
         chunk: Number of features compared at once.
 
     Returns:
-        Centres (num_clusters, C), and the cluster of each feature (N,). A cluster that lost all features keeps its
-        centre.
+        Centers (num_clusters, C), and the cluster of each feature (N,). A cluster that lost all features keeps its
+        center.
 
     Raises:
         ValueError: If there are fewer features than clusters.
@@ -41,8 +41,8 @@ def kmeans(
 
 
 def nearest_center(features: Tensor, centers: Tensor, chunk: int = 16384) -> Tensor:
-    """Give the cluster (N,) of features (N, C): the nearest of the centres (K, C)."""
-    # |x - c|^2 without |x|^2, which is the same for every centre.
+    """Give the cluster (N,) of features (N, C): the nearest of the centers (K, C)."""
+    # |x - c|^2 without |x|^2, which is the same for every center.
     half_squares = centers.square().sum(-1) / 2
     return torch.cat([(part.float() @ centers.T - half_squares).argmax(-1) for part in features.split(chunk)])
 

@@ -97,9 +97,9 @@ def retrieve_labels(
         bank: Features of the memory (N, C), of any length.
         bank_shares: Their labels (N, K), as of :func:`patch_class_shares`.
         features: Features asked about (M, C).
-        k: Number of neighbours; all of the memory where there are fewer.
-        temperature: Divides the cosine similarities, whose softmax over the neighbours weighs their labels.
-        search: How neighbours are found; it gets features of length one.
+        k: Number of neighbors; all of the memory where there are fewer.
+        temperature: Divides the cosine similarities, whose softmax over the neighbors weighs their labels.
+        search: How neighbors are found; it gets features of length one.
 
     Returns:
         Labels (M, K), rows sum to one.

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def effective_rank(features: Tensor) -> float:
-    """Exponential of the entropy of the normalised singular values of centred features (Roy and Vetterli, 2007).
+    """Exponential of the entropy of the normalized singular values of centered features (Roy and Vetterli, 2007).
 
     Args:
         features: Features (N, C), N at least 2.
@@ -16,9 +16,9 @@ def effective_rank(features: Tensor) -> float:
     Returns:
         From 1 (all on a line) to min(N - 1, C); 0 for constant features.
     """
-    centred = features.double() - features.double().mean(0)
+    centered = features.double() - features.double().mean(0)
     # Singular values of (N, C) from the (C, C) Gram matrix: exact enough here and much cheaper for many features.
-    spectrum = torch.linalg.eigvalsh(centred.T @ centred).clamp_min(0).sqrt()
+    spectrum = torch.linalg.eigvalsh(centered.T @ centered).clamp_min(0).sqrt()
     if spectrum.max() <= 1e-6 * max(float(features.double().norm()), 1e-30):
         return 0.0
     share = spectrum / spectrum.sum()

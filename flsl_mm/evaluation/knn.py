@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification by cosine similarity (pure functions)."""
+"""Weighted k-nearest-neighbor classification by cosine similarity (pure functions)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def knn_scores(
         train_labels: Their classes (N,), 0 to ``num_classes`` - 1.
         features: Features to classify (M, C).
         num_classes: Number of classes.
-        k: Number of neighbours; all training features where there are fewer.
-        temperature: Smaller values give the nearest neighbours more weight.
+        k: Number of neighbors; all training features where there are fewer.
+        temperature: Smaller values give the nearest neighbors more weight.
         chunk: Number of features compared at once.
 
     Returns:

@@ -1,6 +1,6 @@
 """Object discovery: cut the one salient object out of an image by its patch features (pure functions).
 
-TokenCut (Wang et al., CVPR 2022, arXiv 2202.11539): a normalised cut of the graph of patches.
+TokenCut (Wang et al., CVPR 2022, arXiv 2202.11539): a normalized cut of the graph of patches.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 
 def fiedler_vector(features: Tensor, threshold: float = 0.2, weak: float = 1e-5) -> Tensor:
-    """Give the second smallest generalised eigenvector of the patches' graph, whose sign cuts it in two.
+    """Give the second smallest generalized eigenvector of the patches' graph, whose sign cuts it in two.
 
     Edges are 1 between patches whose cosine similarity exceeds ``threshold`` and ``weak`` otherwise.
 

@@ -25,8 +25,8 @@ def class_counts(predictions: Tensor, labels: Tensor, num_classes: int) -> Tenso
 
 def class_iou(counts: Tensor) -> Tensor:
     """Give the IoU of each class (..., K) from :func:`class_counts` (..., 3, K); NaN for one without labels."""
-    right, predicted, labelled = counts.double().unbind(-2)
-    return torch.where(labelled > 0, right / (predicted + labelled - right), torch.nan)
+    right, predicted, labeled = counts.double().unbind(-2)
+    return torch.where(labeled > 0, right / (predicted + labeled - right), torch.nan)
 
 
 def mean_iou(counts: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from .view import LEGEND, TITLES, compute_view, sample_bases, sheet_rows
 PAGE = 'index.html'
 
 BASIS_IMAGES = 64
-"""Images from which the colours are found, drawn from all of them."""
+"""Images from which the colors are found, drawn from all of them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Settings:
     Attributes:
         kinds: Keys of :data:`~flsl_mm.feature_views.view.LEGEND`.
         scales: Scales of the mean shift.
-        points: Across and down in pixels of the image; none: the centres of the largest clusters.
+        points: Across and down in pixels of the image; none: the centers of the largest clusters.
         long_side: As of :func:`~flsl_mm.feature_views.view.resized`.
     """
 
@@ -137,10 +137,10 @@ def draw_images(
 def common_bases(
     models: Sequence[FeatureExtractor], paths: Sequence[Path], settings: Settings
 ) -> list[ColorBasis | None]:
-    """Find each model's colours from a sample of the images; None for each where colours are not drawn."""
-    if 'colours' not in settings.kinds:
+    """Find each model's colors from a sample of the images; None for each where colors are not drawn."""
+    if 'colors' not in settings.kinds:
         return [None] * len(models)
-    drawn = readable(sample(paths, BASIS_IMAGES, seed=0), {}, 'choosing colours')
+    drawn = readable(sample(paths, BASIS_IMAGES, seed=0), {}, 'choosing colors')
     return sample_bases(models, (pixels for _, pixels in drawn), settings.long_side)
 
 

@@ -22,7 +22,7 @@ from .view import panel_image, resized
 LEGEND = {
     'Followed objects': 'The mask of the first frame was given. In each later frame a patch takes the label of the '
     'patches in the first and the seven frames before that have the most similar features; nothing was trained for it. '
-    'Good features keep the colours on the objects to the end.',
+    'Good features keep the colors on the objects to the end.',
 }
 
 PATCHES = 48
@@ -42,7 +42,7 @@ def draw_video(
     Args:
         models: The model that is looked at, and those beside it, with different names.
         paths: Frames in their order; those that cannot be read, or of another size than the first, are left out.
-        mask: PNG file with the object ids of the first frame; where it has colours or the value 255, all that is not
+        mask: PNG file with the object ids of the first frame; where it has colors or the value 255, all that is not
             black is one object.
         folder: Where to.
         long_side: Greatest length of a frame's longer side in pixels, 48 patches with None.

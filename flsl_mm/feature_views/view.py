@@ -22,11 +22,11 @@ from flsl_mm.visualization.sheet import Panel, Row
 
 LEGEND = {
     'clusters': 'Patches (small squares of the image) whose features are alike, grouped by mean shift, are tinted in '
-    'one colour; the largest group is grey. A higher scale makes more and smaller groups. Good features give groups '
-    'that follow the objects; colours of two images do not correspond.',
-    'colours': 'The features, hundreds of numbers for each patch, reduced to the three directions in which they differ '
+    'one color; the largest group is gray. A higher scale makes more and smaller groups. Good features give groups '
+    'that follow the objects; colors of two images do not correspond.',
+    'colors': 'The features, hundreds of numbers for each patch, reduced to the three directions in which they differ '
     'most (PCA) and shown as red, green and blue. Within a row name the same directions serve all images of this page: '
-    'alike colours mean alike features, also between images, but not between two models.',
+    'alike colors mean alike features, also between images, but not between two models.',
     'similarity': 'Yellow patches are like the patch in the red ring, dark blue ones are unlike it. The numbers are '
     'the lowest and highest cosine similarity of the map, 1 for the same direction. Good features light up the object '
     'that the ring is on, and nothing else.',
@@ -40,7 +40,7 @@ LEGEND = {
 
 TITLES = {
     'clusters': 'Clusters at several scales',
-    'colours': 'Features as colours',
+    'colors': 'Features as colors',
     'similarity': 'Similarity to points',
     'layers': 'Aggregated similarity after each block',
     'object': 'The object that stands out',
@@ -53,7 +53,7 @@ SHEET_WIDTH = 1800
 """Width in pixels that the panels of a sheet share, where it has many."""
 
 POINTS = 4
-"""Clusters whose centres are points, where no points are given."""
+"""Clusters whose centers are points, where no points are given."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class View:
     Attributes:
         model: The model.
         layers: Features (h, w, C) of each block, the last of them normed.
-        basis: Colours of its features.
+        basis: Colors of its features.
         clusters: Cluster ids (h, w) by scale.
     """
 
@@ -112,7 +112,7 @@ def resized(image: Tensor, long_side: int | None, patch_size: int) -> Tensor:
 def sample_bases(
     models: Sequence[FeatureExtractor], images: Iterable[Tensor], long_side: int | None, patches: int = 512
 ) -> list[ColorBasis | None]:
-    """Find colours for each model from some patches of images, drawn at equal distances.
+    """Find colors for each model from some patches of images, drawn at equal distances.
 
     Args:
         models: The models.
@@ -157,7 +157,7 @@ def sheet_rows(
     thumbnail = panel_image(image, min(PANEL_SIDE, SHEET_WIDTH // columns))
     draw: Callable[[View], list[Panel]] = {
         'clusters': lambda view: _clusters(thumbnail, view, scales),
-        'colours': lambda view: [_colors(thumbnail, view)],
+        'colors': lambda view: [_colors(thumbnail, view)],
         'similarity': lambda view: _similarities(thumbnail, view, points),
         'layers': lambda view: _layers(thumbnail, view),
         'object': lambda view: [_object(thumbnail, view)],

@@ -22,7 +22,7 @@ SPEC_KEY = 'flsl_mm'
 """Entry that holds a backbone's spec in the version metadata which torch keeps beside the tensors of a model."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Normalisation of FLSL's and DINO's training, RGB values 0 to 1."""
+"""Normalization of FLSL's and DINO's training, RGB values 0 to 1."""
 
 
 def default_num_heads(embed_dim: int) -> int | None:
@@ -44,7 +44,7 @@ class BackboneSpec:
         in_channels: Number of channels of the images.
         pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
         pos_resize: ``'offset'`` or ``'size'``, see :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
-        mean: Mean of red, green and blue, for values 0 to 1, with which images are normalised.
+        mean: Mean of red, green and blue, for values 0 to 1, with which images are normalized.
         std: Standard deviation of the same.
     """
 

@@ -84,7 +84,7 @@ class TimmViT(PatchBackbone):
     padded with zeros on the right and bottom to whole patches. Heads and pooling are left out.
 
     Args:
-        model_name: timm's name; its tag says which weights, and with which normalisation they were trained, for
+        model_name: timm's name; its tag says which weights, and with which normalization they were trained, for
             example ``'vit_small_patch14_dinov2.lvd142m'``.
         model_options: Other arguments of ``timm.create_model``, for example ``dict(depth=6)``.
         stride: Pixels of an image for each patch; by default the patch size. Another one resizes images first: 16 with
@@ -174,7 +174,7 @@ class TimmViT(PatchBackbone):
         """Pad images to whole strides and resize them to whole patches.
 
         Args:
-            images: Normalised images (B, 3, H, W).
+            images: Normalized images (B, 3, H, W).
 
         Returns:
             Images (B, 3, h * p, w * p) of patches of p pixels, and the grid (h, w).
@@ -193,7 +193,7 @@ class TimmViT(PatchBackbone):
         """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
 
         Args:
-            images: Normalised images (B, 3, H, W), any H and W.
+            images: Normalized images (B, 3, H, W), any H and W.
             out_indices: Blocks, 0-based.
 
         Returns:

@@ -27,7 +27,7 @@ SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_resiz
 class FLSLViT(PatchBackbone):
     """Vision transformer whose only tokens are patches (FLSL, arXiv 2306.06203, section 4.1).
 
-    The blocks, the patch embedding and the weight initialisation are timm's; parameter names are timm's too
+    The blocks, the patch embedding and the weight initialization are timm's; parameter names are timm's too
     (``patch_embed.proj``, ``blocks.0.attn.qkv``, ``norm``). Images of any height and width are padded with zeros on the
     right and bottom to a multiple of the patch size, and positions are resized to the padded grid.
 
@@ -120,7 +120,7 @@ class FLSLViT(PatchBackbone):
         """Pad images to whole patches, embed the patches and add positions.
 
         Args:
-            images: Normalised images (B, in_channels, H, W).
+            images: Normalized images (B, in_channels, H, W).
 
         Returns:
             Tokens (B, h * w, C) and the grid (h, w) = (ceil(H / patch_size), ceil(W / patch_size)).
@@ -138,7 +138,7 @@ class FLSLViT(PatchBackbone):
         """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
 
         Args:
-            images: Normalised images (B, in_channels, H, W), any H and W.
+            images: Normalized images (B, in_channels, H, W), any H and W.
             out_indices: Blocks, 0-based.
 
         Returns:

@@ -54,7 +54,7 @@ class BBoxKNNProbe:
         images: Folder of its images.
         val_annotations: COCO annotation file of the images that are asked about, with the same categories.
         val_images: Folder of those; by default ``images``.
-        k: Numbers of neighbours.
+        k: Numbers of neighbors.
         temperature: Of their weights.
         official: Scale boxes and count top-5 as the original program does (:mod:`flsl_mm.evaluation.bbox_knn`).
         limit: Images of each half, drawn with ``seed``; all of them by default.

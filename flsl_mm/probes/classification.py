@@ -24,7 +24,7 @@ class ClassificationProbe:
     Args:
         root: Folder with ``train/CLASS/*`` and ``val/CLASS/*``.
         size: The shorter side is resized to at most this many pixels, and the square in the middle is taken.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Of their weights.
         limit: Images of each split, drawn with ``seed``; all of them by default.
         seed: Seed of the draw.

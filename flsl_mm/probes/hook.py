@@ -164,7 +164,7 @@ def _model(runner: Runner) -> nn.Module:
 
 
 def _source(runner: Runner) -> FeatureExtractor:
-    """Make the teacher's backbone a feature source, with the normalisation of the run."""
+    """Make the teacher's backbone a feature source, with the normalization of the run."""
     model = _model(runner)
     mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
     return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')

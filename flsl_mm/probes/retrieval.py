@@ -47,9 +47,9 @@ class RetrievalProbe(SegmentationProbe):
     Args:
         root: As of :class:`SegmentationProbe`.
         bank_sizes: Sizes of the memory, a figure each. Published ones are 10,240,000 and less.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Divides cosine similarities.
-        search: ``'exact'``, or ``'faiss'``, which gives the same neighbours.
+        search: ``'exact'``, or ``'faiss'``, which gives the same neighbors.
         **options: ``num_classes``, ``ignore_index``, ``class_names``, ``size``, ``limit`` and ``seed`` likewise.
 
     Raises:

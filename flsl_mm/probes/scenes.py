@@ -21,10 +21,10 @@ class ScenesProbe:
     """Matched same-object AUC, and 20-NN classification of object patches by the patches of other scenes.
 
     Args:
-        num_scenes: Scenes whose patches are classified; as many others are the neighbours. The AUC is over all.
+        num_scenes: Scenes whose patches are classified; as many others are the neighbors. The AUC is over all.
         size: Side of the scenes in pixels, a multiple of the patch size.
         seed: Seed of the scenes; whatever it is, no training has seen them (their split is 'val').
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Of their weights.
 
     Attributes:

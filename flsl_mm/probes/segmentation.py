@@ -1,4 +1,4 @@
-"""Patch segmentation by neighbours and by a linear classifier, on a folder of images and masks."""
+"""Patch segmentation by neighbors and by a linear classifier, on a folder of images and masks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 class SegmentationProbe:
-    """Mean IoU of classifying patches by their nearest neighbours, and by a linear classifier, both from ``train``.
+    """Mean IoU of classifying patches by their nearest neighbors, and by a linear classifier, both from ``train``.
 
     A patch has the class that covers most of it. The features of at most ``bank_size`` training patches are kept.
 
@@ -46,7 +46,7 @@ class SegmentationProbe:
         ignore_index: Number of pixels that are not counted.
         class_names: Names of the classes, for the IoU of each.
         size: Images are resized so that their shorter side has at most this many pixels.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Of their weights.
         bank_size: Training patches, drawn with ``seed`` from all that are annotated.
         limit: Images of each split, drawn with ``seed``; all of them by default.
@@ -194,7 +194,7 @@ def read_mask(path: Path) -> np.ndarray:
     """Read a mask of class numbers (H, W).
 
     Raises:
-        ValueError: If it is an image of colours, or cannot be read.
+        ValueError: If it is an image of colors, or cannot be read.
     """
     try:
         with open_image(path) as image:

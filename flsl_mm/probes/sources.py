@@ -41,15 +41,15 @@ def random_weights(spec: BackboneSpec, seed: int = 0) -> FeatureExtractor:
 
 
 class MeanColor:
-    """Mean colour of each patch, as a network sees it, and a constant, so that the cosine tells dark from bright."""
+    """Mean color of each patch, as a network sees it, and a constant, so that the cosine tells dark from bright."""
 
-    name = 'mean colour'
+    name = 'mean color'
 
     def __init__(self, patch_size: int) -> None:
         self.patch_size = patch_size
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Give colours (B, h, w, 4)."""
+        """Give colors (B, h, w, 4)."""
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         colors = F.avg_pool2d((images - mean) / std, self.patch_size)
         return F.pad(colors, (0, 0, 0, 0, 0, 1), value=1.0).permute(0, 2, 3, 1)

@@ -21,7 +21,7 @@ MARK = '!'
 
 
 def trivial_sources(spec: BackboneSpec, seeds: int = 2, device: str = 'cpu') -> dict[str, list[FeatureSource]]:
-    """Make the features that a network has to beat, by column: random weights of ``seeds`` seeds, colour, position."""
+    """Make the features that a network has to beat, by column: random weights of ``seeds`` seeds, color, position."""
     drawn = [random_weights(spec, seed).to(device) for seed in range(seeds)]
     others = (MeanColor(spec.patch_size), PositionAlone(spec))
     return {RANDOM: drawn, **{source.name: [source] for source in others}}

@@ -1,6 +1,6 @@
 """The backgrounds of the procedural scenes: kinds of ground, each drawn at random within its range.
 
-A painter works on a grid whose unit is the image's short side, v pointing down, and returns colours (H, W, 3) in
+A painter works on a grid whose unit is the image's short side, v pointing down, and returns colors (H, W, 3) in
 0..1. Only the hills have an up and a down; every other kind is turned by a random angle.
 """
 
@@ -24,7 +24,7 @@ class BackgroundKind(NamedTuple):
 
 
 def _shades(hue: float, saturation: float, values: tuple[float, ...], rng: np.random.Generator) -> tuple:
-    """Colours of one hue family from dark to light, with jitter."""
+    """Colors of one hue family from dark to light, with jitter."""
     drift = rng.normal(0, 0.02)
     gain = rng.uniform(0.8, 1.15)
     return tuple(hsv(hue + drift * k, saturation * (1 - 0.15 * k), v * gain) for k, v in enumerate(values))
@@ -73,9 +73,9 @@ def _paint_water(grid: Grid, style: Style) -> np.ndarray:
 
 
 def _sample_planks(rng: np.random.Generator) -> Style:
-    grey = rng.uniform() < 0.3
+    gray = rng.uniform() < 0.3
     return dict(
-        color=hsv(rng.uniform(0.05, 0.1), rng.uniform(0.03, 0.15) if grey else rng.uniform(0.3, 0.6), 1.0),
+        color=hsv(rng.uniform(0.05, 0.1), rng.uniform(0.03, 0.15) if gray else rng.uniform(0.3, 0.6), 1.0),
         value=rng.uniform(0.35, 0.7),
         count=rng.uniform(4, 9),
         shades=rng.uniform(0.78, 1.15, 64).astype(np.float32),
@@ -86,7 +86,7 @@ def _sample_planks(rng: np.random.Generator) -> Style:
 def _paint_planks(grid: Grid, style: Style) -> np.ndarray:
     rows = grid.v * style['count']
     row = np.floor(rows)
-    tone = style['shades'][row.astype(np.intp) % 64] * (1 + 0.17 * grid.texture('fibres', 220, style['offset']))
+    tone = style['shades'][row.astype(np.intp) % 64] * (1 + 0.17 * grid.texture('fibers', 220, style['offset']))
     seam = np.minimum(rows - row, row + 1 - rows)
     tone *= 1 - 0.55 * soft_step(0.04 - seam, 0.05)
     return style['color'] * (style['value'] * tone)[..., None]
@@ -146,7 +146,7 @@ def _paint_plain(grid: Grid, style: Style) -> np.ndarray:
         0.5 + 0.16 * grid.texture('clouds', 150, style['offset']) + 0.05 * grid.texture('rough', 240, style['offset'])
     )
     tone += style['weave'] * (
-        grid.texture('fibres', 330, style['offset']) + grid.texture('blades', 330, style['offset'])
+        grid.texture('fibers', 330, style['offset']) + grid.texture('blades', 330, style['offset'])
     )
     return ramp(style['colors'], tone)
 
@@ -168,7 +168,7 @@ def _sample_checks(rng: np.random.Generator) -> Style:
 def _paint_checks(grid: Grid, style: Style) -> np.ndarray:
     weight = 0.5 * soft_step(np.sin(style['count'] * grid.u), 0.3)
     weight = weight + 0.5 * soft_step(np.sin(style['count'] * grid.v), 0.3) if style['both'] else 2 * weight
-    weave = 0.05 * (grid.texture('fibres', 330, style['offset']) + grid.texture('blades', 330, style['offset']))
+    weave = 0.05 * (grid.texture('fibers', 330, style['offset']) + grid.texture('blades', 330, style['offset']))
     folds = 0.06 * grid.texture('clouds', 120, style['offset'])
     return mix(*style['colors'], weight) * (1 + weave + folds)[..., None]
 

@@ -1,8 +1,8 @@
 """The object classes of the procedural scenes: what each draws at random for a member, and how it paints one.
 
 A painter works on a grid whose coordinates put the object in the unit disc, v pointing down. It returns a field (H, W),
-negative inside the object, and the colours (H, W, 3) in 0..1 before shading. A look is what one member of the class
-keeps through a video; looks overlap in hue between the classes, so that colour alone does not tell them apart.
+negative inside the object, and the colors (H, W, 3) in 0..1 before shading. A look is what one member of the class
+keeps through a video; looks overlap in hue between the classes, so that color alone does not tell them apart.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class ObjectClass(NamedTuple):
     Args:
         name: Category name.
         sample: Draws a member's look from a generator.
-        paint: Grid and look -> (field (H, W), colours (H, W, 3)).
+        paint: Grid and look -> (field (H, W), colors (H, W, 3)).
         bevel: Depth, in object radii, over which the surface curves towards the edge; 1 is a hemisphere.
         gloss: Strength of the highlight.
         upright: Largest turn away from upright in radians; pi for any orientation.
@@ -149,7 +149,7 @@ def _sample_flower(rng: np.random.Generator) -> Style:
             hsv(hue, saturation, value),
             hsv(hue, saturation * 0.7, value),
         ),
-        centre=hsv(pick(rng, (0.13, 0.09, 0.2)), rng.uniform(0.6, 0.95), rng.uniform(0.25, 0.9)),
+        center=hsv(pick(rng, (0.13, 0.09, 0.2)), rng.uniform(0.6, 0.95), rng.uniform(0.25, 0.9)),
         count=int(rng.integers(5, 10)),
         inner=rng.uniform(0.35, 0.62),
         roundness=rng.uniform(0.35, 0.9),
@@ -165,7 +165,7 @@ def _paint_flower(grid: Grid, style: Style) -> tuple[np.ndarray, np.ndarray]:
     streaks = 0.06 * grid.texture('rough', 70, style['offset'])
     colors = ramp(style['petals'], radius * 1.05 - 0.08 + streaks)
     colors *= (0.62 + 0.38 * soft_step(lobe - 0.2, 0.5))[..., None]
-    heart = style['centre'] * (1 + 0.22 * grid.texture('grain', 80, style['offset']))[..., None]
+    heart = style['center'] * (1 + 0.22 * grid.texture('grain', 80, style['offset']))[..., None]
     return radius - reach, mix(colors, heart, soft_step(style['disc'] - radius, 0.06))
 
 
@@ -192,7 +192,7 @@ def _paint_crate(grid: Grid, style: Style) -> tuple[np.ndarray, np.ndarray]:
     rows = (grid.v * (0.5 / half_v) + 0.5) * style['planks']
     row = np.clip(rows, 0, 5).astype(np.intp)
     gap = soft_step(0.05 - np.abs(rows - np.rint(rows)), 0.06)
-    grain = 0.13 * grid.texture('fibres', 70, style['offset'])
+    grain = 0.13 * grid.texture('fibers', 70, style['offset'])
     colors = style['color'] * (style['shades'][row] * (1 + grain) * (1 - 0.6 * gap))[..., None]
     border = np.maximum(side_u, side_v)
     framed = soft_step(border - 0.78, 0.03)
@@ -231,7 +231,7 @@ def _paint_mushroom(grid: Grid, style: Style) -> tuple[np.ndarray, np.ndarray]:
     spots = [size - np.sqrt((u - x) ** 2 + ((v - y) * 1.25) ** 2) for x, y, size in style['spots']]
     if spots:
         colors = mix(colors, hsv(0.12, 0.1, 0.95), soft_step(np.maximum.reduce(spots), 0.03))
-    shade = 1 - 0.55 * soft_step(0.25 - v, 0.3) + 0.12 * grid.texture('fibres', 60, style['offset'], turn=True)
+    shade = 1 - 0.55 * soft_step(0.25 - v, 0.3) + 0.12 * grid.texture('fibers', 60, style['offset'], turn=True)
     return np.minimum(cap, stem), mix(colors, style['stem'] * shade[..., None], soft_step(cap, 0.02))
 
 

@@ -108,7 +108,7 @@ def save_image(path: Path, image: np.ndarray) -> None:
 
 
 def tint_instances(image: np.ndarray, instance_map: np.ndarray) -> np.ndarray:
-    """Return an image (H, W, 3) uint8 whose instances (H, W) are tinted in palette colours and outlined in white."""
+    """Return an image (H, W, 3) uint8 whose instances (H, W) are tinted in palette colors and outlined in white."""
     numbers = np.unique(instance_map[instance_map > 0])
     if not len(numbers):
         return image
@@ -123,7 +123,7 @@ def tint_instances(image: np.ndarray, instance_map: np.ndarray) -> np.ndarray:
 
 
 def draw_boxes(image: np.ndarray, boxes: Sequence[tuple[Box, Color]]) -> np.ndarray:
-    """Return an image (H, W, 3) uint8 with boxes, left, top, width, height, drawn in their colours."""
+    """Return an image (H, W, 3) uint8 with boxes, left, top, width, height, drawn in their colors."""
     if not boxes:
         return image
     corners = torch.tensor([(left, top, left + width - 1, top + height - 1) for (left, top, width, height), _ in boxes])

@@ -134,9 +134,9 @@ def _paint_object(
     height, width = spec.size_hw
     short = min(spec.size_hw)
     radius = item.radius * short * (1 + item.swell * np.sin(np.pi * time))
-    centre = np.array([width, height]) * 0.5 + short * item.motion.centre(time)
+    center = np.array([width, height]) * 0.5 + short * item.motion.center(time)
     reach = int(np.ceil(radius)) + 3
-    left, top = (int(c) for c in np.floor(centre) - reach)
+    left, top = (int(c) for c in np.floor(center) - reach)
     # A shadow falls no further than the object is wide.
     if left + 4 * reach < 0 or top + 4 * reach < 0 or left - 2 * reach > width or top - 2 * reach > height:
         return _OUT_OF_SIGHT
@@ -144,7 +144,7 @@ def _paint_object(
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos / item.squash[0], sin / item.squash[0]], [-sin / item.squash[1], cos / item.squash[1]]])
     turn /= radius
-    affine = np.column_stack([turn, turn @ (np.array([left, top]) - centre)])
+    affine = np.column_stack([turn, turn @ (np.array([left, top]) - center)])
     field, colors = OBJECT_CLASSES[item.label].paint(Grid.make((2 * reach, 2 * reach), affine), item.style)
     coverage, colors = _shade(field, colors, radius, spec.light, item.label)
     _cast_shadow(canvas, coverage, (left, top), radius, spec)
@@ -167,7 +167,7 @@ def _overlap(corner: tuple[int, int], patch_hw: tuple[int, int], size_hw: tuple[
 
 
 def _shade(field: np.ndarray, colors: np.ndarray, radius: float, light: np.ndarray, label: int) -> tuple:
-    """Turn a painter's field into coverage (H, W) in 0..1 and its colours into lit colours (H, W, 3).
+    """Turn a painter's field into coverage (H, W) in 0..1 and its colors into lit colors (H, W, 3).
 
     The field divided by its slope is the distance to the outline in pixels; the surface leans outwards within the
     class's bevel, and its brightness follows from the angle to the light.
@@ -205,7 +205,7 @@ def _cast_shadow(
 
 
 def _expose(canvas: np.ndarray, spec: SceneSpec, time: float) -> np.ndarray:
-    """Apply exposure, colour cast, sensor noise and gamma; (H, W, 3) uint8."""
+    """Apply exposure, color cast, sensor noise and gamma; (H, W, 3) uint8."""
     height, width = spec.size_hw
     start = int(spec.noise_start + 7919 * TILE * time) % (TILE * TILE)
     grain = np.resize(np.roll(noise_tile('white'), -start), (height, width))

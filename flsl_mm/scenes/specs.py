@@ -17,10 +17,10 @@ _SPEED = {'stays': 1.0, 'returns': 0.4, 'enters': 0.4}
 
 @dataclass(frozen=True)
 class Motion:
-    """The way of an object's centre through a clip, in units of the short side, (x, y) from the image's centre.
+    """The way of an object's center through a clip, in units of the short side, (x, y) from the image's center.
 
     Args:
-        start: Centre at time 0.
+        start: Center at time 0.
         drift: Straight displacement over the whole clip.
         sway: Amplitude of one slow oscillation.
         phase: Phase of the oscillation in turns.
@@ -41,8 +41,8 @@ class Motion:
             return _smooth_step(time, 0.15, 0.42) - _smooth_step(time, 0.58, 0.85)
         return 1.0 - _smooth_step(time, 0.2, 0.55) if self.role == 'enters' else 0.0
 
-    def centre(self, time: float) -> np.ndarray:
-        """Return the centre (2,) at a time in 0..1."""
+    def center(self, time: float) -> np.ndarray:
+        """Return the center (2,) at a time in 0..1."""
         swing = np.sin(2 * np.pi * (time + self.phase)) - np.sin(2 * np.pi * self.phase)
         return self.start + self.drift * time + self.sway * swing + self.away * self.absence(time)
 
@@ -120,7 +120,7 @@ def check_size(size_hw: tuple[int, int]) -> None:
 
 
 def _sample_place(rng: np.random.Generator, half: np.ndarray, radius: float, others: list[ObjectSpec]) -> np.ndarray:
-    """Draw a centre that covers no earlier object altogether, if one is found in a few tries."""
+    """Draw a center that covers no earlier object altogether, if one is found in a few tries."""
     candidates = rng.uniform(-1, 1, (6, 2)) * (half - 0.4 * radius)
     for candidate in candidates:
         if all(np.hypot(*(candidate - o.motion.start)) > 0.62 * (radius + o.radius) for o in others):

@@ -65,7 +65,7 @@ def apply_conditions(spec: SceneSpec, conditions: Conditions) -> SceneSpec:
 
 
 def add_haze(image: np.ndarray) -> np.ndarray:
-    """Blend an image (H, W, 3) uint8 with the grey of fog."""
+    """Blend an image (H, W, 3) uint8 with the gray of fog."""
     return np.rint(image * (1 - _HAZE) + _HAZE_LEVEL * _HAZE).astype(np.uint8)
 
 

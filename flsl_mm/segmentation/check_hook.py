@@ -1,4 +1,4 @@
-"""Checks of a segmentor before it runs: colours, and feature maps and class names against its heads."""
+"""Checks of a segmentor before it runs: colors, and feature maps and class names against its heads."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_num_classes(model: nn.Module, classes: Sequence[str]) -> None:
 
 @HOOKS.register_module()
 class FLSLSegmentationCheckHook(ModelCheckHook):
-    """Stops a segmentor before training, validation or testing when its colours, maps or classes do not fit.
+    """Stops a segmentor before training, validation or testing when its colors, maps or classes do not fit.
 
     See :func:`check_maps` and :func:`check_num_classes`. Arguments are those of
     :class:`~flsl_mm.engine.model_check.ModelCheckHook`.

@@ -83,7 +83,7 @@ def mean_shift(
 
 
 def token_places(boxes: Tensor, side: int) -> Tensor:
-    """Give the centres of the tokens of crops, in sides of the teacher view.
+    """Give the centers of the tokens of crops, in sides of the teacher view.
 
     Args:
         boxes: Left, top, width and height of crops as fractions of the teacher view (B, 4).

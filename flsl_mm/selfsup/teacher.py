@@ -68,11 +68,11 @@ class OptimizerStepCallback:
         """Call the function after each step of ``optimizer`` from now on, and of no other.
 
         Args:
-            optimizer: Optimiser of some of the parameters.
+            optimizer: Optimizer of some of the parameters.
             parameters: What is trained.
 
         Raises:
-            ValueError: If the optimiser has no hooks after its steps, or trains none of the parameters.
+            ValueError: If the optimizer has no hooks after its steps, or trains none of the parameters.
         """
         name = type(optimizer).__name__
         if not hasattr(optimizer, 'register_step_post_hook'):
@@ -92,7 +92,7 @@ class OptimizerStepCallback:
 
     def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         self.stepped = True
-        # A fused optimiser is called under a gradient scaler for a step, too, that it leaves out.
+        # A fused optimizer is called under a gradient scaler for a step, too, that it leaves out.
         if not getattr(optimizer, 'found_inf', False):
             self.after_step()
 
@@ -107,7 +107,7 @@ class OptimizerStepCallback:
         parameter = None if self.stepped else next(iter(parameters), None)
         if parameter is None:
             return
-        # Its sum: fused optimisers do not count as changes in place, of which tensors keep a count.
+        # Its sum: fused optimizers do not count as changes in place, of which tensors keep a count.
         now = float(parameter.detach().cpu().double().sum())
         self.changes += self.last_sum not in (None, now)
         self.last_sum = now

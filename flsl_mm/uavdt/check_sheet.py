@@ -20,7 +20,7 @@ from .annotations import BOX_COLUMNS, CATEGORIES
 from .layout import UAVDTFrames
 
 COLORS = ((60, 230, 60), (255, 220, 40), (60, 220, 255))
-"""Colours of car, truck and bus."""
+"""Colors of car, truck and bus."""
 REGION_COLOR = (255, 40, 40)
 _CATEGORY = BOX_COLUMNS.index('category')
 _BAND = 20

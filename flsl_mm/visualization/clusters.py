@@ -15,8 +15,8 @@ from flsl_mm.fileio import atomic_writer
 
 
 def cluster_colors(count: int) -> np.ndarray:
-    """Return ``count`` well-distinct RGB colours (count, 3), uint8; the first, of the largest cluster, is grey."""
-    import matplotlib  # only for its colours, which a start need not wait for
+    """Return ``count`` well-distinct RGB colors (count, 3), uint8; the first, of the largest cluster, is gray."""
+    import matplotlib  # only for its colors, which a start need not wait for
 
     base = np.concatenate([matplotlib.colormaps[name].colors for name in ('Set1', 'Dark2', 'Set2')])
     base = np.concatenate([[[0.45, 0.45, 0.45]], base[(base.std(-1) > 0.08)]])
@@ -24,12 +24,12 @@ def cluster_colors(count: int) -> np.ndarray:
 
 
 def paint_clusters(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Lay the patches' cluster colours over an image.
+    """Lay the patches' cluster colors over an image.
 
     Args:
         image: Image (H, W, 3), uint8.
         labels: Cluster of each patch (h, w), 0 or more, on a grid that spans the image.
-        opacity: Share of the colour, 0 to 1.
+        opacity: Share of the color, 0 to 1.
 
     Returns:
         Image (H, W, 3), uint8.
@@ -64,8 +64,8 @@ def image_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path
     canvas.paste(to_pil_image(grid), (0, band))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
     for column, title in enumerate(titles):
-        centre = gap + (column + 0.5) * enlarged.shape[3] + column * gap
-        draw.text((centre, (band + gap) / 2), title, fill='black', font=font, anchor='mm')
+        center = gap + (column + 0.5) * enlarged.shape[3] + column * gap
+        draw.text((center, (band + gap) / 2), title, fill='black', font=font, anchor='mm')
     with atomic_writer(path) as file:
         canvas.save(file, format='PNG')
     return Path(path)

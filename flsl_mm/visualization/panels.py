@@ -1,4 +1,4 @@
-"""Drawings of what the features of an image show: heat maps, colours, marked points, an object and its box."""
+"""Drawings of what the features of an image show: heat maps, colors, marked points, an object and its box."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def heat_map(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     Returns:
         Image (H, W, 3), uint8.
     """
-    import matplotlib  # only for its colours, which a start need not wait for
+    import matplotlib  # only for its colors, which a start need not wait for
 
     span = np.ptp(values)
     stretched = (values - values.min()) / span if span > 0 else np.zeros_like(values)
@@ -31,7 +31,7 @@ def heat_map(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def color_map(colors: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Draw colours of patches (h, w, 3), 0 to 1, as an image (H, W, 3), uint8."""
+    """Draw colors of patches (h, w, 3), 0 to 1, as an image (H, W, 3), uint8."""
     return enlarged((255 * colors).round().astype(np.uint8), size_hw)
 
 

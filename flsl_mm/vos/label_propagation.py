@@ -126,7 +126,7 @@ def _bilinear_weights(length: int, size: int, like: Tensor) -> Tensor:
 
 
 def upsample_labels(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Resize label maps bilinearly (pixels sampled at their centres: ``interpolate`` with ``align_corners=False``).
+    """Resize label maps bilinearly (pixels sampled at their centers: ``interpolate`` with ``align_corners=False``).
 
     `torch.nn.functional.interpolate` rounds differently with one thread and with several, which would let masks depend
     on the number of processes.

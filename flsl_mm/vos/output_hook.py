@@ -27,12 +27,12 @@ GIF_WIDTH, GIF_FRAME_MS = 416, 80
 
 
 def paint_objects(frame: np.ndarray, ids: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Lay the colours of a mask's objects over a frame, with their contours in white.
+    """Lay the colors of a mask's objects over a frame, with their contours in white.
 
     Args:
         frame: RGB (H, W, 3), uint8.
         ids: Object ids (H0, W0), uint8.
-        opacity: Share of the colour, 0 to 1.
+        opacity: Share of the color, 0 to 1.
 
     Returns:
         RGB (H, W, 3), uint8.

@@ -14,7 +14,7 @@ SIZE_STEP = 64
 """The longer side of a resized frame is a multiple of this many pixels (rounded down)."""
 
 ID_MODES = ('P', 'L')
-"""Pillow's names of palette and grey images, whose values are object ids."""
+"""Pillow's names of palette and gray images, whose values are object ids."""
 
 
 @dataclass(frozen=True)
@@ -155,15 +155,15 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
     """Read the object ids of a mask.
 
     Args:
-        path: PNG file: a palette or grey image of ids (DAVIS-2017), or an image of 0 and 255 (DAVIS-2016), which may
-            be a colour image.
+        path: PNG file: a palette or gray image of ids (DAVIS-2017), or an image of 0 and 255 (DAVIS-2016), which may
+            be a color image.
         single_object: Whether everything that is not 0 is object 1.
 
     Returns:
         Object ids (H, W), uint8, 0 the background.
 
     Raises:
-        ValueError: If the file is damaged, or has colours or the value 255 where it should have ids.
+        ValueError: If the file is damaged, or has colors or the value 255 where it should have ids.
     """
     try:
         with open_image(path) as image:
@@ -176,7 +176,7 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
         return (ids != 0).astype(np.uint8)
     if mode not in ID_MODES:
         raise ValueError(
-            f'mask {path} has mode {mode}, which holds no object ids: masks of several objects must be palette or grey '
+            f'mask {path} has mode {mode}, which holds no object ids: masks of several objects must be palette or gray '
             'images (mode P or L); set year=2016 for masks of one object'
         )
     if (ids == 255).any():

@@ -39,7 +39,7 @@ def equal_states(a: nn.Module, b: nn.Module) -> bool:
 
 
 def file_of(backbone: FLSLViT) -> dict:
-    """Make the content of a backbone file with ImageNet's normalisation."""
+    """Make the content of a backbone file with ImageNet's normalization."""
     return backbone_file(backbone, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 

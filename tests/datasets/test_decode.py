@@ -31,7 +31,7 @@ def expected(tmp_path_factory):
     return decode(tmp_path_factory.mktemp('plain'), png(IMAGE))
 
 
-def test_grey(tmp_path, expected):
+def test_gray(tmp_path, expected):
     view = decode(tmp_path, jpeg(IMAGE.convert('L')), 'odd.jpg')
     luma = (expected * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
     assert (view - luma).abs().mean() < 2
@@ -47,8 +47,8 @@ def test_palette(tmp_path, expected):
 
 @pytest.mark.parametrize(('suffix', 'mode'), [('png', 'I;16'), ('tif', 'I;16'), ('tif', 'I')])
 def test_16_bit_is_scaled(tmp_path, expected, suffix, mode):
-    grey = np.asarray(IMAGE.convert('L')).astype(np.uint16) * 257
-    image = Image.fromarray(grey) if mode == 'I;16' else Image.fromarray(grey.astype(np.int32))
+    gray = np.asarray(IMAGE.convert('L')).astype(np.uint16) * 257
+    image = Image.fromarray(gray) if mode == 'I;16' else Image.fromarray(gray.astype(np.int32))
     assert image.mode == mode
     image.save(tmp_path / f'odd.{suffix}')
     view = decode(tmp_path, (tmp_path / f'odd.{suffix}').read_bytes(), f'odd.{suffix}')
@@ -124,7 +124,7 @@ def test_large_jpeg_is_decoded_small_without_loss(tmp_path, tmp_path_factory, mo
 
 
 def test_whole_images_are_upright_rgb(tmp_path):
-    """Grey, 90x50 and turned by a quarter; as the teacher view, a broken EXIF block leaves the pixels as they are."""
+    """Gray, 90x50 and turned by a quarter; as the teacher view, a broken EXIF block leaves the pixels as they are."""
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = make_image(90, 50).convert('L')

@@ -56,7 +56,7 @@ def test_view_depends_on_the_generator_alone():
     assert not torch.equal(first, other)
 
 
-def test_view_of_a_grey_image_has_three_equal_channels():
+def test_view_of_a_gray_image_has_three_equal_channels():
     view = teacher_view(make_image(100, 80).convert('L'), 32, (0.8, 1.0), np.random.default_rng(0))
     assert torch.equal(view[:1].expand(3, -1, -1), view)
     assert view.float().std() > 10

@@ -23,13 +23,13 @@ from tools.dataset_converters import uavdt2coco
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'det'
 SIZE = (256, 160)
 CAR, TRUCK, REGION = (40, 60, 90, 50), (170, 20, 60, 100), (10, 10, 40, 30)
-GREY, RED, GREEN = (90, 90, 90), (250, 40, 40), (40, 250, 40)
+GRAY, RED, GREEN = (90, 90, 90), (250, 40, 40), (40, 250, 40)
 SEEDS = range(8)
 
 
 def paint(path: Path) -> None:
     """Draw the car in red and the truck in green."""
-    image = Image.new('RGB', SIZE, GREY)
+    image = Image.new('RGB', SIZE, GRAY)
     for (left, top, width, height), color in ((CAR, RED), (TRUCK, GREEN)):
         ImageDraw.Draw(image).rectangle((left, top, left + width - 1, top + height - 1), color)
     image.save(path, quality=95)

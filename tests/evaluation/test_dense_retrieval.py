@@ -24,8 +24,8 @@ def test_shares_of_the_annotated_pixels():
         patch_class_shares(labels, 3, 3)
 
 
-def test_neighbours_are_weighted_by_the_softmax_of_their_cosines():
-    """Two neighbours of cosine 1 and .96, temperature .02: exp(0) and exp(-2); lengths do not matter."""
+def test_neighbors_are_weighted_by_the_softmax_of_their_cosines():
+    """Two neighbors of cosine 1 and .96, temperature .02: exp(0) and exp(-2); lengths do not matter."""
     bank = torch.tensor([[3.0, 0.0], [0.96 * 5, 0.28 * 5], [0.0, 1.0]])
     shares = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     labels = retrieve_labels(bank, shares, torch.tensor([[7.0, 0.0]]), k=2, temperature=0.02)

@@ -29,7 +29,7 @@ def test_the_python_runs(monkeypatch):
     exec(python, names)
     h, w, _ = names['features'].shape
     assert names['clusters'].shape == names['similar'].shape == (h, w)
-    assert names['colours'].shape == (h, w, 3)
+    assert names['colors'].shape == (h, w, 3)
 
 
 def test_every_kind_is_explained():

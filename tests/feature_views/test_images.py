@@ -16,7 +16,7 @@ from flsl_mm.feature_views.view import LEGEND
 from tests.checkpoint.cases import tiny
 from tests.images import make_image
 
-QUICK = Settings(kinds=('colours',), long_side=16)
+QUICK = Settings(kinds=('colors',), long_side=16)
 
 
 @pytest.fixture(scope='module')
@@ -92,11 +92,11 @@ def test_one_image_is_in_memory_at_a_time(models, images, tmp_path, monkeypatch)
 
     monkeypatch.setattr(module, 'read_pixels', read)
     draw_images(models, images * 4, tmp_path / 'out', QUICK)
-    assert len(most) == 24  # for the colours, and for the sheets
+    assert len(most) == 24  # for the colors, and for the sheets
     assert max(most) <= 2  # the next is read while the last still has its name
 
 
-def test_colours_are_found_in_a_sample(models, images, tmp_path, monkeypatch):
+def test_colors_are_found_in_a_sample(models, images, tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'BASIS_IMAGES', 2)
     read = []
     monkeypatch.setattr(module, 'read_pixels', lambda path: read.append(path) or read_pixels(path))

@@ -70,8 +70,8 @@ def test_masks_of_any_kind(tmp_path):
     write_palette_mask(tmp_path / 'ids.png', ids)
     assert np.array_equal(read_first_mask(tmp_path / 'ids.png', (6, 8)), ids)
     Image.fromarray(ids // 7 * 255).save(tmp_path / 'white.png')
-    Image.fromarray(ids // 7 * 255).convert('RGB').save(tmp_path / 'colour.png')
-    for name in ('white', 'colour'):
+    Image.fromarray(ids // 7 * 255).convert('RGB').save(tmp_path / 'color.png')
+    for name in ('white', 'color'):
         assert np.array_equal(read_first_mask(tmp_path / f'{name}.png', (6, 8)), ids // 7)
 
 

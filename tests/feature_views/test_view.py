@@ -105,7 +105,7 @@ def test_panels_show_what_the_functions_give(models):
     assert row.panels[2].title == f'scale 30: {labels.max() + 1} clusters'
     assert np.array_equal(row.panels[2].image, paint_clusters(shown, labels))
 
-    (row,) = sheet_rows('colours', image, [view])
+    (row,) = sheet_rows('colors', image, [view])
     assert np.array_equal(row.panels[1].image, color_map(pca_rgb(features, view.basis).numpy(), size_hw))
 
     (row,) = sheet_rows('similarity', image, [view], points=[(0.99, 0.4)])

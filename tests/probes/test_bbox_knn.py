@@ -17,7 +17,7 @@ def probe(boxes):
     return BBoxKNNProbe(boxes, boxes.parent / 'images', k=(1, 5))
 
 
-def test_colours_that_are_the_categories_score_one(boxes, tmp_path):
+def test_colors_that_are_the_categories_score_one(boxes, tmp_path):
     """Two files: every category is known."""
     val = write_boxes(tmp_path / 'val', seed=3)
     probe = BBoxKNNProbe(boxes, boxes.parent / 'images', val, val.parent / 'images', k=(1, 5))
@@ -45,7 +45,7 @@ def test_boxes_in_the_square_in_the_middle(probe):
     left, top = target.image.boxes[0, :2].tolist()
     assert target.box[:2].tolist() == pytest.approx([4 * left - 16, 4 * top - 16])
     assert target.read().shape == (3, 224, 224)
-    x, y = (int(centre) for centre in (target.box[:2] + target.box[2:]) / 2)
+    x, y = (int(center) for center in (target.box[:2] + target.box[2:]) / 2)
     assert target.read()[:, y, x].tolist() == pytest.approx(MIDDLE(target), abs=0.02)
 
 

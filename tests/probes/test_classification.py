@@ -12,10 +12,10 @@ from tests.probes.data import PATCH, SPEC, write_classes
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return write_classes(tmp_path_factory.mktemp('classes') / 'colours')
+    return write_classes(tmp_path_factory.mktemp('classes') / 'colors')
 
 
-def test_colours_that_are_the_classes_score_one(folder):
+def test_colors_that_are_the_classes_score_one(folder):
     score = ClassificationProbe(folder)(MeanColor(PATCH))['knn_accuracy']
     assert (score.value, score.error) == (1, 0)
 

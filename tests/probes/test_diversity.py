@@ -25,7 +25,7 @@ def test_position_is_the_same_in_all_images():
     assert scores['within_cosine'].error == pytest.approx(0, abs=1e-6)
 
 
-def test_images_of_one_colour_differ_between_images_only():
+def test_images_of_one_color_differ_between_images_only():
     plain = IMAGES[:, :, :1, :1].expand(-1, -1, 32, 32)
     assert DiversityProbe(plain)(MeanColor(PATCH))['between_share'].value == pytest.approx(1)
 

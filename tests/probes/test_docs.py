@@ -23,7 +23,7 @@ def snippets() -> tuple[str, str]:
 
 def test_the_python_runs(tmp_path, capsys):
     torch.save(file_of(tiny(3)), tmp_path / 'model.pth')
-    folder = write_segmentation(tmp_path / 'colours', images=4)
+    folder = write_segmentation(tmp_path / 'colors', images=4)
     python, _ = snippets()
     data = f'{str(folder)!r}, num_classes=4, ignore_index=9'
     for old, new in {

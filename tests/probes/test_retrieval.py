@@ -1,4 +1,4 @@
-"""Retrieval and clusters: colours that are the classes are found again, position and constants score chance."""
+"""Retrieval and clusters: colors that are the classes are found again, position and constants score chance."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from tests.probes.data import PATCH, SPEC, write_segmentation
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return write_segmentation(tmp_path_factory.mktemp('retrieval') / 'colours')
+    return write_segmentation(tmp_path_factory.mktemp('retrieval') / 'colors')
 
 
-def test_colours_are_retrieved(folder):
-    """Per pixel: only corners, where bilinear labels of three neighbours outvote a patch, are wrong."""
+def test_colors_are_retrieved(folder):
+    """Per pixel: only corners, where bilinear labels of three neighbors outvote a patch, are wrong."""
     probe = RetrievalProbe(folder, ignore_index=9, bank_sizes=(400, 120))
     assert list(probe.rows.values()) == ['in-context 30-NN mIoU, bank 120', 'in-context 30-NN mIoU, bank 400']
     for score in probe(MeanColor(PATCH)).values():
@@ -36,7 +36,7 @@ def test_position_and_constants_retrieve_nothing(folder, source):
     assert probe(source)['bank_400'].value < probe.chance(PATCH)['bank_400'] + 0.06
 
 
-def test_clusters_of_colours_are_the_classes(folder):
+def test_clusters_of_colors_are_the_classes(folder):
     pytest.importorskip('scipy')
     scores = ClusteringProbe(folder, ignore_index=9, num_clusters=8)(MeanColor(PATCH))
     assert [score.value for score in scores.values()] == [1, 1]

@@ -12,7 +12,7 @@ from tests.probes.data import PATCH, SPEC
 
 
 class Oracle:
-    """Recognises the scenes and gives the truth."""
+    """Recognizes the scenes and gives the truth."""
 
     name = 'truth'
     patch_size = PATCH
@@ -34,7 +34,7 @@ def probe():
 
 def test_the_truth_scores_one(probe):
     scores = probe(Oracle(probe))
-    assert scores['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbour
+    assert scores['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbor
     assert scores['knn_accuracy'].value == 1
 
 

@@ -1,4 +1,4 @@
-"""Patch segmentation: colours that are the classes score 1, position and constants chance; wrong data in one line."""
+"""Patch segmentation: colors that are the classes score 1, position and constants chance; wrong data in one line."""
 
 import shutil
 
@@ -14,7 +14,7 @@ from tests.probes.data import PATCH, SPEC, write_segmentation
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return write_segmentation(tmp_path_factory.mktemp('segmentation') / 'colours')
+    return write_segmentation(tmp_path_factory.mktemp('segmentation') / 'colors')
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +22,7 @@ def probe(folder):
     return SegmentationProbe(folder, ignore_index=9)
 
 
-def test_colours_that_are_the_classes_score_one(probe):
+def test_colors_that_are_the_classes_score_one(probe):
     scores = probe(MeanColor(PATCH))
     for score in scores.values():
         assert score.value == 1

@@ -58,30 +58,30 @@ def test_seeds_are_averaged_and_their_error_is_that_of_one():
     ('model', 'not_beaten'),
     [
         (Score(0.5, 0.01), []),
-        (Score(0.31, 0.0), ['colour']),  # .3 + 2 x .01 is more
-        (Score(0.5, 0.2), ['colour', CHANCE]),
-        (Score(0.2, 0.01), ['colour']),
-        (Score(0.05), ['colour', CHANCE]),
+        (Score(0.31, 0.0), ['color']),  # .3 + 2 x .01 is more
+        (Score(0.5, 0.2), ['color', CHANCE]),
+        (Score(0.2, 0.01), ['color']),
+        (Score(0.05), ['color', CHANCE]),
         (Score(float('nan')), []),
     ],
 )
 def test_a_model_beats_by_two_standard_errors(model, not_beaten):
-    (row,) = table_of(dict(model=model, colour=Score(0.3, 0.01)))['rows']
+    (row,) = table_of(dict(model=model, color=Score(0.3, 0.01)))['rows']
     assert row['not_beaten'] == dict(model=not_beaten)
 
 
 def test_it_is_plain_json_without_nan():
-    result = table_of(dict(model=Score(float('nan'), float('nan')), colour=Score(0.3)))
+    result = table_of(dict(model=Score(float('nan'), float('nan')), color=Score(0.3)))
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert result['skipped'] == {'a.png': 'broken'}
-    assert set(result['seconds']) == {'model', 'colour'}
+    assert set(result['seconds']) == {'model', 'color'}
 
 
 def test_the_layout():
-    scores = dict(good=Score(0.5, 0.01), bad=Score(0.123456), colour=Score(0.3, 0.004))
+    scores = dict(good=Score(0.5, 0.01), bad=Score(0.123456), color=Score(0.3, 0.004))
     result = table_of(scores, models=('good', 'bad'))
     assert render([result]).splitlines() == [
-        '                        good           bad      colour         chance',
+        '                        good           bad      color          chance',
         'names',
         '  names that are right  0.500 ± 0.010  0.123 !  0.300 ± 0.004  0.100',
         f'{MARK} not better by two standard errors than each of the columns that are no model',
@@ -89,14 +89,14 @@ def test_the_layout():
 
 
 def test_figures_that_do_not_exist():
-    number = table_of(dict(model=Score(float('nan')), colour=Score(80.123)), chance=math.nan)
+    number = table_of(dict(model=Score(float('nan')), color=Score(80.123)), chance=math.nan)
     assert render([number]).splitlines()[2].split() == ['names', 'that', 'are', 'right', 'n/a', '80.1', 'n/a']
     assert MARK not in render([number])
 
 
 def test_trivial_sources_are_of_the_network():
     columns = trivial_sources(SPEC, seeds=3)
-    assert list(columns) == [RANDOM, 'mean colour', 'position alone']
+    assert list(columns) == [RANDOM, 'mean color', 'position alone']
     assert [len(of_column) for of_column in columns.values()] == [3, 1, 1]
     assert {source.patch_size for of_column in columns.values() for source in of_column} == {8}
     assert not columns[RANDOM][0].backbone.training

@@ -39,7 +39,7 @@ class Fault:
     Args:
         iteration: During which iteration, counted from 0.
         place: ``'batch'``: when its batch is there; ``'forward'``: in the student's head; ``'teacher'``: after the
-            optimiser's step, before the teacher's update; ``'write'``: when half of the next checkpoint is written;
+            optimizer's step, before the teacher's update; ``'write'``: when half of the next checkpoint is written;
             ``'rename'``: when all of it is, under its temporary name; ``'pointer'``: when it has its name and
             ``last_checkpoint`` still names the one before; ``'export'``: when half of its backbone file is written.
         signum: The signal.

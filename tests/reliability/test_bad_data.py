@@ -56,7 +56,7 @@ def odd_files() -> tuple[dict[str, bytes], dict[str, bytes]]:
         'bad_text.jpg': b'this is no image',
     }
     good = {
-        'good_grey.png': encoded(image.convert('L'), 'PNG'),
+        'good_gray.png': encoded(image.convert('L'), 'PNG'),
         'good_cmyk.jpg': encoded(image.convert('CMYK'), 'JPEG'),
         'good_16bit.png': encoded(deep, 'PNG'),
         'good_transparent.png': encoded(transparent, 'PNG'),

@@ -61,7 +61,7 @@ def same(left, right) -> bool:
 
 
 def assert_same_end(folder: Path, reference: Path) -> None:
-    """Compare weights, teacher, centre, optimiser, schedules and logged values of two finished runs."""
+    """Compare weights, teacher, center, optimizer, schedules and logged values of two finished runs."""
     name = f'iter_{ITERATIONS}.pth'
     ours, theirs = read_checkpoint(folder / name), read_checkpoint(reference / name)
     assert {'center', 'teacher.head.mlp.0.weight'} <= set(theirs['state_dict'])

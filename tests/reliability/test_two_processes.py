@@ -140,7 +140,7 @@ def test_halves_of_a_batch(sizes, accumulate, tmp_path):
             assert torch.equal(left[name], right[name])
             torch.testing.assert_close(left[name], one[name], rtol=RELATIVE, atol=0, msg=name)
         torch.testing.assert_close((left['loss'] + right['loss']) / 2, one['loss'], rtol=RELATIVE, atol=0)
-    # Gradients once a step; with each batch, for the volume and for the centre, a mean per prototype and a count.
+    # Gradients once a step; with each batch, for the volume and for the center, a mean per prototype and a count.
     gradients = sum(gradient.nbytes for gradient in whole['gradients'][0].values())
     statistics = 2 * 4 * (HEAD['num_prototypes'] + 1)
     assert first['sent'] == dict(gradients=STEPS * gradients, all=STEPS * gradients + len(sizes) * statistics)

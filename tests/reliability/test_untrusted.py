@@ -33,7 +33,7 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def poisoned(finished, tmp_path) -> tuple[Path, Path]:
-    """Give a copy of the last checkpoint with code in the optimiser's state, and the file that the code would make."""
+    """Give a copy of the last checkpoint with code in the optimizer's state, and the file that the code would make."""
     marker, path = tmp_path / 'marker', tmp_path / 'iter_6.pth'
     content = read_checkpoint(finished[1] / 'iter_6.pth')
     state = next(iter(content['optimizer']['state'].values()))

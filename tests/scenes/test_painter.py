@@ -69,7 +69,7 @@ def test_taking_an_object_away_changes_only_its_mask_and_its_shadow(index):
         without = paint_scene(replace(spec, objects=spec.objects[:i] + spec.objects[i + 1 :]), 0.0)
         alone = paint_scene(replace(spec, objects=(item,)), 0.0)
         reach = (alone.image != empty.image).any(axis=2) | (alone.instance_map == 1)
-        # On dark ground the last of a shadow may be less than a grey level.
+        # On dark ground the last of a shadow may be less than a gray level.
         reach = cv2.dilate(reach.astype(np.uint8), np.ones((9, 9))) > 0
         assert not (scene.image != without.image).any(axis=2)[~reach].any()
         assert reach.mean() < 0.5

@@ -195,7 +195,7 @@ def test_conditions_change_what_they_name_and_nothing_else():
     np.testing.assert_array_equal(changed.gain, spec.gain)
     for item, old in zip(changed.objects, kept, strict=True):
         for time in (0.0, 0.3, 1.0):
-            np.testing.assert_array_equal(item.motion.centre(time), old.motion.centre(time))
+            np.testing.assert_array_equal(item.motion.center(time), old.motion.center(time))
 
 
 def test_altitude_sets_the_size():
@@ -207,7 +207,7 @@ def test_altitude_sets_the_size():
 @pytest.mark.parametrize(('view', 'moves'), [('front', (False, True)), ('side', (True, False)), ('bird', (True, True))])
 def test_view_sets_the_direction(view, moves):
     for item in spec_of(view=view)[1].objects:
-        way = item.motion.centre(0.7) - item.motion.centre(0.0)
+        way = item.motion.center(0.7) - item.motion.center(0.0)
         assert ((np.abs(way) > 1e-6) == moves).all()
 
 
@@ -233,7 +233,7 @@ def test_regions_lie_within_the_image_in_every_other_sequence():
             assert width * height > 0.05 * 100 * 180
 
 
-def test_the_preview_has_boxes_in_their_colours(tree):
+def test_the_preview_has_boxes_in_their_colors(tree):
     root, written, sequences = tree
     assert len(written.previews) == 24
     for number in (0, 1):

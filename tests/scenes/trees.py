@@ -28,5 +28,5 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def assert_jpeg_of(path: Path, image: np.ndarray) -> None:
-    """JPEG keeps fine colour noise only roughly; another scene differs by 30 levels and more."""
+    """JPEG keeps fine color noise only roughly; another scene differs by 30 levels and more."""
     assert np.abs(pixels(path).astype(int) - image).mean() < 12

@@ -118,7 +118,7 @@ def test_validation_data_are_checked_before_training(folder, tmp_path):
     assert not list((tmp_path / 'a').glob('epoch_*.pth'))
 
 
-def test_other_colours_than_the_backbones_are_refused(folder, tmp_path):
+def test_other_colors_than_the_backbones_are_refused(folder, tmp_path):
     from flsl_mm.checkpoint import backbone_file
     from flsl_mm.models import FLSLViT
 

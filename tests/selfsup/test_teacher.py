@@ -1,4 +1,4 @@
-"""The teacher: by hand, once per step of its student's optimiser, never forgotten, never in training mode."""
+"""The teacher: by hand, once per step of its student's optimizer, never forgotten, never in training mode."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_of_several_optimizers_only_the_attached_one_counts():
 
 @pytest.mark.parametrize('fused', [False, True])
 def test_step_that_a_gradient_scaler_leaves_out(fused):
-    """A fused optimiser is called for it all the same, with the news that it has to do nothing."""
+    """A fused optimizer is called for it all the same, with the news that it has to do nothing."""
     model = toy_model()
     scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1, fused=fused)
@@ -176,7 +176,7 @@ def test_a_copy_of_a_trained_model_is_watched_like_a_new_one():
         twin.loss(views)
 
 
-def test_constructor_tells_the_model_its_optimiser():
+def test_constructor_tells_the_model_its_optimizer():
     model = toy_model()
     updates = count_updates(model)
     cfg = dict(constructor='FLSLOptimWrapperConstructor', optimizer=dict(type='SGD', lr=0.1))

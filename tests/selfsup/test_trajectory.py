@@ -1,4 +1,4 @@
-"""Six recorded training steps through the real model, optimiser wrapper, schedulers, hooks and Runner."""
+"""Six recorded training steps through the real model, optimizer wrapper, schedulers, hooks and Runner."""
 
 from __future__ import annotations
 

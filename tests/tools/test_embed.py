@@ -1,4 +1,4 @@
-"""tools/embed.py: files, neighbours, bad images, and mistakes that are told before anything is done."""
+"""tools/embed.py: files, neighbors, bad images, and mistakes that are told before anything is done."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def given(tmp_path) -> list[str]:
     return [str(tmp_path / 'model.pth'), str(tmp_path / 'images'), '--size', '32', '--device', 'cpu']
 
 
-def test_embeds_then_shows_neighbours_without_embedding_again(given, tmp_path, capsys):
+def test_embeds_then_shows_neighbors_without_embedding_again(given, tmp_path, capsys):
     out = tmp_path / 'new/x.npz'
     assert embed.main([*given, '--out', str(out)]) == 0
     said = capsys.readouterr()

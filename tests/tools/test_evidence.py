@@ -49,7 +49,7 @@ def test_it_trains_measures_and_writes_and_does_nothing_twice(evidence, comparis
     assert set(auc['curves']) == {'one', 'other'}
     assert [len(point) for point in auc['curves']['one']] == [1, 1]
     assert auc['curves']['one'] != auc['curves']['other']
-    assert set(auc['trivial']) == {'random weights', 'mean colour', 'position alone'}
+    assert set(auc['trivial']) == {'random weights', 'mean color', 'position alone'}
     assert auc['chance'] == 0.5
     table = (tmp_path / 'out' / 'table.md').read_text()
     assert table in out

@@ -35,7 +35,7 @@ def test_sheet_shows_boxes_and_regions_where_they_are(tmp_path):
     assert 40 < green < 90
 
 
-def test_the_legend_names_the_colours(tmp_path):
+def test_the_legend_names_the_colors(tmp_path):
     write_sequence(tmp_path, 'M0101', [], frames=1)
     (frames,) = read_sequences(tmp_path, find_sequences(tmp_path), 1, 0)
     legend = np.asarray(draw_sheet(sample_frames(tmp_path, frames)))[:20]

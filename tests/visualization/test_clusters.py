@@ -12,18 +12,18 @@ from PIL import Image
 from flsl_mm.visualization.clusters import cluster_colors, image_grid, paint_clusters
 
 
-def test_colours_of_neighbouring_clusters_are_far_apart():
+def test_colors_of_neighboring_clusters_are_far_apart():
     colors = cluster_colors(16).astype(int)
     assert np.ptp(colors[0]) == 0
     assert (np.ptp(colors[1:], axis=1) > 20).all()
     # At 60% opacity a distance of 60 levels is 36 levels on the image.
     distances = np.linalg.norm(colors[:, None] - colors, axis=-1)
-    neighbours = np.diagonal(distances, offset=1)
-    assert neighbours.min() > 60
+    neighbors = np.diagonal(distances, offset=1)
+    assert neighbors.min() > 60
     assert distances[np.triu_indices(10, 1)].min() > 40
 
 
-def test_colours_begin_again_when_there_are_none_left():
+def test_colors_begin_again_when_there_are_none_left():
     colors = cluster_colors(60)
     assert colors.shape == (60, 3)
     period = next(i for i in range(1, 60) if (colors[i] == colors[0]).all())
@@ -31,7 +31,7 @@ def test_colours_begin_again_when_there_are_none_left():
     np.testing.assert_array_equal(colors[period:], colors[: 60 - period])
 
 
-def test_paint_mixes_each_patch_with_its_colour():
+def test_paint_mixes_each_patch_with_its_color():
     labels = np.array([[0, 1], [1, 2]])
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     colors = cluster_colors(3)
@@ -78,6 +78,6 @@ def test_grid_has_a_title_above_every_column(tmp_path):
             assert abs((columns[0] + columns[-1]) / 2 - 19.5) < 2
 
 
-def test_matplotlib_is_loaded_for_colours_only():
+def test_matplotlib_is_loaded_for_colors_only():
     program = 'import sys, flsl_mm.visualization.clusters; sys.exit("matplotlib" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', program]).returncode == 0

@@ -13,7 +13,7 @@ from PIL import Image
 
 from flsl_mm.vos.metric import COLUMNS, DAVISMetric
 from flsl_mm.vos.output_hook import DAVISOutputHook, paint_objects, write_gif, write_strip, write_tables
-from tests.vos.tiny_davis import COLOURS, moving_squares
+from tests.vos.tiny_davis import COLORS, moving_squares
 
 
 def test_objects_are_painted_with_contours():
@@ -29,13 +29,13 @@ def test_objects_are_painted_with_contours():
 
 def test_strip_and_gif(tmp_path):
     masks = moving_squares(9, (1, 2))
-    write_strip(tmp_path / 'v.png', COLOURS[masks], masks)
+    write_strip(tmp_path / 'v.png', COLORS[masks], masks)
     with Image.open(tmp_path / 'v.png') as image:
         assert image.size == (6 * 320, 160)
-    write_gif(tmp_path / 'v.gif', COLOURS[masks], masks)
+    write_gif(tmp_path / 'v.gif', COLORS[masks], masks)
     with Image.open(tmp_path / 'v.gif') as image:
         assert (image.n_frames, image.size) == (9, (128, 64))
-    write_strip(tmp_path / 'short.png', COLOURS[masks[:3]], masks[:3])
+    write_strip(tmp_path / 'short.png', COLORS[masks[:3]], masks[:3])
     with Image.open(tmp_path / 'short.png') as image:
         assert image.size == (3 * 320, 160)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['short.png', 'v.gif', 'v.png']
@@ -80,7 +80,7 @@ def runner_of(tmp_path: Path, lines: list[str]) -> SimpleNamespace:
 def test_hook_writes_a_video(tmp_path, images, expected):
     masks = moving_squares(3, (2,))
     batch = dict(
-        video=['a'], frame_names=[np.array(['00005', '00006', '00007'])], frames=[COLOURS[masks]], masks=[masks]
+        video=['a'], frame_names=[np.array(['00005', '00006', '00007'])], frames=[COLORS[masks]], masks=[masks]
     )
     lines = []
     runner = runner_of(tmp_path, lines)

@@ -1,6 +1,6 @@
 """Times a detector's training step and inference against its bare backbone on the same image.
 
-The detector is built from its config as training builds it, optimiser and precision included, with random weights,
+The detector is built from its config as training builds it, optimizer and precision included, with random weights,
 images, boxes and masks: no data set is needed. The limit is the backbone alone: forward and backward pass, or forward
 pass, on the very batch that the detector's preprocessor makes.
 
@@ -45,7 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def build(args: argparse.Namespace) -> tuple[nn.Module, Any]:
-    """Build detector and optimiser wrapper as a Runner does, without the checkpoint of the config."""
+    """Build detector and optimizer wrapper as a Runner does, without the checkpoint of the config."""
     import torch
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS, init_default_scope

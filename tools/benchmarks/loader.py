@@ -53,7 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def write_images(folder: Path, count: int) -> list[Path]:
-    """Write smooth colours with noise as JPEG files, which take as long to decode as photographs of their size."""
+    """Write smooth colors with noise as JPEG files, which take as long to decode as photographs of their size."""
     import numpy as np
     from PIL import Image
 

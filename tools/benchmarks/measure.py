@@ -1,6 +1,6 @@
 """What the benchmarks share: options, timing in turns, ratios, facts of the machine, a table and a JSON file.
 
-A figure and its limit are timed in turns in one process, so that both see the same machine: a neighbour who takes a
+A figure and its limit are timed in turns in one process, so that both see the same machine: a neighbor who takes a
 core for a while slows both. A ratio is the median of the ratios of the turns. No program judges what it measures.
 """
 
@@ -114,7 +114,7 @@ def read_config(path: Path, kind: str | None = None) -> Config:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep messages back: MMEngine reports each weight that it initialises."""
+    """Keep messages back: MMEngine reports each weight that it initializes."""
     logging.disable(logging.INFO)
     try:
         yield

@@ -1,10 +1,10 @@
-"""Times one optimiser step of FLSL against the least that it contains: bare timm ViTs on the same views.
+"""Times one optimizer step of FLSL against the least that it contains: bare timm ViTs on the same views.
 
 The step is the one that training does: views of a uint8 batch, teacher, student, mean shift, heads, losses, backward
-pass, clipping, optimiser, EMA. In turns with it are timed
+pass, clipping, optimizer, EMA. In turns with it are timed
 
   bare ViTs     timm's ViT of the same size on views that are there: the student's forward and backward pass and the
-                teacher's forward pass, without head, loss, drop path or optimiser
+                teacher's forward pass, without head, loss, drop path or optimizer
   matrix rate   a large matrix product in the same precision; the step's share of that rate is the matrix arithmetic
                 of the bare ViTs (counted by torch) per second of the whole step
   views         alone, as a share of the step, and beside a large copy: the uint8 batch read and all float32 views
@@ -203,7 +203,7 @@ def time_parts(trial: Trial, args: argparse.Namespace) -> dict[str, float]:
         (model, 'loss', 'mean shift, heads, losses'),
         (wrapper, 'backward', 'backward'),
         (wrapper, '_clip_grad', 'clip'),
-        (wrapper.optimizer, 'step', 'optimiser'),
+        (wrapper.optimizer, 'step', 'optimizer'),
         (model.teacher, 'update', 'EMA'),
     )
     for owner, method, part in wrapped:

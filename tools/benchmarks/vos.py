@@ -1,6 +1,6 @@
 """Times label propagation on a video against the bare backbone's forward pass on a frame of the same size.
 
-The step of a frame is normalisation, backbone, propagation from the full context of earlier frames and the mask at the
+The step of a frame is normalization, backbone, propagation from the full context of earlier frames and the mask at the
 frame's size; step and forward pass are timed in turns. Weights and frames are random: neither time nor memory depends
 on them.
 """

@@ -27,7 +27,7 @@ class FLSLCheckpointHook(CheckpointHook):
     - The oldest one is removed after the new one was written, not before.
     - Weights that are not finite are never written.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
-    - Between the steps of an optimiser that accumulates gradients, the gradients are part of the checkpoint.
+    - Between the steps of an optimizer that accumulates gradients, the gradients are part of the checkpoint.
 
     Raises:
         FloatingPointError: At the end of a run whose last weights are not finite.
@@ -127,7 +127,7 @@ def checkpoint_folder(runner: Runner) -> Path:
 
 
 def is_state_finite(runner: Runner) -> bool:
-    """Tell all processes whether weights and optimiser state are finite in the one that writes; warn if not."""
+    """Tell all processes whether weights and optimizer state are finite in the one that writes; warn if not."""
     finite = [True]
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -32,7 +32,7 @@ DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
 
 @HOOKS.register_module()
 class FLSLNonFiniteHook(Hook):
-    """Watches the steps that our optimiser wrappers leave out because of NaN or infinity.
+    """Watches the steps that our optimizer wrappers leave out because of NaN or infinity.
 
     Each one is reported in a line and counted (``skipped_steps`` in the log). After ``patience`` in a row the run ends
     and each process writes ``non_finite_iter<N>_rank<R>.json``: the batch, each loss term, what is not finite, the last
@@ -42,7 +42,7 @@ class FLSLNonFiniteHook(Hook):
         patience: Number of steps left out in a row that end the run.
 
     Raises:
-        ValueError: If the optimiser wrapper is not one of ours.
+        ValueError: If the optimizer wrapper is not one of ours.
         FloatingPointError: To end the run.
     """
 

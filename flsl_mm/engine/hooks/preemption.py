@@ -33,7 +33,7 @@ class FLSLPreemptionHook(Hook):
     """Answers SIGTERM, with which clusters take machines back: checkpoint after this iteration, then exit code 75.
 
     The processes of a job agree on the iteration, whichever of them got the signal; where several accumulate
-    gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
+    gradients, it is that of the next optimizer step. The checkpoint is the regular one of that iteration, or else
     ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
     which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
     nothing left to do ends as always. At a second SIGTERM the only process of a job writes the checkpoint and leaves

@@ -25,7 +25,7 @@ SKIPPED = 'skipped_images.txt'
 class FLSLReportHook(Hook):
     """Prints a pretraining run's key numbers at its start, and lists what was skipped and what was written at its end.
 
-    A step is the optimiser's, of as many batches as it accumulates. :class:`~flsl_mm.datasets.FLSLImages` is told to
+    A step is the optimizer's, of as many batches as it accumulates. :class:`~flsl_mm.datasets.FLSLImages` is told to
     list the files that it skips in the work folder.
     """
 

@@ -35,7 +35,7 @@ class FLSLResumeScheduleHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Note what the config says, before resuming overwrites it."""
-        if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test, or several optimisers
+        if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test, or several optimizers
             return
         schedulers = runner.param_schedulers or []
         if not any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
@@ -65,7 +65,7 @@ class FLSLResumeScheduleHook(Hook):
 
 
 def options(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the options of an optimiser's parameter group."""
+    """Give the options of an optimizer's parameter group."""
     return {name: value for name, value in group.items() if name != 'params'}
 
 
@@ -99,7 +99,7 @@ def replay(schedulers: Sequence, steps: Sequence[int], iterations: int, epoch_le
     left = {id(scheduler): count or iterations for scheduler, count in zip(schedulers, steps, strict=True)}
     ordered = sorted(schedulers, key=lambda scheduler: scheduler.by_epoch)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # they miss the steps of the optimiser
+        warnings.simplefilter('ignore')  # they miss the steps of the optimizer
         for iteration in range(1, iterations + 1):
             for scheduler in ordered:
                 if left[id(scheduler)] and (not scheduler.by_epoch or iteration % epoch_length == 0):

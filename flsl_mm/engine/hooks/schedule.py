@@ -19,12 +19,12 @@ def training_model(runner: Runner) -> nn.Module:
 
 
 def effective_batch_size(runner: Runner) -> int:
-    """Return the number of images behind one optimiser step: per process x processes x accumulated batches."""
+    """Return the number of images behind one optimizer step: per process x processes x accumulated batches."""
     return runner.train_dataloader.batch_size * runner.world_size * accumulated_batches(runner)
 
 
 def accumulated_batches(runner: Runner) -> int:
-    """Return the number of batches whose gradients make one optimiser step."""
+    """Return the number of batches whose gradients make one optimizer step."""
     return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
 
 
@@ -107,7 +107,7 @@ def teacher_initial_share(runner: Runner) -> float:
 
 @HOOKS.register_module()
 class FLSLFreezeLastLayerHook(Hook):
-    """Leaves the prototypes as they are in the first epochs by dropping their gradient before the optimiser's step.
+    """Leaves the prototypes as they are in the first epochs by dropping their gradient before the optimizer's step.
 
     Args:
         epochs: Number of epochs.
@@ -117,7 +117,7 @@ class FLSLFreezeLastLayerHook(Hook):
         self.epochs = epochs
 
     def before_train(self, runner: Runner) -> None:
-        """Hang on the optimiser's step, so that gradients still take part in clipping and synchronisation."""
+        """Hang on the optimizer's step, so that gradients still take part in clipping and synchronization."""
         last_layer = training_model(runner).head.last_layer
 
         def drop_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:

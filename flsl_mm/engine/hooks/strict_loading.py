@@ -14,7 +14,7 @@ from flsl_mm.checkpoint import check_strict
 class FLSLStrictLoadingHook(Hook):
     """Compares every checkpoint that a run resumes from or loads with the model, before its weights are used.
 
-    MMEngine leaves what a file lacks at its random initialisation, with a warning, and trains or evaluates that. The
+    MMEngine leaves what a file lacks at its random initialization, with a warning, and trains or evaluates that. The
     programs in ``tools/`` add this hook to each run. Tensors that begin anew with each training, which a model names in
     ``optional_tensors``, may be missing with ``load_from``.
 

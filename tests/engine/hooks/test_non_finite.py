@@ -78,7 +78,7 @@ def test_a_step_is_left_out_and_the_run_goes_on(target, images, tmp_path, capsys
     (weights, optimizer), (weights_after, optimizer_after) = injection.before, injection.after
     assert any('teacher' in key for key in weights)
     for key, value in weights.items():
-        # The centre follows the teacher's logits, which damage to the student alone does not touch.
+        # The center follows the teacher's logits, which damage to the student alone does not touch.
         if key != 'center' or target == 'input':
             torch.testing.assert_close(weights_after[key], value, rtol=0, atol=0, msg=key)
     for index, state in optimizer['state'].items():

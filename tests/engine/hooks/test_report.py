@@ -23,7 +23,7 @@ class ClusterFigure(Hook):
 
 
 class CountSteps(Hook):
-    """Counts the optimiser's steps."""
+    """Counts the optimizer's steps."""
 
     def __init__(self, steps):
         self.steps = steps
@@ -46,7 +46,7 @@ def test_report_names_numbers_and_files(tmp_path):
         assert Path(path).is_file()
 
 
-def test_steps_are_the_optimisers(tmp_path):
+def test_steps_are_the_optimizers(tmp_path):
     """8 batches of which three and three make a step, and the last two."""
     wrapper = dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3), accumulative_counts=3)
     runner = toy_runner(tmp_path, [FLSLReportHook()], optim_wrapper=wrapper)

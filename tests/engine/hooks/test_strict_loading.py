@@ -84,7 +84,7 @@ def test_another_number_of_prototypes_ends_the_program_and_not_the_process(finis
 
 
 def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):
-    """The converter keeps no centre; a resumed run must have it."""
+    """The converter keeps no center; a resumed run must have it."""
     images, source = finished
     content = read_checkpoint(source)
     del content['state_dict']['center']

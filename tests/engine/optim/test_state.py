@@ -1,4 +1,4 @@
-"""A saved optimiser state is used only where every tensor is its parameter's."""
+"""A saved optimizer state is used only where every tensor is its parameter's."""
 
 from __future__ import annotations
 
