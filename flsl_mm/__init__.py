@@ -50,7 +50,7 @@ def register() -> None:
 
 
 def _is_own_command() -> bool:
-    """Tell whether this process is one of the project's commands, which register after reading their options.
+    """Return whether this process is one of the project's commands, which register after reading their options.
 
     Torch takes seconds to load: ``--help`` should not wait for it, and the doctor has to start where it fails.
     """

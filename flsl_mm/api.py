@@ -95,7 +95,7 @@ def load_timm_model(
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If timm is to fetch the weights and cannot.
-        ValueError: If timm has no such model, or it is no plain vision transformer; if there are two sources of
+        ValueError: If timm has no such model, or it is not a plain vision transformer; if there are two sources of
             weights.
         CheckpointError: If the file does not hold every tensor of the model.
     """
@@ -162,11 +162,11 @@ class FeatureExtractor(nn.Module):
     def features(
         self, images: Tensor | AnyImage | Sequence[AnyImage], layers: Sequence[int] | None = None
     ) -> Tensor | list[Tensor]:
-        """Give the features of patches, after the last norm.
+        """Return the features of patches, after the last norm.
 
         Args:
             images: A batch as :meth:`transform` makes it, normalized floats (B, 3, H, W), or one image or several of
-                one size as :func:`image_tensor` takes them. Sides that are no multiple of the patch size are padded
+                one size as :func:`image_tensor` takes them. Sides that are not multiples of the patch size are padded
                 with zeros on the right and at the bottom.
             layers: Blocks whose output is wanted, 0-based, negative from the end; only the last is normed.
 
@@ -190,7 +190,7 @@ class FeatureExtractor(nn.Module):
         return maps[0] if layers is None else maps
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, not normalized."""
+        """Return the features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, not normalized."""
         return self._maps(self.normalize(images), [self.spec.depth - 1])[0]
 
     def _maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:

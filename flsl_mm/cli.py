@@ -103,7 +103,7 @@ def saved_config(folder: Path) -> Path:
 
 
 def use_gloo_on_cpu(cfg: Config) -> None:
-    """Have several processes without an accelerator talk through gloo."""
+    """Use gloo for several processes without an accelerator."""
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     # MMEngine's default wrapper gets device ids, which CPU modules do not have.
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
@@ -156,7 +156,7 @@ def check_backbone_files(model: nn.Module) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint with a backbone.
+        ValueError: If it is not a checkpoint with a backbone.
     """
     from flsl_mm.checkpoint import check_backbone_file
 
@@ -189,7 +189,7 @@ def process_name() -> str:
 
 
 def explain(error: Exception) -> str:
-    """Give an error's message in one line that a terminal can show."""
+    """Return an error's message in one line that a terminal can show."""
     if isinstance(error, RuntimeError) and LOST_CONNECTION.search(str(error)):
         return "another process of this job has ended: see its own message, or its exit code in the launcher's report"
     if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror == os.strerror(error.errno):

@@ -80,7 +80,7 @@ class FLSLBackbone(Backbone):
             LOGGER.info('the backbone has random weights until a checkpoint of the detector is loaded: checkpoint=""')
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Give the maps of normalized images.
+        """Return the maps of normalized images.
 
         Args:
             images: Normalized images (B, 3, H, W).
@@ -91,7 +91,7 @@ class FLSLBackbone(Backbone):
         return dict(zip(self.output_shape(), self.pyramid(self.vit(images)), strict=True))
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Give channels and stride of each map by name."""
+        """Return channels and stride of each map by name."""
         return {
             f'res{stride.bit_length() - 1}': ShapeSpec(channels=self.vit.embed_dim, stride=stride)
             for stride in self.strides
@@ -240,7 +240,7 @@ def _with_fpn(bottom_up: FLSLBackbone, top_block: nn.Module, cfg: CfgNode) -> FP
 
 
 def scenes(root: str, split: str, num: int = 1000, size_hw: Sequence[int] = (192, 192), seed: int = 0) -> list[dict]:
-    """Give procedural scenes as data of detectron2, written as COCO data on first use.
+    """Return procedural scenes as data of detectron2, written as COCO data on first use.
 
     Their metadata is that of the data set ``flsl_scenes_train`` or ``flsl_scenes_val``.
 

@@ -32,9 +32,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """Read a whole number above 0."""
+    """Read an integer above 0."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+        raise argparse.ArgumentTypeError(f'{text!r} is not an integer above 0')
     return int(text)
 
 
@@ -46,7 +46,7 @@ def load_model_from_args(args: argparse.Namespace, path: str, device: str) -> Fe
 
 
 def resolve_device(name: str) -> str:
-    """Give the device to compute on.
+    """Return the device to compute on.
 
     Raises:
         ValueError: If it is not there.

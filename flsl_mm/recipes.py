@@ -167,7 +167,7 @@ def duration(row: Row, setup: TrainingSetup, epochs: int) -> str:
 
 
 def inspect_folder(folder: str | os.PathLike) -> TrainingSetup:
-    """Count the images below a folder, measure some of them, and look at the device.
+    """Count the images below a folder, measure some of them, and detect the device.
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no image.
@@ -194,7 +194,7 @@ def paths_to_measure(paths, most: int = 100) -> list[str]:
 
 
 def short_side(path: str) -> int | None:
-    """Read the shorter side of an image in pixels from its header; ``None`` if it is no readable image."""
+    """Read the shorter side of an image in pixels from its header; ``None`` if it is not a readable image."""
     from .datasets.image_file import open_image
 
     try:

@@ -35,7 +35,7 @@ def test_every_layout_loads_with_nothing_else_said(layout, tmp_path):
 
 
 def _knows_heads(content: dict) -> bool:
-    """Tell whether a case says its number of heads; 16 channels are no usual width."""
+    """Return whether a case says its number of heads; 16 channels are not usual width."""
     from flsl_mm.checkpoint import find_backbone
 
     return find_backbone(content).spec.num_heads is not None

@@ -13,7 +13,7 @@ EPILOG = """examples:
   python tools/embed.py FILE IMAGES --out images.npz --patches         also images_patches.npy, float16
   python tools/embed.py FILE IMAGES --out images.npz --knn cat.jpg     images_knn.png: what is most like cat.jpg
 
-After an interruption the same command goes on where it was. FILE is any checkpoint of docs/weights.md. How to read
+After an interruption the same command continues where it was. FILE is any checkpoint of docs/weights.md. How to read
 the files: docs/using.md
 """
 
@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--knn', nargs='+', type=Path, metavar='IMAGE', help='images whose neighbors are shown')
     parser.add_argument('--k', type=options.positive, default=8, help='number of neighbors (default: 8)')
     parser.add_argument('--sheet', type=Path, metavar='PNG', help='the sheet of --knn (default: OUT_knn.png)')
-    parser.add_argument('--force', action='store_true', help='begin anew over what is there')
+    parser.add_argument('--force', action='store_true', help='overwrite what is there')
     options.add_model_options(parser)
     args = parser.parse_args(argv)
     args.sheet = args.sheet or args.out.with_name(f'{args.out.stem}_knn.png')

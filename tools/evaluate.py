@@ -72,13 +72,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     data.add_argument('--classes', metavar='FOLDER', help='train/CLASS/* and val/CLASS/*')
     data.add_argument(
-        '--coco', nargs='+', metavar='JSON', help='COCO annotations; of two, the second is asked about for the k-NN'
+        '--coco', nargs='+', metavar='JSON', help='COCO annotations; of two, the second is for evaluation in the k-NN'
     )
     data.add_argument('--images', nargs='+', metavar='FOLDER', help='the folder, or one each, of the COCO images')
     settings = parser.add_argument_group('settings')
     settings.add_argument('--size', type=positive, default=224, help='most pixels of the shorter side (default: 224)')
     settings.add_argument('--limit', type=positive, help='images of each split, drawn at random (default: all)')
-    settings.add_argument('--num-scenes', type=positive, default=64, help='scenes asked about, and as many known ones')
+    settings.add_argument(
+        '--num-scenes', type=positive, default=64, help='scenes to evaluate, with as many for the memory'
+    )
     settings.add_argument('--num-classes', type=positive, help='of the masks (default: as the masks say)')
     settings.add_argument('--ignore-index', type=int, default=255, help='number in the masks that is not counted (255)')
     settings.add_argument('--class-names', nargs='+', metavar='NAME', help='of the masks, for the IoU of each')
@@ -143,7 +145,7 @@ def timm_model(text: str) -> tuple[str, str]:
 
 
 def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
-    """Give the different networks among the models, each of which gets a table; without a model, the options'."""
+    """Return the different networks among the models, each of which gets a table; without a model, the options'."""
     from flsl_mm.api import load_timm_model
     from flsl_mm.models import BackboneSpec
 
@@ -230,7 +232,7 @@ def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Say which versions computed on which hardware."""
+    """Describe which versions computed on which hardware."""
     import numpy
     import timm
     import torch

@@ -91,7 +91,7 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     from flsl_mm.datasets.images import find_images
     from flsl_mm.fileio import write_text
 
-    asked = dict(
+    options = dict(
         images=str(args.images.resolve()),
         configs=[str(Path(config).resolve()) for config in args.configs],
         minutes=args.minutes,
@@ -100,7 +100,7 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     path = args.out / 'plan.json'
     if path.is_file():
         plan = json.loads(path.read_text())
-        if plan['asked'] != asked:
+        if plan['options'] != options:
             raise ValueError(f'{path} plans another comparison: give the same options, or another --out')
         return plan
     batch_size = Config.fromfile(args.configs[0]).train_dataloader.batch_size
@@ -110,21 +110,21 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     seconds = max(seconds_per_step(config) for config in args.configs)
     # A multiple of the points, so that each lies at an epoch's end.
     epochs = max(round(60 * args.minutes / seconds / steps_per_epoch / args.points), 1) * args.points
-    plan = dict(asked=asked, epochs=epochs, steps_per_epoch=steps_per_epoch, seconds_per_step=seconds)
+    plan = dict(options=options, epochs=epochs, steps_per_epoch=steps_per_epoch, seconds_per_step=seconds)
     args.out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(plan, indent=1) + '\n')
     return plan
 
 
 def run_folder(args: argparse.Namespace, config: Path, seed: int) -> Path:
-    """Give the work folder of one training."""
+    """Return the work folder of one training."""
     return args.out / Path(config).stem / f'seed_{seed}'
 
 
 def backbones(folder: Path, plan: dict[str, Any]) -> list[Path]:
-    """Give the backbone files of one training, in order."""
-    interval = plan['epochs'] // plan['asked']['points']
-    return [folder / f'epoch_{interval * (i + 1)}_backbone.pth' for i in range(plan['asked']['points'])]
+    """Return the backbone files of one training, in order."""
+    interval = plan['epochs'] // plan['options']['points']
+    return [folder / f'epoch_{interval * (i + 1)}_backbone.pth' for i in range(plan['options']['points'])]
 
 
 def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: argparse.Namespace) -> None:
@@ -136,7 +136,7 @@ def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: arg
     if all(path.is_file() for path in backbones(folder, plan)):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    interval = plan['epochs'] // plan['asked']['points']
+    interval = plan['epochs'] // plan['options']['points']
     options = [
         f'train_dataloader.dataset.data_root={args.images}',
         f'train_dataloader.dataset.seed={seed}',
@@ -212,7 +212,7 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float | None]:
-    """Give the mean of several seeds and its standard error, None for one seed."""
+    """Return the mean of several seeds and its standard error, None for one seed."""
     mean = sum(values) / len(values)
     if len(values) < 2:
         return mean, None

@@ -47,7 +47,7 @@ def image_hw(text: str) -> tuple[int, int]:
     """Read a height and width such as 480x640, or one side of a square."""
     match = re.fullmatch(r'([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?', text)
     if not match:
-        raise argparse.ArgumentTypeError(f'{text!r} is no height and width in pixels such as 480x640')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a height and width in pixels such as 480x640')
     return int(match[1]), int(match[2] or match[1])
 
 

@@ -68,7 +68,7 @@ def point(text: str) -> tuple[int, int]:
     """Read ``X,Y``."""
     x, _, y = text.partition(',')
     if not (x.strip().isdecimal() and y.strip().isdecimal()):
-        raise argparse.ArgumentTypeError(f'{text!r} is no pixel such as 120,80')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a pixel such as 120,80')
     return int(x), int(y)
 
 

@@ -69,7 +69,7 @@ def split_branches(checkpoint: Mapping) -> dict[str, dict[str, Tensor]]:
 
 
 def is_flsl_training(checkpoint: Mapping) -> bool:
-    """Tell whether a checkpoint holds FLSL's student and teacher, rather than DINO's, whose positions are learned."""
+    """Return whether a checkpoint holds FLSL's student and teacher, rather than DINO's, whose positions are learned."""
     return bool(split_branches(checkpoint)) and find_backbone(checkpoint).spec.pos_embed == 'sincos'
 
 
@@ -117,7 +117,7 @@ def _verified(
 
 
 def _check_head(tensors: Mapping[str, Tensor], in_channels: int, part: str) -> None:
-    """Make sure that a branch's head, in official names, is an ``FLSLHead``, whose widths its biases tell."""
+    """Check that a branch's head, in official names, is an ``FLSLHead``, whose widths its biases tell."""
     head = {HEAD_NAMES.get(name, name): tensor for name, tensor in tensors.items() if name.startswith('head.')}
     layers = sorted(int(match[1]) for match in map(re.compile(r'head\.mlp\.(\d{1,3})\.bias').fullmatch, head) if match)
     widths = [head[f'head.mlp.{layer}.bias'].numel() for layer in layers]
@@ -209,7 +209,7 @@ def complete_spec(spec: BackboneSpec, heads: int | None = None, advice: str = 'g
     Args:
         spec: Spec of a backbone in a checkpoint.
         heads: Number of attention heads, for files that do not say. Without it, those of the usual ViT of that width.
-        advice: How the caller is told the number of heads, for the message.
+        advice: How the caller gives the number of heads, for the message.
 
     Raises:
         CheckpointError: If heads are unknown, do not divide the width, or the file says another number; or if a

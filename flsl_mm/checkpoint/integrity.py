@@ -69,7 +69,7 @@ def named_tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Tell whether a tensor has no NaN and no infinity; numbers that are not plain floats count as finite.
+    """Return whether a tensor has no NaN and no infinity; numbers that are not plain floats count as finite.
 
     Raises:
         DamagedError: If its values overlap so that it claims more than its memory holds.

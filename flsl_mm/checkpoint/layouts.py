@@ -97,17 +97,17 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
             ignored[f'{first}.*' if rest else first] += 1
     if 'pos_embed' in tensors:
         tensors['pos_embed'] = _patch_positions(tensors['pos_embed'])
-    told = _spec_of_tensors(tensors)
+    inferred = _spec_of_tensors(tensors)
     # Whether a table was learned can only be guessed from its values, so there the file's word counts.
-    if contradictions := said.differences(replace(told, pos_embed=None)):
+    if contradictions := said.differences(replace(inferred, pos_embed=None)):
         raise CheckpointError(
             f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
         )
-    return FoundBackbone(tensors, layout, said.filled_from(told), ignored)
+    return FoundBackbone(tensors, layout, said.filled_from(inferred), ignored)
 
 
 def _prefix(state: Mapping, anchor: str, branch: str) -> str | None:
-    """Give what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
+    """Return what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
     return next((prefix for prefix in PREFIXES[branch] if prefix + anchor in state), None)
 
 
@@ -157,7 +157,7 @@ def _patch_positions(table: Tensor) -> Tensor:
     # Squares lie further apart than the number of class tokens, so their number follows from the number of rows.
     extra = next((extra for extra in (0, 1, 2) if rows > extra and isqrt(rows - extra) ** 2 == rows - extra), None)
     if extra is None:
-        raise CheckpointError(f'the position table {tuple(table.shape)} is no square grid of patches')
+        raise CheckpointError(f'the position table {tuple(table.shape)} is not a square grid of patches')
     return table[:, extra:].clone()
 
 
@@ -179,7 +179,7 @@ def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
 
 
 def is_sincos(table: Tensor) -> bool:
-    """Tell whether a position table (1, n * n, C) is the fixed sine-cosine one, to half precision."""
+    """Return whether a position table (1, n * n, C) is the fixed sine-cosine one, to half precision."""
     side = isqrt(table.shape[1])
     if table.shape[2] % 4:
         return False
@@ -189,7 +189,7 @@ def is_sincos(table: Tensor) -> bool:
 def check_tensors(
     found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
 ) -> None:
-    """Make sure that names and shapes are those of a module, but for the number of positions.
+    """Check that names and shapes are those of a module, but for the number of positions.
 
     Args:
         found: Tensors of a file.

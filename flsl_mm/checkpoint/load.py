@@ -106,7 +106,7 @@ def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
 
 
 def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
-    """Say what was loaded and what deserves a look."""
+    """Describe what was loaded and what deserves attention."""
     count = len(found.tensors)
     parts = [f'loaded {count}/{count} backbone tensors from {source} ({found.layout})']
     if found.ignored:
@@ -128,9 +128,9 @@ def check_strict(
     optional: Sequence[str] = (),
     backbone_option: str = 'model.backbone.init_cfg',
 ) -> None:
-    """Make sure that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
+    """Check that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
-    MMEngine leaves what a file lacks at its random initialization, with a warning, and goes on with that.
+    MMEngine leaves what a file lacks at its random initialization, with a warning, and continues with that.
 
     Args:
         model: Model, also wrapped for several processes.
@@ -156,6 +156,6 @@ def check_strict(
     else:
         return
     raise CheckpointError(
-        f"{source} is no checkpoint of this config's training: {problem} (a backbone file goes into "
+        f"{source} is not a checkpoint of this config's training: {problem} (a backbone file goes into "
         f'{backbone_option}, for training)'
     )

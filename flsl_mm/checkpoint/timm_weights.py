@@ -88,7 +88,7 @@ def _below_prefix(state: dict[str, Tensor], branch: str) -> dict[str, Tensor]:
 
 
 def _translated(backbone: TimmViT, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give tensors timm's names; what its translation cannot make sense of is an error of the file."""
+    """Rename tensors to those of timm; what its translation cannot make sense of is an error of the file."""
     translate = filter_of(backbone.vit)
     if translate is None:
         return state

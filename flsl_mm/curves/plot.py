@@ -167,7 +167,7 @@ def _stroke(figure: Figure, y: float, color: Sequence[float], width: float) -> L
 
 
 def _colors(count: int) -> list:
-    """Give a color for each run, well apart for ten."""
+    """Return a color for each run, well apart for ten."""
     if count <= 10:
         return list(colormaps['tab10'].colors[:count])
     return [colormaps['viridis'](index / (count - 1)) for index in range(count)]

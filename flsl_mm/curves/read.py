@@ -82,7 +82,7 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """Give the lines of a log; the last one may be cut off while the run goes on, or was killed."""
+    """Yield the lines of a log; the last one may be cut off while the run continues, or was killed."""
     for text in log.read_text(encoding='utf-8', errors='replace').splitlines():
         try:
             line = json.loads(text)
@@ -103,7 +103,7 @@ def _read_verdict(path: Path, run: Run) -> None:
                 if key != 'step' and _is_number(value):
                     run.measurements.setdefault(key, {})[int(measurement['step'])] = float(value)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f'{path} is no file of verdict and measurements: remove it to draw the rest') from None
+        raise ValueError(f'{path} is not a file of verdict and measurements: remove it to draw the rest') from None
 
 
 def _is_number(value: Any) -> bool:

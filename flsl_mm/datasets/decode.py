@@ -44,7 +44,7 @@ def decode_teacher_view(
         Exception: Whatever Pillow raises for a file that it cannot decode whole, for one above Pillow's limit of
             decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small, takes more
             than :data:`~flsl_mm.datasets.image_file.MAX_BYTES` decoded or has a mode without defined black and white,
-            and for what is no regular file.
+            and for what is not a regular file.
     """
     with open_image(path, reduces_jpeg=True) as image:
         width, height = image.size
@@ -68,7 +68,7 @@ def decode_teacher_view(
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Tell whether width and height change places when the image is turned upright."""
+    """Return whether width and height change places when the image is turned upright."""
     # Pillow raises errors of many kinds here, and a broken EXIF block does not spoil the pixels.
     with suppress(Exception):
         return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)

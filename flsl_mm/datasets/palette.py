@@ -26,7 +26,7 @@ def davis_palette() -> np.ndarray:
 
 
 def write_palette_mask(path: Path, ids: np.ndarray) -> None:
-    """Write a mask as a palette PNG, whole or not at all; its folder must exist.
+    """Write a mask as a palette PNG, atomically; its folder must exist.
 
     Args:
         path: PNG file.

@@ -22,7 +22,7 @@ class FLSLShards(FLSLImages):
     Any image of any shard is read by its place in the file, so that sampling, exact resuming and skipping of damaged
     images are as with a folder, and the images of a folder packed in the order of their names give the same batches.
     The shards' headers are read once at the start, without what lies between them. ``.cls``, ``.json`` and whatever
-    else is no image is passed over.
+    else is not an image is passed over.
 
     Raises:
         FileNotFoundError: If there is no shard in the folder, or no image in the shards.
@@ -79,6 +79,6 @@ def image_members(shard: Path, endings: tuple[str, ...]) -> list[tuple[str, int,
                     found.append((member.name.removeprefix('./'), member.offset_data, member.size))
     except tarfile.TarError as error:
         raise ValueError(
-            f'{shard} is no uncompressed tar file ({error}): unpack it, or pack it without compression'
+            f'{shard} is not an uncompressed tar file ({error}): unpack it, or pack it without compression'
         ) from None
     return sorted(found)

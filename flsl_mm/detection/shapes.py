@@ -10,7 +10,7 @@ MAX_PIXELS = 2**28
 
 
 def check_shapes(content: Mapping[str, Any]) -> None:
-    """Make sure that masks and boxes lie at their images; pycocotools writes beyond its memory otherwise.
+    """Check that masks and boxes lie at their images; pycocotools writes beyond its memory otherwise.
 
     Polygons and boxes may stick out by an image's size on each side, and are cut there later.
 
@@ -35,7 +35,7 @@ def check_shapes(content: Mapping[str, Any]) -> None:
 
 
 def _problem(annotation: Mapping[str, Any], height: int, width: int) -> str | None:
-    """Say what is wrong with an annotation of an image of that size; None if nothing is."""
+    """Describe what is wrong with an annotation of an image of that size; None if nothing is."""
     box = annotation.get('bbox')
     if box is not None:
         if not _are_numbers(box) or len(box) != 4:
@@ -83,13 +83,13 @@ def _total(counts: str) -> int | None:
 
 
 def _inside(numbers: Sequence[float], height: int, width: int) -> bool:
-    """Tell whether x and y, in turn, are no further from an image than its size."""
+    """Return whether x and y, in turn, are no further from an image than its size."""
     across, down = numbers[::2], numbers[1::2]
     return min(across) >= -width and max(across) <= 2 * width and min(down) >= -height and max(down) <= 2 * height
 
 
 def _are_numbers(values: Any) -> bool:
-    """Tell whether a value is a list of finite numbers; COCO's training set has 40 million, hence no loop."""
+    """Return whether a value is a list of finite numbers; COCO's training set has 40 million, hence no loop."""
     return isinstance(values, list) and set(map(type, values)) <= {int, float} and -1e300 < sum(values) < 1e300
 
 

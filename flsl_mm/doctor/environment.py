@@ -54,7 +54,7 @@ def gather() -> Facts:
 
 
 def installed_version(name: str) -> str | None:
-    """Give a distribution's version, or None if it is not installed; ``UNKNOWN`` where its metadata is damaged."""
+    """Return a distribution's version, or None if it is not installed; ``UNKNOWN`` where its metadata is damaged."""
     try:
         return metadata.version(name) or UNKNOWN
     except metadata.PackageNotFoundError:

@@ -57,7 +57,7 @@ def embed(
         out: File to write, ``.npz`` or ``.parquet``; its folder must exist. Patch tokens go beside it, float16.
         size: Most pixels of the shorter side.
         patches: Whether to keep the patch tokens.
-        force: Whether to begin anew over anything that is there.
+        force: Whether to overwrite what is there.
         interval: Seconds between two commits.
 
     Returns:
@@ -133,7 +133,7 @@ class _RelativeNames(dict):
 
 
 def model_digest(model: FeatureExtractor) -> str:
-    """Tell models apart: a digest of weights, geometry and normalization."""
+    """Distinguish models: a digest of weights, geometry and normalization."""
     tensors = model.backbone.state_dict()
     parts = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in tensors.values())
     return _digest((repr(model.spec).encode(), *parts))

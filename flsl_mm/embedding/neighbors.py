@@ -45,7 +45,7 @@ def nearest(
 
 
 def _index_of(embeddings: Embeddings, path: Path) -> int | None:
-    """Give the index of an image file among the embedded ones, None if it is not there."""
+    """Return the index of an image file among the embedded ones, None if it is not there."""
     try:
         name = path.resolve().relative_to(Path(embeddings.folder).resolve()).as_posix()
         return embeddings.paths.index(name)
@@ -91,7 +91,7 @@ def draw_neighbors(
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    """Give an image in a square cell; a word in its place if it cannot be read any more."""
+    """Return an image in a square cell; a word in its place if it cannot be read any more."""
     try:
         return ImageOps.pad(read_image(path), (CELL, CELL), color='white')
     except Exception:  # as in feature_maps

@@ -39,7 +39,7 @@ class Embeddings:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write them whole or not at all, in the format that the ending says, one of :data:`SUFFIXES`."""
+        """Write them atomically, in the format that the ending says, one of :data:`SUFFIXES`."""
         with atomic_writer(path) as file:
             (self._write_parquet if path.suffix == '.parquet' else self._write_npz)(file)
 
@@ -57,7 +57,7 @@ class Embeddings:
 
         values = pyarrow.array(np.ascontiguousarray(self.mean).ravel())
         columns = dict(
-            # Names of files are bytes; those that are no text in UTF-8 are written as escapes.
+            # Names of files are bytes; those that are not text in UTF-8 are written as escapes.
             path=pyarrow.array([_as_text(path) for path in self.paths]),
             mean=pyarrow.FixedSizeListArray.from_arrays(values, self.mean.shape[1]),
             grid_h=self.grid_hw[:, 0],
@@ -103,7 +103,7 @@ def read_embeddings(path: Path) -> Embeddings:
     except OSError:
         raise
     except Exception as error:  # damaged files make the readers raise errors of many kinds
-        raise ValueError(f'{path} is no file of embeddings: {type(error).__name__} {error}') from None
+        raise ValueError(f'{path} is not a file of embeddings: {type(error).__name__} {error}') from None
 
 
 def _read_npz(path: Path) -> Embeddings:

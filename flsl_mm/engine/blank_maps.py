@@ -40,12 +40,12 @@ def blank_maps(model: nn.Module) -> tuple[Tensor, ...]:
 
 
 def measure_strides(model: nn.Module) -> tuple[int, ...]:
-    """Give the image pixels per feature pixel of each map of :func:`blank_maps`."""
+    """Return the image pixels per feature pixel of each map of :func:`blank_maps`."""
     return tuple(PROBE_SIZE // features.shape[-1] for features in blank_maps(model))
 
 
 def check_names(classes: Sequence[str] | str) -> None:
-    """Make sure that class names are a list: Python takes a string for one of letters.
+    """Check that class names are a list: Python takes a string for one of letters.
 
     Raises:
         ValueError: If they are one string.

@@ -44,7 +44,7 @@ class ConsoleHandler(logging.StreamHandler):
     """Writes log records above the progress bar, if there is one, without those of :data:`FILE_ONLY`."""
 
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
-        """Tell whether a record is shown."""
+        """Return whether a record is shown."""
         shown = not _hiding and not record.getMessage().lstrip('\n-').startswith(FILE_ONLY)
         return shown and super().filter(record)
 
@@ -81,7 +81,7 @@ def hidden(hide: bool) -> Iterator[None]:
 
 
 def is_terminal() -> bool:
-    """Tell whether somebody watches standard output."""
+    """Return whether somebody watches standard output."""
     return sys.stdout.isatty()
 
 

@@ -26,7 +26,7 @@ class FLSLLogProcessor(LogProcessor):
         super().__init__(*args, mean_pattern=mean_pattern, **kwargs)
 
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
-        """Give the numbers of a step and its line."""
+        """Return the numbers of a step and its line."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
         return tag, self.line(runner, batch_idx, tag) if mode == 'train' else line
 
@@ -55,7 +55,7 @@ class FLSLLogProcessor(LogProcessor):
 
 
 def images_per_step(runner: Runner) -> int:
-    """Give the number of images of one iteration of all processes."""
+    """Return the number of images of one iteration of all processes."""
     return (runner.train_dataloader.batch_size or 1) * runner.world_size
 
 

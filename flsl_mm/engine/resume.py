@@ -18,7 +18,7 @@ PREEMPTED = re.compile(r'preempted_iter_\d{1,15}\.pth')
 
 
 def iterations_done(checkpoint: Path, epoch_length: int) -> int | None:
-    """Tell from a checkpoint's name after how many iterations it was written.
+    """Infer from a checkpoint's name after how many iterations it was written.
 
     Returns:
         The number for ``epoch_N.pth``, ``iter_N.pth`` and ``preempted_iter_N.pth``, ``None`` for other names.
@@ -94,19 +94,19 @@ def find_resumable(folder: Path, epoch_length: int, warn: Callable[[str], None])
         return path
     if checkpoints:
         raise ValueError(
-            f'none of the {len(checkpoints)} checkpoints in {folder} can be read: move them away to start anew'
+            f'none of the {len(checkpoints)} checkpoints in {folder} can be read: move them away to start over'
         )
     elsewhere = last_checkpoint_path(folder)
     if elsewhere is not None and is_file(elsewhere):
         raise ValueError(
             f'there is no checkpoint in {folder}, and its last_checkpoint names {elsewhere}: continue from there with '
-            '--resume PATH, or remove last_checkpoint to start anew'
+            '--resume PATH, or remove last_checkpoint to start over'
         )
     return None
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file of a name that may be too long for one."""
+    """Return whether there is a file of a name that may be too long for one."""
     try:
         return path.is_file()
     except OSError:

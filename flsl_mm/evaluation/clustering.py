@@ -41,7 +41,7 @@ def kmeans(
 
 
 def nearest_center(features: Tensor, centers: Tensor, chunk: int = 16384) -> Tensor:
-    """Give the cluster (N,) of features (N, C): the nearest of the centers (K, C)."""
+    """Return the cluster (N,) of features (N, C): the nearest of the centers (K, C)."""
     # |x - c|^2 without |x|^2, which is the same for every center.
     half_squares = centers.square().sum(-1) / 2
     return torch.cat([(part.float() @ centers.T - half_squares).argmax(-1) for part in features.split(chunk)])
@@ -64,7 +64,7 @@ def _kmeans_plus_plus(features: Tensor, count: int, generator: torch.Generator) 
 
 
 def contingency(clusters: Tensor, labels: Tensor, num_clusters: int, num_classes: int) -> Tensor:
-    """Count the patches of each cluster and class (num_clusters, num_classes), but for labels that are no class."""
+    """Count the patches of each cluster and class (num_clusters, num_classes), but for labels that are not classes."""
     counted = (labels >= 0) & (labels < num_classes)
     pairs = clusters[counted] * num_classes + labels[counted]
     return torch.bincount(pairs, minlength=num_clusters * num_classes).view(num_clusters, num_classes)
@@ -100,7 +100,7 @@ def match_many_to_one(counts: Tensor) -> Tensor:
 
 
 def named_counts(counts: Tensor, names: Tensor) -> Tensor:
-    """Give right predictions, predictions and labels of each class (3, classes) from counts and names of clusters."""
+    """Return right predictions, predictions and labels of each class (3, classes) from counts and names of clusters."""
     counts = counts.cpu()
     num_classes = counts.shape[1]
     named = names >= 0

@@ -42,10 +42,10 @@ def knn_scores(
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
-    """Give the share of predictions (M,) that equal the labels (M,), in 0..1."""
+    """Return the share of predictions (M,) that equal the labels (M,), in 0..1."""
     return float((predictions == labels).double().mean())
 
 
 def chance_accuracy(train_labels: Tensor, labels: Tensor) -> float:
-    """Give the accuracy of always answering the most frequent training class."""
+    """Return the accuracy of always answering the most frequent training class."""
     return accuracy(train_labels.mode().values.expand_as(labels), labels)

@@ -26,7 +26,7 @@ class LinearProbe:
     bias: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Give logits (M, num_classes) of features (M, C)."""
+        """Return logits (M, num_classes) of features (M, C)."""
         return ((features.float() - self.mean) / self.std) @ self.weight + self.bias
 
 

@@ -11,7 +11,7 @@ DECIMALS = 10**5
 
 
 def fraction_below(scores: Tensor, places: Tensor, others: Tensor, places_of_others: Tensor) -> Tensor:
-    """Give the share of the other scores of the same place that lie below each score, ties counting half.
+    """Return the share of the other scores of the same place that lie below each score, ties counting half.
 
     Args:
         scores: Whole numbers of at most :data:`DECIMALS` (P,).

@@ -55,7 +55,7 @@ def color_basis(features: Tensor, share: float = 0.98) -> ColorBasis:
 
 
 def pca_rgb(features: Tensor, basis: ColorBasis | None = None) -> Tensor:
-    """Give patches a color each by the three directions of greatest variance: alike features, alike colors.
+    """Color each patch by the three directions of greatest variance: alike features, alike colors.
 
     Args:
         features: Patch features (..., C).

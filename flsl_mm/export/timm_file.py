@@ -34,7 +34,7 @@ def write_timm(model: FeatureExtractor, path: Path, size_hw: tuple[int, int]) ->
 
 
 def timm_arguments(model: FeatureExtractor, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """Give the arguments of ``timm.create_model``, after the name, that build the network of :func:`write_timm`."""
+    """Return the arguments of ``timm.create_model``, after the name, that build the network of :func:`write_timm`."""
     spec, size_hw = model.spec, whole_patches(size_hw, model.patch_size)
     return dict(
         **spec.arch,

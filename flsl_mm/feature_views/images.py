@@ -91,7 +91,7 @@ def draw_images(
     """Write the sheets of images and the page, which is written too where the work is interrupted.
 
     Args:
-        models: The model that is looked at, and those beside it, with different names.
+        models: Models to compare, with different names.
         paths: Image files.
         folder: Where to: ``index.html``, and ``images/NUMBER_NAME_KIND.png``.
         settings: What is drawn.
@@ -116,8 +116,8 @@ def draw_images(
             except ValueError as error:
                 skipped[str(path)] = str(error)
                 continue
-            looks = zip(models, bases, strict=True)
-            views = [compute_view(model, pixels, settings.long_side, basis) for model, basis in looks]
+            pairs = zip(models, bases, strict=True)
+            views = [compute_view(model, pixels, settings.long_side, basis) for model, basis in pairs]
             shown = []
             for kind in settings.kinds:
                 name = f'images/{number:04d}_{safe_name(path)}_{kind}.png'
@@ -158,5 +158,5 @@ def relative_points(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[t
 
 
 def safe_name(path: Path) -> str:
-    """Give a name that any file system and any address takes."""
+    """Return a name that any file system and any address takes."""
     return re.sub(r'[^A-Za-z0-9-]+', '-', path.stem)[:40].strip('-') or 'image'

@@ -40,7 +40,7 @@ def draw_video(
     """Write ``NAME.gif`` and ``masks/NAME/FRAME.png`` for each model, and the page; one frame in memory at a time.
 
     Args:
-        models: The model that is looked at, and those beside it, with different names.
+        models: Models to compare, with different names.
         paths: Frames in their order; those that cannot be read, or of another size than the first, are left out.
         mask: PNG file with the object ids of the first frame; where it has colors or the value 255, all that is not
             black is one object.

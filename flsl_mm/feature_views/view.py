@@ -78,7 +78,7 @@ class View:
         return self.layers[-1]
 
     def clusters_at(self, scale: float) -> Tensor:
-        """Give the clusters at a scale, computed once."""
+        """Return the clusters at a scale, computed once."""
         if scale not in self.clusters:
             self.clusters[scale] = mean_shift_clusters(self.features, scale).cpu()
         return self.clusters[scale]
@@ -174,7 +174,7 @@ def panel_image(image: Tensor, long_side: int) -> np.ndarray:
 
 
 def central_points(view: View, scales: Sequence[float]) -> list[tuple[float, float]]:
-    """Give the patches that stand for the largest clusters, across and down in parts of the width and height.
+    """Return the patches that stand for the largest clusters, across and down in parts of the width and height.
 
     The clusters are those of the lowest scale that has :data:`POINTS`, or of the highest.
     """

@@ -83,7 +83,7 @@ class PatchBackbone(BaseModule, ABC):
 
     @abstractmethod
     def parts(self) -> tuple[Iterable[nn.Module | nn.Parameter], Sequence[nn.Module], nn.Module]:
-        """Give what precedes the blocks, the blocks, and the final norm."""
+        """Return what precedes the blocks, the blocks, and the final norm."""
 
     @abstractmethod
     def block_tokens(self, images: Tensor, out_indices: Sequence[int]) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
@@ -156,7 +156,7 @@ class PatchBackbone(BaseModule, ABC):
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Give the depth of a parameter for layer-wise learning-rate decay.
+        """Return the depth of a parameter for layer-wise learning-rate decay.
 
         Args:
             param_name: Full parameter name.

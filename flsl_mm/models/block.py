@@ -31,7 +31,7 @@ class DropPathBlock(Block):
         return self.ls2(self.mlp(self.norm2(tokens)))
 
     def drop_rate(self, drop_path: torch.nn.Module) -> float:
-        """Give the present probability of a sample to be dropped."""
+        """Return the present probability of a sample to be dropped."""
         return getattr(drop_path, 'drop_prob', 0.0) if self.training else 0.0
 
 

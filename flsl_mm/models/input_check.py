@@ -12,7 +12,7 @@ is 0.001 off ImageNet's; other usual normalizations are 0.02 off and more."""
 
 
 def input_mismatch(spec: BackboneSpec, mean: Sequence[float], std: Sequence[float], bgr: bool = False) -> str | None:
-    """Say in half a sentence how a backbone's images would differ from those of its training.
+    """Describe in half a sentence how a backbone's images would differ from those of its training.
 
     Args:
         spec: The backbone, with the mean and deviation of red, green and blue that its file records, or None.

@@ -59,5 +59,5 @@ class FLSLHead(BaseModule):
         norms.requires_grad_(not norm_last_layer)
 
     def forward(self, modes: Tensor) -> Tensor:
-        """Give logits (..., K), cosines if the norms are fixed, of modes (..., C)."""
+        """Return logits (..., K), cosines if the norms are fixed, of modes (..., C)."""
         return self.last_layer(F.normalize(self.mlp(modes), dim=-1))

@@ -26,7 +26,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def default_num_heads(embed_dim: int) -> int | None:
-    """Give the number of attention heads that ViTs of a width are published with, None for an unusual width."""
+    """Return the number of attention heads that ViTs of a width are published with, None for an unusual width."""
     return next((arch['num_heads'] for arch in ARCHS.values() if arch['embed_dim'] == embed_dim), None)
 
 
@@ -95,7 +95,7 @@ class BackboneSpec:
         return cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
+        """Return the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
 
         Raises:
             ValueError: If ``std`` is for values 0 to 255.
@@ -122,7 +122,7 @@ class BackboneSpec:
         return replace(other, **{name: value for name, value in vars(self).items() if value is not None})
 
     def differences(self, other: BackboneSpec) -> dict[str, tuple[Any, Any]]:
-        """Say where two specs disagree: both values by field, where both have one."""
+        """List where two specs disagree: both values by field, where both have one."""
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
         differing = {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
         # Tensors tell whole channels: a ratio of 2.667 and one of 512 / 192 build the same MLP.
@@ -132,7 +132,7 @@ class BackboneSpec:
 
 
 def _well_typed(name: str, value: Any) -> Any:
-    """Give a field's value in a file if it is one that the field can have, None otherwise."""
+    """Return a field's value in a file if it is one that the field can have, None otherwise."""
     if name in ('mean', 'std'):
         numbers = isinstance(value, (list, tuple)) and value and all(map(_is_number, value))
         return tuple(value) if numbers else None

@@ -113,7 +113,7 @@ class FLSLViT(PatchBackbone):
         return cls(arch=spec.arch, **said, **options)
 
     def parts(self) -> tuple[list, nn.Sequential, nn.Module]:
-        """Give what precedes the blocks, the blocks, and the final norm."""
+        """Return what precedes the blocks, the blocks, and the final norm."""
         return [self.patch_embed, self.pos_embed], self.blocks, self.norm
 
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:

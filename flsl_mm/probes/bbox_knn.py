@@ -50,9 +50,9 @@ class BBoxKNNProbe:
 
     Args:
         annotations: COCO annotation file of the images with known classes; without ``val_annotations`` half of its
-            images, drawn with ``seed``, are asked about.
+            images, drawn with ``seed``, are evaluated.
         images: Folder of its images.
-        val_annotations: COCO annotation file of the images that are asked about, with the same categories.
+        val_annotations: COCO annotation file of the images that are evaluated, with the same categories.
         val_images: Folder of those; by default ``images``.
         k: Numbers of neighbors.
         temperature: Of their weights.
@@ -108,7 +108,7 @@ class BBoxKNNProbe:
         self.title = f'boxes of {Path(annotations).name}: {len(self.known)} + {len(self.asked)} images, {counting}'
 
     def _largest_boxes(self, images: list[BoxedImage]) -> list[Target]:
-        """Give the largest box of each image after cropping, of the images where it has an area."""
+        """Return the largest box of each image after cropping, of the images where it has an area."""
         targets = []
         for image in images:
             boxes = resized_boxes(image.boxes, image.image_hw, RESIZE, CROP, squash=self.official)
@@ -118,7 +118,7 @@ class BBoxKNNProbe:
         return targets
 
     def _features(self, source: FeatureSource, targets: list[Target]) -> tuple[Tensor, Tensor]:
-        """Give the features of the boxes' patches (N, 9, C) and the boxes' labels (N,)."""
+        """Return the features of the boxes' patches (N, 9, C) and the boxes' labels (N,)."""
         found, labels = [], []
         for index, features in feature_maps(source, targets, Target.read, self.skipped):
             patches = box_patches(targets[index].box, source.patch_size, CROP).to(features.device)
@@ -139,7 +139,7 @@ class BBoxKNNProbe:
         return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give what the most frequent classes score, a different one for each of the nine patches."""
+        """Return what the most frequent classes score, a different one for each of the nine patches."""
         _check_crop(patch_size)
         labels = (torch.tensor([target.label for target in targets]) for targets in (self.known, self.asked))
         chance = chance_bbox_accuracy(*labels, self.official)
@@ -148,4 +148,6 @@ class BBoxKNNProbe:
 
 def _check_crop(patch_size: int) -> None:
     if CROP % patch_size:
-        raise ValueError(f'bbox-aligned k-NN cuts out {CROP} pixels, which are not whole patches of {patch_size}')
+        raise ValueError(
+            f'bbox-aligned k-NN cuts out {CROP} pixels, which are not a multiple of the patch size {patch_size}'
+        )

@@ -100,5 +100,5 @@ class ClassificationProbe:
         return dict(knn_accuracy=accuracy_score((scores.argmax(-1) == labels).cpu()))
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the accuracy of always answering the most frequent class."""
+        """Return the accuracy of always answering the most frequent class."""
         return dict(knn_accuracy=chance_accuracy(self.train_labels, self.labels))

@@ -24,7 +24,7 @@ class DiversityProbe:
     Args:
         images: Files, or images as :func:`~flsl_mm.api.image_tensor` takes them.
         size: Their shorter side is resized to at most this many pixels and the square in the middle is taken.
-        limit: Images to look at, drawn with ``seed``.
+        limit: Images to measure, drawn with ``seed``.
         seed: Seed of the draw.
         name: What the images are, for the title.
     """
@@ -63,5 +63,5 @@ class DiversityProbe:
         )
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give nothing: no blind answer exists."""
+        """Return nothing: no blind answer exists."""
         return {}

@@ -129,7 +129,7 @@ class FLSLProbeHook(Hook):
         return scores
 
     def comparison(self, runner: Runner, before: dict[str, float], after: dict[str, float]) -> list[str]:
-        """Give a line for each figure: before, after, chance."""
+        """Return a line for each figure: before, after, chance."""
         patch_size = _source(runner).patch_size
         lines = []
         for name, probe in self.probes.items():

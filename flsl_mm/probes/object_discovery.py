@@ -73,5 +73,5 @@ class ObjectDiscoveryProbe:
         return dict(corloc=accuracy_score(torch.tensor(right)))
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the CorLoc of a box in the middle, of the best of ten sizes."""
+        """Return the CorLoc of a box in the middle, of the best of ten sizes."""
         return dict(corloc=chance_corloc([i.boxes for i in self.boxed], [i.image_hw for i in self.boxed]))

@@ -81,7 +81,7 @@ class RetrievalProbe(SegmentationProbe):
         return torch.from_numpy(np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)))
 
     def memory(self, source: FeatureSource) -> list[tuple[Tensor, Tensor]]:
-        """Give what each image puts into the memory: features (n, C) and shares of classes (n, K), in drawn order."""
+        """Return what each image puts into the memory: features (n, C) and shares of classes (n, K), in drawn order."""
         most = -(-self.bank_sizes[-1] // len(self.train))
         generator = torch.Generator().manual_seed(self.seed)
         read = partial(fitted, size=self.size, patch_size=source.patch_size)
@@ -120,7 +120,7 @@ class RetrievalProbe(SegmentationProbe):
         return {key: self._score(torch.stack(of_images)) for key, of_images in counts.items()}
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the mean IoU of the better of two blind answers, on patches."""
+        """Return the mean IoU of the better of two blind answers, on patches."""
         value = next(iter(super().chance(patch_size).values()))
         return dict.fromkeys(self.rows, value)
 
@@ -130,7 +130,7 @@ class ClusteringProbe(SegmentationProbe):
 
     As many clusters as classes, matched one to one (Hungarian), and ``num_clusters`` clusters, each of which gets the
     class that most of its patches have (overclustering, as of arXiv 2204.13101). The names are taken from the masks
-    that are asked about: a figure of what could be read off, not of a prediction.
+    that are evaluated: a figure of what could be read off, not of a prediction.
 
     Args:
         root: As of :class:`SegmentationProbe`; ``train`` must be there, but is not used.
@@ -179,7 +179,7 @@ class ClusteringProbe(SegmentationProbe):
         return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the mean IoU of one cluster, named after the most frequent class."""
+        """Return the mean IoU of one cluster, named after the most frequent class."""
         val = torch.cat(self.labels(patch_size)[1])
         val = val[val != self.ignore_index]
         constant = class_counts(val.mode().values.expand_as(val), val, self.num_classes)

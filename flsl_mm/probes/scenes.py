@@ -51,13 +51,15 @@ class ScenesProbe:
         self._labels = [torch.from_numpy(scene.labels) for scene in scenes]
 
     def patches(self, patch_size: int) -> tuple[Tensor, Tensor]:
-        """Give the object and the class of each patch (2 num_scenes, h, w).
+        """Return the object and the class of each patch (2 num_scenes, h, w).
 
         Returns:
             Objects, 0 for background, -1 where nothing covers half of a patch; classes, -1 off objects.
         """
         if self.size % patch_size:
-            raise ValueError(f'scenes of {self.size} pixels are not whole patches of {patch_size}: set another size')
+            raise ValueError(
+                f'scenes of {self.size} pixels are not a multiple of the patch size {patch_size}: set another size'
+            )
         owners = patch_majority(self.instances, patch_size, min_share=0.5)
         classes = torch.full_like(owners, -1)
         for of_scene, owner, labels in zip(classes, owners, self._labels, strict=True):
@@ -81,7 +83,7 @@ class ScenesProbe:
         )
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give 0.5, and the accuracy of always answering the most frequent class."""
+        """Return 0.5, and the accuracy of always answering the most frequent class."""
         _, classes = self.patches(patch_size)
         known, asked = classes[: self.num_scenes], classes[self.num_scenes :]
         return dict(matched_auc=0.5, knn_accuracy=chance_accuracy(known[known >= 0], asked[asked >= 0]))

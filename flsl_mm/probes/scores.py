@@ -20,7 +20,7 @@ class Score:
 
     Attributes:
         value: The number; NaN if the data do not give one.
-        error: Its standard error over the images that were asked about, where it is a mean over them.
+        error: Its standard error over the images that were evaluated, where it is a mean over them.
         parts: What it is the mean of, by name.
     """
 
@@ -59,4 +59,4 @@ class Probe(Protocol):
         """Measure features; the keys are those of ``rows``."""
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give what blind answers score, for features of patches of that size; a figure without is left out."""
+        """Return what blind answers score, for features of patches of that size; a figure without is left out."""

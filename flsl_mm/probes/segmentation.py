@@ -95,7 +95,7 @@ class SegmentationProbe:
 
     @property
     def images(self) -> list[Path]:
-        """Files of the images that are asked about."""
+        """Files of the images that are evaluated."""
         return [pair.image for pair in self.val]
 
     def _pairs(self, split: str, limit: int | None) -> list[Pair]:
@@ -128,7 +128,7 @@ class SegmentationProbe:
         return num_classes or greatest + 1
 
     def labels(self, patch_size: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Give the classes of the patches of each image (h * w,), ``ignore_index`` where none, of train and val."""
+        """Return the classes of the patches of each image (h * w,), ``ignore_index`` where none, of train and val."""
         if patch_size not in self._labels:
             self._labels[patch_size] = tuple(
                 [self._patch_labels(pair.mask, patch_size) for pair in pairs] for pairs in (self.train, self.val)
@@ -184,7 +184,7 @@ class SegmentationProbe:
         return Score(float(mean_iou(total)), bootstrap_error(counts, mean_iou), parts)
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the mean IoU of the better of two blind answers."""
+        """Return the mean IoU of the better of two blind answers."""
         train, val = (torch.cat(labels) for labels in self.labels(patch_size))
         train, val = train[train != self.ignore_index], val[val != self.ignore_index]
         return dict.fromkeys(self.rows, chance_mean_iou(train, val, self.num_classes))

@@ -77,7 +77,7 @@ def _cell(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def _plain(value: float) -> float | None:
-    """Give a number that JSON has: None for NaN."""
+    """Return a number that JSON has: None for NaN."""
     return None if math.isnan(value) else float(value)
 
 

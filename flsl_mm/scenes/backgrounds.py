@@ -15,7 +15,7 @@ Style = dict[str, Any]
 
 
 class BackgroundKind(NamedTuple):
-    """One kind of background: how a look is drawn, how it is painted, and whether it keeps upright."""
+    """One kind of background: how a style is drawn, how it is painted, and whether it keeps upright."""
 
     name: str
     sample: Callable[[np.random.Generator], Style]

@@ -1,8 +1,8 @@
 """The object classes of the procedural scenes: what each draws at random for a member, and how it paints one.
 
 A painter works on a grid whose coordinates put the object in the unit disc, v pointing down. It returns a field (H, W),
-negative inside the object, and the colors (H, W, 3) in 0..1 before shading. A look is what one member of the class
-keeps through a video; looks overlap in hue between the classes, so that color alone does not tell them apart.
+negative inside the object, and the colors (H, W, 3) in 0..1 before shading. A style is what one member of the class
+keeps through a video; styles overlap in hue between the classes, so that color alone does not tell them apart.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ class ObjectClass(NamedTuple):
 
     Args:
         name: Category name.
-        sample: Draws a member's look from a generator.
-        paint: Grid and look -> (field (H, W), colors (H, W, 3)).
+        sample: Draws a member's style from a generator.
+        paint: Grid and style -> (field (H, W), colors (H, W, 3)).
         bevel: Depth, in object radii, over which the surface curves towards the edge; 1 is a hemisphere.
         gloss: Strength of the highlight.
         upright: Largest turn away from upright in radians; pi for any orientation.

@@ -63,7 +63,7 @@ class Written:
 
 @contextmanager
 def new_folder(out: Path, force: bool) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `out` once everything in it has been written.
+    """Yield a temporary folder that takes the place of `out` once everything in it has been written.
 
     After an error or an interrupt the temporary folder is removed, and what `out` held before is as it was.
 

@@ -15,7 +15,7 @@ SEGMENTATION_CLASSES = ('background', *CLASSES)
 
 
 def class_map(scene: Scene) -> np.ndarray:
-    """Give the class of each pixel (H, W), uint8: 0 is the background, class i + 1 is ``CLASSES[i]``."""
+    """Return the class of each pixel (H, W), uint8: 0 is the background, class i + 1 is ``CLASSES[i]``."""
     return np.concatenate([[0], scene.labels + 1]).astype(np.uint8)[scene.instance_map]
 
 

@@ -49,7 +49,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """One object of a scene: class index, look, radius in short sides, orientation in radians, and motion."""
+    """One object of a scene: class index, style, radius in short sides, orientation in radians, and motion."""
 
     label: int
     style: Style

@@ -1,6 +1,6 @@
 """Writing clips of moving objects in the layout of UAVDT, with its attributes, occlusions and ignore regions.
 
-Three classes of objects stand for car, truck and bus; the others are left away. The attributes show in the images:
+Three classes of objects stand for car, truck and bus; the others are left out. The attributes show in the images:
 night is dark, fog pales them, the higher the camera the smaller the objects, and the view is the direction in which
 they move: along the image's height (front), its width (side), or any (bird).
 """

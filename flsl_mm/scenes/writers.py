@@ -68,7 +68,7 @@ def check_request(layout: str, request: TreeRequest) -> None:
 
 
 def write_scenes(out: Path, layout: str, request: TreeRequest, force: bool = False) -> list[str]:
-    """Write a tree of scenes, with a manifest and a contact sheet, whole or not at all.
+    """Write a tree of scenes, with a manifest and a contact sheet, atomically.
 
     Args:
         out: Folder to make.

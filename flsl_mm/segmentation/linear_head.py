@@ -24,5 +24,5 @@ class FLSLLinearHead(BaseDecodeHead):
         self.norm = nn.BatchNorm2d(in_channels)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Give logits (B, num_classes, h, w) of maps (B, C, h, w)."""
+        """Return logits (B, num_classes, h, w) of maps (B, C, h, w)."""
         return self.cls_seg(self.norm(self._transform_inputs(inputs)))

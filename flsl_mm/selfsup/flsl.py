@@ -66,8 +66,8 @@ class FLSL(BaseSelfSupervisor):
         init_cfg: MMEngine initialization config.
 
     Raises:
-        ValueError: If a crop size is no multiple of the patch size, a window does not fit, or options disagree.
-        RuntimeError: While training, if the teacher was not told which optimizer to follow.
+        ValueError: If a crop size is not a multiple of the patch size, a window does not fit, or options disagree.
+        RuntimeError: While training, if the teacher has no optimizer attached.
     """
 
     optional_tensors = ('center', 'previous_stage.')
@@ -274,7 +274,7 @@ class FLSL(BaseSelfSupervisor):
         return sample_queries(count, (side, side), window, self.window_member, views[0].device)
 
     def anchored(self, boxes: list[Tensor], indices: list[Tensor], teacher_tokens: Tensor) -> Tensor:
-        """Give the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
+        """Return the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
         places = []
         for (crops, group), sampled in zip(self.group_by_kind(boxes), indices, strict=True):
             of_tokens = token_places(torch.cat(group), crops.size // self.backbone.patch_size)
@@ -297,7 +297,7 @@ class FLSL(BaseSelfSupervisor):
         self.center.lerp_(mean, 1 - self.center_momentum)
 
     def previous_attention(self, inputs: dict[str, list[Tensor]], indices: list[Tensor]) -> Tensor | None:
-        """Give the earlier stage's sharpened attention (B, Q, N), or ``None`` in a first stage."""
+        """Return the earlier stage's sharpened attention (B, Q, N), or ``None`` in a first stage."""
         if self.previous_stage is None:
             return None
         teacher_view, *student_views = inputs['clean_views']

@@ -40,7 +40,7 @@ def inter_view_loss(student_logits: Tensor, teacher_probabilities: Tensor) -> Te
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """Give the entropy in nats over the last dimension; zero probabilities count zero and give finite gradients."""
+    """Return the entropy in nats over the last dimension; zero probabilities count zero and give finite gradients."""
     return -(probabilities * probabilities.clamp_min(TINY).log()).sum(-1)
 
 

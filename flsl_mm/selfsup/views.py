@@ -143,7 +143,7 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
             scale=(0.05, 0.4), window=2.
         photometric: :class:`~flsl_mm.selfsup.photometric.PhotometricPolicy` where it differs from the paper's.
         clean_views: Also return the views without their photometric jitter (for multi-stage pretraining).
-        non_blocking: Whether the host goes on while pinned images are copied to the device.
+        non_blocking: Whether the host continues while pinned images are copied to the device.
 
     Attributes:
         crops: The :class:`Crops` of each student view, in the order of the views.
@@ -209,7 +209,7 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         return views
 
     def crop(self, images: Tensor, generator: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
-        """Give the images ``(B, 3, S, S)``, 0 to 1, which are the teacher view, and crops of them; the crops' boxes."""
+        """Return the teacher view, images ``(B, 3, S, S)``, 0 to 1, with crops of it, and the boxes of the crops."""
         views, boxes = [images], []
         for crops in self.crops:
             drawn = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)

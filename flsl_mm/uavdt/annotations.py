@@ -110,7 +110,7 @@ def _parse(path: Path, lines: dict[int, str], columns: int, exact: bool) -> np.n
 
 
 def _is_valid(table: np.ndarray) -> np.ndarray:
-    """Tell which rows (N, columns) hold finite numbers, whole ones where they must be, and a frame from 1 on."""
+    """Return which rows (N, columns) hold finite numbers, whole ones where they must be, and a frame from 1 on."""
     whole = table[:, [column for column in _WHOLE_NUMBERS if column < table.shape[1]]]
     whole_numbers = (whole == np.floor(whole)) & (np.abs(whole) < 2**53)
     return np.isfinite(table).all(1) & whole_numbers.all(1) & (table[:, 0] >= 1)

@@ -100,7 +100,7 @@ def _draw_tile(frame: SheetFrame, width: int) -> Tensor:
             image = file.convert('RGB')
     # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
-        raise ValueError(f'{frame.path} is no readable image: {error}') from error
+        raise ValueError(f'{frame.path} is not a readable image: {error}') from error
     scale = width / image.width
     image = pil_to_tensor(image.resize((width, round(image.height * scale)), Image.Resampling.LANCZOS))
     if len(frame.regions):

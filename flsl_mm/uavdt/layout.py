@@ -177,7 +177,7 @@ def _read_size(path: Path) -> tuple[int, int]:
             return image.size
     # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
-        raise ValueError(f'{path} is no readable image: {error}') from error
+        raise ValueError(f'{path} is not a readable image: {error}') from error
 
 
 def _select_rows(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, int]:

@@ -39,7 +39,7 @@ def paint_clusters(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) 
 
 
 def enlarged(patches: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Give each pixel of an image of ``size_hw`` the value of its patch, of values (h, w, ...)."""
+    """Assign each pixel of an image of ``size_hw`` the value of its patch, of values (h, w, ...)."""
     rows, columns = (np.arange(size) * count // size for size, count in zip(size_hw, patches.shape, strict=False))
     return patches[rows][:, columns]
 

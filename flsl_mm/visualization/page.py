@@ -76,7 +76,7 @@ def write_page(
 
 
 def is_own_page(path: Path) -> bool:
-    """Tell whether :func:`write_page` wrote a file."""
+    """Return whether :func:`write_page` wrote a file."""
     with path.open(encoding='utf-8', errors='replace') as lines:
         return [next(lines, ''), next(lines, '').strip()][1] == MARK
 

@@ -35,7 +35,7 @@ class Video:
 
 
 def input_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """Give the size at which a frame goes through the network: aspect ratio kept, then the longer side rounded down.
+    """Return the size at which a frame goes through the network: aspect ratio kept, then the longer side rounded down.
 
     Args:
         size_hw: Size of the file in pixels.
@@ -56,7 +56,7 @@ def read_video_names(path: Path) -> list[str]:
     A line of DAVIS-2017 is a video's name; one of DAVIS-2016 is ``/JPEGImages/480p/VIDEO/00000.jpg`` and its mask.
 
     Raises:
-        ValueError: If the file names no video, or a line what is no name.
+        ValueError: If the file names no video, or a line what is not a name.
         FileNotFoundError: If there is no such file.
     """
     if not path.is_file():
@@ -181,7 +181,7 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
         )
     if (ids == 255).any():
         raise ValueError(
-            f'mask {path} has the value 255, which is no object id: set year=2016 for masks of 0 and 255, '
+            f'mask {path} has the value 255, which is not an object id: set year=2016 for masks of 0 and 255, '
             'and take Annotations, not Annotations_unsupervised'
         )
     return ids

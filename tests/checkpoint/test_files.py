@@ -1,4 +1,4 @@
-"""Reading and writing files: mistakes get one line, and a file is written whole or not at all."""
+"""Reading and writing files: mistakes get one line, and a file is written atomically."""
 
 from __future__ import annotations
 

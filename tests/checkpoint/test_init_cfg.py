@@ -117,7 +117,7 @@ def train_one_step(model: dict | nn.Module, dataset: list, folder: Path, **optio
 
 @pytest.fixture
 def pretrained(tmp_path) -> dict:
-    """Give a backbone config whose file holds `tiny(3)`."""
+    """Return a backbone config whose file holds `tiny(3)`."""
     torch.save(backbone_file(tiny(3), mean=None, std=None), tmp_path / 'a.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
     return dict(type='FLSLViT', arch=ARCH, patch_size=8, img_size=32, init_cfg=init_cfg, drop_path_rate=0.5)

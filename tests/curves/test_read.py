@@ -20,7 +20,7 @@ def test_a_resumed_run_is_one_curve(tmp_path):
     write_run(tmp_path, [dict(loss=float(step), iter=step, step=step) for step in (1, 2, 3)])
     log = write_run(tmp_path, [dict(loss=30.0, iter=3, step=3), dict(loss=None, iter=4, step=4)], '20260102_000000')
     with log.open('a') as file:
-        file.write('{"loss": 5.0, "it')  # the run goes on, or was killed
+        file.write('{"loss": 5.0, "it')  # the run continues, or was killed
     run = read_run(tmp_path, 'a')
     assert run.curves == {'loss': {1: 1.0, 2: 2.0, 3: 30.0}}
     assert run.last_step == 4
@@ -63,5 +63,5 @@ def test_what_is_no_run_is_told(tmp_path):
     with pytest.raises(ValueError, match='no numbers yet'):
         read_run(tmp_path, 'a')
     (tmp_path / 'verdict.json').write_text('[]')
-    with pytest.raises(ValueError, match=r'verdict\.json is no file of verdict and measurements'):
+    with pytest.raises(ValueError, match=r'verdict\.json is not a file of verdict and measurements'):
         read_run(tmp_path, 'a')

@@ -61,7 +61,7 @@ def test_no_reader_starts_a_program_waits_or_fills_the_memory(reader, tmp_path, 
     assert (tmp_path / 'large.jpg').stat().st_size < 20_000
     for name, words in (
         ('eps.jpg', 'no image of a kind that is read: JPEG, PNG'),
-        ('pipe.jpg', 'is no regular file but a pipe or a device'),
+        ('pipe.jpg', 'is not a regular file but a pipe or a device'),
         ('large.jpg', '9400x9400 pixels would take 421 MB of memory, more than 256'),
     ):
         with pytest.raises((ValueError, OSError), match=words) as error:

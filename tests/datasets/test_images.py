@@ -149,7 +149,7 @@ def bad_files() -> dict[str, bytes]:
         'truncated.jpg': good[: len(good) // 2],
         'truncated.png': png(make_image(64, 64))[:3000],
         'empty.jpg': b'',
-        'text.jpg': b'this is no image\n',
+        'text.jpg': b'this is not an image\n',
         'header.jpg': good[:20],
         'noise.png': png(make_image(64, 64))[:100] + bytes(range(256)) * 20,
         'one_pixel.png': png(Image.new('RGB', (1, 1))),

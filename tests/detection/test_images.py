@@ -28,7 +28,7 @@ DOCS = ROOT / 'docs' / 'using.md'
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory) -> Path:
-    """Give the folder of a run of two steps on four images of 64x64: config.py, work/epoch_1.pth, scenes."""
+    """Return the folder of a run of two steps on four images of 64x64: config.py, work/epoch_1.pth, scenes."""
     folder = tmp_path_factory.mktemp('detector')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('SCENES_ROOT', str(folder / 'scenes'))

@@ -62,7 +62,7 @@ def test_official_counting_is_an_option(boxes):
 
 
 def test_what_does_not_fit_is_said(boxes, tmp_path, probe):
-    with pytest.raises(ValueError, match='224 pixels, which are not whole patches of 12'):
+    with pytest.raises(ValueError, match='224 pixels, which are not a multiple of the patch size 12'):
         probe.chance(12)
     single = write_boxes(tmp_path / 'single', num_classes=1, images=4)
     with pytest.raises(ValueError, match='one category only'):

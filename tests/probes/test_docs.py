@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / 'docs' / 'evaluation.md'
 
 
 def snippets() -> tuple[str, str]:
-    """Give the Python and the config."""
+    """Return the Python and the config."""
     python, config = re.findall(r'```python\n(.*?)```', DOCS.read_text(encoding='utf-8'), re.DOTALL)
     return python, config
 

@@ -190,7 +190,7 @@ def finish(process: BaseProcess, timeout: float = 60) -> int:
 
 
 def group_exists(group: int) -> bool:
-    """Tell whether a process group has processes."""
+    """Return whether a process group has processes."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

@@ -53,7 +53,7 @@ def odd_files() -> tuple[dict[str, bytes], dict[str, bytes]]:
         'bad_empty.png': b'',
         'bad_1x1.png': encoded(image.resize((1, 1)), 'PNG'),
         'bad_bomb.png': bomb(),
-        'bad_text.jpg': b'this is no image',
+        'bad_text.jpg': b'this is not an image',
     }
     good = {
         'good_gray.png': encoded(image.convert('L'), 'PNG'),

@@ -36,7 +36,7 @@ def images(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory, images):
-    """Give the folder of a run that nothing stopped, by variant; loader workers make no difference to the numbers."""
+    """Return the folder of a run that nothing stopped, by variant; loader workers make no difference to the numbers."""
     folders = {}
 
     def run(variant: str) -> Path:
@@ -162,7 +162,7 @@ def test_copy_of_a_work_folder_leaves_the_original_alone(tmp_path, images, undis
 
 @pytest.fixture(scope='module')
 def undisturbed_pair(tmp_path_factory, images) -> Path:
-    """Give the folder of a run of two processes that nothing stopped."""
+    """Return the folder of a run of two processes that nothing stopped."""
     folder = tmp_path_factory.mktemp('pair')
     assert train_on_two(pair_config(images, folder)) == [0, 0]
     return folder

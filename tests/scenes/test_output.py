@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the images with annotations drawn in."""
+"""Folders that are written atomically, and the images with annotations drawn in."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Writing a tree of any layout: the same bytes again, whole or not at all; and image folders."""
+"""Writing a tree of any layout: the same bytes again, atomically; and image folders."""
 
 import json
 from pathlib import Path

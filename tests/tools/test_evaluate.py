@@ -207,7 +207,7 @@ def test_mistakes_are_said_in_one_line(arguments, line, file, tmp_path, monkeypa
     ('arguments', 'line'),
     [
         ([], 'required: FILE'),
-        (['a.pth', '--limit', '0'], "'0' is not a whole number above 0"),
+        (['a.pth', '--limit', '0'], "'0' is not an integer above 0"),
         (['a.pth', '--coco', 'a.json'], '--coco and --images go together'),
         (['a.pth', '--coco', 'a', 'b', 'c', '--images', 'd'], '--coco takes one or two files'),
         (['a.pth', '--coco', 'a', '--images', 'c', 'd'], '--images one folder for all or one for each'),

@@ -56,5 +56,5 @@ def test_tiles_of_frames_of_any_size_and_a_broken_one(tmp_path):
     assert draw_sheet(shown, columns=3, tile_width=40).width == 3 * 44 + 4
     content = shown[0].path.read_bytes()
     shown[0].path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r'img000001.jpg is no readable image'):
+    with pytest.raises(ValueError, match=r'img000001.jpg is not a readable image'):
         draw_sheet(shown)

@@ -29,7 +29,7 @@ def tree(tmp_path_factory) -> Path:
 
 
 def written(work_dir: Path) -> dict[str, bytes]:
-    """Give the bytes of every mask and table of a run."""
+    """Return the bytes of every mask and table of a run."""
     folder = work_dir / 'davis'
     files = [path for path in folder.rglob('*') if path.suffix in ('.png', '.csv') and 'images' not in path.parts]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

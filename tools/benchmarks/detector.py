@@ -104,7 +104,7 @@ def lower_threshold(model: nn.Module, infer: Callable[[], Any], candidates: int)
 
 
 def build_workloads(model: nn.Module, wrapper: Any, batch: dict, dtype: str) -> dict[str, Callable[[], Any]]:
-    """Give what is timed: the detector's step and inference, and the backbone's share that neither can do without."""
+    """Return what is timed: the detector's step and inference, and the backbone's share that neither can do without."""
     import torch
 
     device = next(model.parameters()).device.type

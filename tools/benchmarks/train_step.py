@@ -191,7 +191,7 @@ class Stopwatch:
 
 
 def time_parts(trial: Trial, args: argparse.Namespace) -> dict[str, float]:
-    """Give the median seconds of each part of a step; the rest of a part is what no inner part takes."""
+    """Return the median seconds of each part of a step; the rest of a part is what no inner part takes."""
     model, wrapper = trial.model, trial.wrapper
     watch = Stopwatch(args.device)
     wrapped = (

@@ -62,7 +62,7 @@ layouts:
   segmentation  images/{train,val}, annotations/{train,val}: masks of classes, 0 is the background
 
 The same options give the same bytes (with the same versions of NumPy, OpenCV, Pillow and torchvision).
-OUT is written whole or not at all.
+OUT is written atomically.
 """
 
 
@@ -113,7 +113,7 @@ def make_scenes(args: argparse.Namespace) -> None:
     )
     lines = write_scenes(args.out, args.layout, request, args.force)
     print('\n'.join([f'wrote {args.out} ({args.layout})', *(f'  {line}' for line in lines)]))
-    print(f'look at it: {args.out / PREVIEW}')
+    print(f'preview: {args.out / PREVIEW}')
     print(f'use it:     {layout.usage.format(out=args.out)}')
 
 

@@ -23,7 +23,7 @@ ATOMIC = dict(backend='FLSLAtomicBackend')
 class FLSLCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` that is safe against what can go wrong; the arguments are the same.
 
-    - A checkpoint is written whole or not at all (:mod:`flsl_mm.fileio`).
+    - A checkpoint is written atomically (:mod:`flsl_mm.fileio`).
     - The oldest one is removed after the new one was written, not before.
     - Weights that are not finite are never written.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
@@ -61,7 +61,7 @@ class FLSLCheckpointHook(CheckpointHook):
             remove_regular(folder, runner.message_hub.get_info('outdated'))
 
     def folder(self, runner: Runner) -> Path:
-        """Give the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
+        """Return the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
         if self.out_dir is None or self.out_dir == runner.work_dir:
             return Path(runner.work_dir)
         name = Path(runner.work_dir).name
@@ -121,13 +121,13 @@ def remove_regular(folder: Path, names: Any) -> None:
 
 
 def checkpoint_folder(runner: Runner) -> Path:
-    """Give the folder of a run's checkpoints: that of its :class:`FLSLCheckpointHook`, or else the work folder."""
+    """Return the folder of a run's checkpoints: that of its :class:`FLSLCheckpointHook`, or else the work folder."""
     folders = [hook.folder(runner) for hook in runner.hooks if isinstance(hook, FLSLCheckpointHook)]
     return folders[0] if folders else Path(runner.work_dir)
 
 
 def is_state_finite(runner: Runner) -> bool:
-    """Tell all processes whether weights and optimizer state are finite in the one that writes; warn if not."""
+    """Return to all processes whether weights and optimizer state are finite in the one that writes; warn if not."""
     finite = [True]
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model

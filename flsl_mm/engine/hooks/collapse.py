@@ -96,7 +96,7 @@ class FLSLCollapseHook(Hook):
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Give the verdict."""
+        """Log and write the verdict."""
         if not self.measurements:
             return
         verdict = self.verdict(runner)

@@ -38,7 +38,7 @@ class FLSLLoggerHook(LoggerHook):
         self.read_at = 0.0
 
     def before_run(self, runner: Runner) -> None:
-        """Say what is going to run."""
+        """Describe what is going to run."""
         super().before_run(runner)
         console.use_short_lines(runner.logger)
         for line in startup_lines(runner):
@@ -83,7 +83,7 @@ class FLSLLoggerHook(LoggerHook):
 
 
 def startup_lines(runner: Runner) -> list[str]:
-    """Tell in lines what a Runner will run, on what, and where it writes."""
+    """Describe in lines what a Runner will run, on what, and where it writes."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     loops = (runner._train_loop, runner._test_loop, runner._val_loop)
     loop = next(loop for loop in loops if isinstance(loop, BaseLoop))  # the others are still descriptions
@@ -105,7 +105,7 @@ def startup_lines(runner: Runner) -> list[str]:
 
 
 def data_line(runner: Runner, loader: DataLoader, trains: bool) -> str:
-    """Tell data, batch and, of a training, its length."""
+    """Describe data, batch and, of a training, its length."""
     batch = f'{loader.batch_size or 1}' + (f' x {runner.world_size} processes' if runner.world_size > 1 else '')
     line = f'{type(loader.dataset).__name__}: {len(loader.dataset):,} images | batch {batch}'
     if trains:

@@ -22,9 +22,9 @@ from .checkpoint import checkpoint_folder
 from .schedule import training_model
 
 DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
-    'Weights are damaged, and no step can mend them: continue from the last good checkpoint (--resume). If it '
+    'Weights are damaged, and no step can repair them: continue from the last good checkpoint (--resume). If it '
     'happens again at another iteration, suspect the memory of the machine.',
-    'The batch itself holds values that are not finite: look at batch_files and at the transforms of the data set.',
+    'The batch itself holds values that are not finite: check batch_files and the transforms of the data set.',
     'Weights and input are finite, so the numbers overflow on the way: lower the learning rate, lengthen the warm-up '
     "or lower clip_grad.max_norm; with mixed precision, try dtype='bfloat16' or float32 (FLSLOptimWrapper).",
 )
@@ -132,14 +132,14 @@ def statistics(*arrays: Tensor | np.ndarray) -> dict[str, Any]:
 
 
 def term_history(histories: dict[str, HistoryBuffer], name: str, latest: list[float]) -> dict[str, Any]:
-    """Give a loss term's latest values, and statistics of up to 100 finite ones before them."""
+    """Return a loss term's latest values, and statistics of up to 100 finite ones before them."""
     logged = histories[f'train/{name}'].data[0]
     before = logged[: len(logged) - sum(map(math.isfinite, latest))]
     return dict(latest=latest, before=statistics(before[np.isfinite(before)][-100:]))
 
 
 def drop_non_finite(histories: dict[str, HistoryBuffer]) -> None:
-    """Drop NaN and infinity from logged values, so that one does not spoil the means of a whole window."""
+    """Drop NaN and infinity from logged values, so that one does not spoil the means of a window."""
     for history in histories.values():
         values, counts = history.data
         finite = np.isfinite(values)

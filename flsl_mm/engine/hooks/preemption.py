@@ -98,7 +98,7 @@ class FLSLPreemptionHook(Hook):
         self.complete = runner.iter
 
     def before_val(self, runner: Runner) -> None:
-        """Leave rather than spend the time until the machine goes on a validation."""
+        """Leave rather than spend the time until the machine continues a validation."""
         self._leave(runner)
 
     def _save_and_exit(self, runner: Runner, iteration: int) -> None:
@@ -121,7 +121,7 @@ class FLSLPreemptionHook(Hook):
         raise SystemExit(EXIT_CODE)
 
     def after_train(self, runner: Runner) -> None:
-        """Hand SIGTERM back."""
+        """Restore the previous handler of SIGTERM."""
         if self.previous_handler is not None:
             signal.signal(signal.SIGTERM, self.previous_handler)
 

@@ -72,7 +72,7 @@ class FLSLReportHook(Hook):
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Tell how many files were skipped since the beginning of the run, earlier parts of a resumed one included."""
+        """Return how many files were skipped since the run began, earlier parts of a resumed one included."""
         log = Path(runner.work_dir) / SKIPPED
         skipped = read_skipped(log)
         if skipped:

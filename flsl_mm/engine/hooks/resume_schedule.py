@@ -65,12 +65,12 @@ class FLSLResumeScheduleHook(Hook):
 
 
 def options(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the options of an optimizer's parameter group."""
+    """Return the options of an optimizer's parameter group."""
     return {name: value for name, value in group.items() if name != 'params'}
 
 
 def changed_groups(resumed: Sequence[Mapping], configured: Sequence[Mapping]) -> Iterator[str]:
-    """Say which options of parameter groups differ, each at its value before any schedule."""
+    """Describe which options of parameter groups differ, each at its value before any schedule."""
     for one, other in zip(resumed, configured, strict=True):
         for name in other:
             if not name.startswith('initial_') and isinstance(other[name], int | float | tuple | list):
@@ -80,7 +80,7 @@ def changed_groups(resumed: Sequence[Mapping], configured: Sequence[Mapping]) ->
 
 
 def changed_schedules(resumed: Sequence[Mapping], configured: Sequence[Mapping]) -> Iterator[str]:
-    """Say which settings of schedules differ; base values are those of the parameter groups."""
+    """Describe which settings of schedules differ; base values are those of the parameter groups."""
     for one, other in zip(resumed, configured, strict=True):
         for name in other:
             if name not in (*PROGRESS, 'base_values') and one.get(name) != other[name]:

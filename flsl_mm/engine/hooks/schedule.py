@@ -71,7 +71,7 @@ class FLSLScheduleHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Hand this iteration's values to the model and the log."""
+        """Set this iteration's values in the model and the log."""
         values = self.values(runner)
         training_model(runner).set_scheduled(**values)
         for name, value in values.items():
@@ -88,7 +88,7 @@ class FLSLScheduleHook(Hook):
         return values
 
     def momentum_range(self, runner: Runner) -> tuple[float, float]:
-        """Give the teacher's momentum at the start, scaled to the batch, and at the end."""
+        """Return the teacher's momentum at the start, scaled to the batch, and at the end."""
         options = self.schedules['momentum'][1]
         start = options['start']
         if self.base_batch_size:
@@ -97,7 +97,7 @@ class FLSLScheduleHook(Hook):
 
 
 def teacher_initial_share(runner: Runner) -> float:
-    """Give the share of its initial weights that the teacher will have at the end of a run, 0 to 1."""
+    """Return the share of its initial weights that the teacher will have at the end of a run, 0 to 1."""
     ends = [training_model(runner).momentum] * 2
     for hook in runner.hooks:
         if isinstance(hook, FLSLScheduleHook) and 'momentum' in hook.schedules:

@@ -15,8 +15,8 @@ class FLSLStrictLoadingHook(Hook):
     """Compares every checkpoint that a run resumes from or loads with the model, before its weights are used.
 
     MMEngine leaves what a file lacks at its random initialization, with a warning, and trains or evaluates that. The
-    programs in ``tools/`` add this hook to each run. Tensors that begin anew with each training, which a model names in
-    ``optional_tensors``, may be missing with ``load_from``.
+    programs in ``tools/`` add this hook to each run. Tensors that are initialized for each training, which a model
+    names in ``optional_tensors``, may be missing with ``load_from``.
 
     Raises:
         CheckpointError: As :func:`~flsl_mm.checkpoint.check_strict`.

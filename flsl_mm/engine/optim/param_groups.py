@@ -38,7 +38,7 @@ def undecayed_names(model: nn.Module, decay_bias: bool, no_decay_keys: Sequence[
 
 
 def layer_scales(model: nn.Module, layer_decay_rate: float) -> dict[str, float]:
-    """Give the factor of each parameter's learning rate, by name.
+    """Return the factor of each parameter's learning rate, by name.
 
     Args:
         model: A model with one :class:`~flsl_mm.models.PatchBackbone`, or of several one that is trained.

@@ -37,7 +37,7 @@ def check_state(saved: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -
     if [len(group) for group in numbers] != [len(group) for group in parameters]:
         raise ValueError(
             f'the resumed optimizer had {_counted(numbers)}, this one has {_counted(parameters)}: resume with the same '
-            'model and optim_wrapper, or start anew from the weights with load_from'
+            'model and optim_wrapper, or start over from the weights with load_from'
         )
     pairs = list(zip(chain(*numbers), chain(*parameters), strict=True))
     for number, parameter in pairs:
@@ -55,7 +55,7 @@ def check_state(saved: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -
 
 
 def _check(value: Any, name: str, parameter: nn.Parameter) -> None:
-    """Compare an entry with its parameter; what is no tensor cannot be too small."""
+    """Compare an entry with its parameter; what is not a tensor cannot be too small."""
     if not isinstance(value, Tensor):
         return
     scalar = name in SCALARS
@@ -64,11 +64,13 @@ def _check(value: Any, name: str, parameter: nn.Parameter) -> None:
         wanted = 'one number' if scalar else tuple(parameter.shape)
         raise ValueError(
             f'the resumed optimizer does not fit the model: {name} of shape {tuple(value.shape)} instead of {wanted}; '
-            'resume with the same model, or start anew from the weights with load_from'
+            'resume with the same model, or start over from the weights with load_from'
         )
     # Views of fewer numbers have the right shape as well.
     if not value.is_contiguous() and value.stride() != parameter.stride():
-        raise ValueError(f'the resumed optimizer is damaged: {name} of shape {tuple(value.shape)} is no whole tensor')
+        raise ValueError(
+            f'the resumed optimizer is damaged: {name} of shape {tuple(value.shape)} is not a whole tensor'
+        )
 
 
 def _counted(groups: Sequence[Sequence]) -> str:

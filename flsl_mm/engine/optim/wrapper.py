@@ -104,7 +104,7 @@ class _GuardedStep:
                 all_reduce(parameter.grad, op='mean')
 
     def state_dict(self) -> dict:
-        """Give the optimizer's state, the counts of left-out steps and, between two steps, the gradients."""
+        """Return the optimizer's state, the counts of left-out steps and, between two steps, the gradients."""
         state = dict(super().state_dict(), skipped=[self.skipped_steps, self.skipped_in_a_row])
         gradients = [parameter.grad for parameter in self.parameters()]
         if any(gradient is not None for gradient in gradients):

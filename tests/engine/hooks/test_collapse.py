@@ -77,7 +77,7 @@ def test_collapsed(tmp_path, options, symptom):
     lines, written = trained(tmp_path, **options)
     assert written['verdict'].startswith('collapsed: ')
     assert symptom in written['verdict']
-    # Each symptom is told once while the run goes on, with the knob to turn.
+    # Each symptom is warned of once while the run continues, with the setting to change.
     warned = [line for line in lines if line.startswith('step ') and f': {symptom}: ' in line]
     assert len(warned) == 1
 

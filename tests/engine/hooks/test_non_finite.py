@@ -49,7 +49,7 @@ class Injection(Hook):
         if self.target == 'gradient' and runner.iter in self.iterations:
             self.handle.remove()
         if self.target == 'weight' and runner.iter == self.iterations[-1]:
-            # No step can mend it.
+            # No step can repair it.
             runner.model.head.mlp[0].weight.data.copy_(self.sound)
         if runner.iter == self.iterations[0]:
             self.after = copy.deepcopy((runner.model.state_dict(), runner.optim_wrapper.optimizer.state_dict()))
@@ -204,7 +204,7 @@ def test_unclipped_gradients_stay_as_they_are():
 
 
 def test_one_step_of_nan_leaves_the_log_readable(tmp_path):
-    """Its value is no part of the means of the window, and the file is JSON."""
+    """Its value is not part of the means of the window, and the file is JSON."""
     write_images(tmp_path / 'images')
     cfg = toy_config(tmp_path / 'images', tmp_path / 'work', resume=False)
     runner = cli.build_runner(cfg)

@@ -1,4 +1,4 @@
-"""Training goes on from all weights of a file or from none: every other file ends it with one line."""
+"""Training continues from all weights of a file or from none: every other file ends it with one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROTOTYPES = 'head.last_layer.parametrizations.weight.original0'
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """Give the images and the last checkpoint of a run of one epoch."""
+    """Return the images and the last checkpoint of a run of one epoch."""
     images, folder = write_images(tmp_path_factory.mktemp('images')), tmp_path_factory.mktemp('finished')
     run(toy_config(images, folder, resume=False, train_cfg__max_epochs=1))
     return images, folder / 'iter_6.pth'
@@ -67,7 +67,7 @@ def test_weights_that_are_not_all_there(kind, resume, finished, tmp_path):
         changed = {**content, 'state_dict': changed.get('state_dict', changed)}
     torch.save(changed, tmp_path / 'a.pth')
     cfg = toy_config(images, tmp_path / 'work', resume=resume, load_from=str(tmp_path / 'a.pth'), **options)
-    expected = rf"a\.pth is no checkpoint of this config's training: .*{line}.*model\.backbone\.init_cfg"
+    expected = rf"a\.pth is not a checkpoint of this config's training: .*{line}.*model\.backbone\.init_cfg"
     with pytest.raises(CheckpointError, match=expected) as error:
         run(cfg)
     assert '\n' not in str(error.value)
@@ -80,7 +80,7 @@ def test_another_number_of_prototypes_ends_the_program_and_not_the_process(finis
     options = dict(optim_wrapper__optimizer__fused=True, model__head__num_prototypes=64)
     assert train(toy_config(images, tmp_path, load_from=str(source), **options)) == 2
     last = (tmp_path / OUTPUT).read_text().splitlines()[-1]
-    assert last.startswith(f"error: {source} is no checkpoint of this config's training: 5 of 71 tensors")
+    assert last.startswith(f"error: {source} is not a checkpoint of this config's training: 5 of 71 tensors")
 
 
 def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):

@@ -68,7 +68,7 @@ def test_another_number_of_parameters():
     ('entry', 'value', 'line'),
     [
         ('exp_avg', torch.tensor(1.0), r'exp_avg of shape \(\) instead of \(3, 2\)'),
-        ('exp_avg_sq', torch.ones(1).expand(3, 2), 'exp_avg_sq .* is no whole tensor'),
+        ('exp_avg_sq', torch.ones(1).expand(3, 2), 'exp_avg_sq .* is not a whole tensor'),
         ('step', torch.ones(2), r'step of shape \(2,\) instead of one number'),
     ],
 )
