@@ -14,9 +14,9 @@ MIN_VISIBLE_PIXELS = 16
 
 
 def write_coco(folder: Path, request: TreeRequest) -> Written:
-    """Write images `train/000000.jpg` and so on, with `annotations/instances_train.json`, and the same for val.
+    """Write images ``train/000000.jpg`` and so on, with ``annotations/instances_train.json``, and the same for val.
 
-    Masks are run-length codes; category ids count from 1 in the order of `CLASSES`. An object of which fewer than 16
+    Masks are run-length codes; category ids count from 1 in the order of ``CLASSES``. An object of which fewer than 16
     pixels are visible is not annotated.
     """
     previews, lines = [], []

@@ -21,9 +21,9 @@ _ROLES: tuple[tuple[Role, ...], ...] = (('enters', 'returns'), ('returns',), ('e
 def write_davis(folder: Path, request: TreeRequest) -> Written:
     """Write videos in the layout of DAVIS-2017.
 
-    `JPEGImages/480p/scene-000/00000.jpg`, `Annotations/480p/scene-000/00000.png` (palette, object ids) and
-    `ImageSets/2017/train.txt` and `val.txt`. The first video of each split has an object that leaves and returns and
-    one that is not in the first frame, whose id is below the largest one there. In the second one object leaves and
+    ``JPEGImages/480p/scene-000/00000.jpg``, ``Annotations/480p/scene-000/00000.png`` (palette, object ids) and
+    ``ImageSets/2017/train.txt`` and ``val.txt``. The first video of each split has an object that leaves and returns
+    and one that is not in the first frame, whose id is below the largest one there. In the second one object leaves and
     returns, in the third one comes later, in the fourth all stay, and so on.
     """
     lists = folder / 'ImageSets' / '2017'

@@ -34,8 +34,8 @@ class TreeRequest:
         seed: Seed of the scenes, 0 or more.
         size_hw: Height and width in pixels, at least 32 each.
         frames: Frames of a video or sequence; for the layouts of images without meaning.
-        val_fraction: Share of the images or videos in the split `val`, each split having at least one.
-        image_folder: Whether UAVDT's frames lie in a folder `img1` of their sequence.
+        val_fraction: Share of the images or videos in the split ``val``, each split having at least one.
+        image_folder: Whether UAVDT's frames lie in a folder ``img1`` of their sequence.
         progress: Whether to show a progress bar.
     """
 
@@ -63,16 +63,16 @@ class Written:
 
 @contextmanager
 def new_folder(out: Path, force: bool) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `out` once everything in it has been written.
+    """Yield a temporary folder that takes the place of ``out`` once everything in it has been written.
 
-    After an error or an interrupt the temporary folder is removed, and what `out` held before is as it was.
+    After an error or an interrupt the temporary folder is removed, and what ``out`` held before is as it was.
 
     Args:
         out: The folder to make.
         force: Whether a folder that an earlier run wrote (it has the manifest) may be replaced.
 
     Raises:
-        FileExistsError: If `out` is a file, or a folder that holds something and may not be replaced.
+        FileExistsError: If ``out`` is a file, or a folder that holds something and may not be replaced.
     """
     out = Path(os.path.abspath(out))
     if out.exists() and not out.is_dir():

@@ -1,7 +1,7 @@
 """Procedural scenes: textured objects of several classes over textured backgrounds, with exact instance masks.
 
-A scene is drawn in two steps: everything random is drawn once (`specs.sample_scene`), and the result is painted at a
-moment of its clip (`paint_scene`). Both are deterministic: the same (seed, split, index) gives the same bytes with
+A scene is drawn in two steps: everything random is drawn once (``specs.sample_scene``), and the result is painted at a
+moment of its clip (``paint_scene``). Both are deterministic: the same (seed, split, index) gives the same bytes with
 the same versions of NumPy and OpenCV. The two splits take disjoint random streams: 'val' scenes are unseen whatever
 seeds and indices were used for training.
 """
@@ -40,7 +40,7 @@ class Scene:
         image: (H, W, 3) uint8 RGB.
         instance_map: (H, W) int32, the visible object of each pixel: 0 background, i + 1 for object i. An object with
             a greater number was painted later and covers those with a smaller one.
-        labels: (N,) int64, class of object i as an index into `CLASSES`; objects out of sight are listed too.
+        labels: (N,) int64, class of object i as an index into ``CLASSES``; objects out of sight are listed too.
         outlines: Outline of object i as if it were alone.
     """
 
@@ -76,7 +76,7 @@ def render_clip(
     """Paint the frames of a clip, with the same objects under the same numbers in every frame.
 
     Args:
-        seed, index, size_hw, split: As for `render_scene`.
+        seed, index, size_hw, split: As for ``render_scene``.
         num_frames: Number of frames, evenly spaced over the clip's motion.
         roles: What the second and following objects do, one entry each: 'stays', 'returns' (out of the image in the
             middle of the clip) or 'enters' (out of it at first). Every other object stays.
@@ -101,7 +101,7 @@ def paint_scene(spec: SceneSpec, time: float) -> Scene:
     """Paint a scene at a moment of its clip, its objects in the order of their numbers.
 
     Args:
-        spec: From `sample_scene`.
+        spec: From ``sample_scene``.
         time: 0 (first frame) to 1 (last frame).
     """
     canvas = _paint_background(spec, time)

@@ -20,7 +20,7 @@ def class_map(scene: Scene) -> np.ndarray:
 
 
 def write_segmentation(folder: Path, request: TreeRequest) -> Written:
-    """Write images `images/train/000000.jpg` with masks `annotations/train/000000.png` (palette), and `val`."""
+    """Write images ``images/train/000000.jpg`` with masks ``annotations/train/000000.png`` (palette), and ``val``."""
     previews, lines = [], []
     with tqdm(total=request.num, unit='image', disable=not request.progress) as bar:
         for split, number in request.split_sizes().items():

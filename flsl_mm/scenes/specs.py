@@ -63,7 +63,7 @@ class ObjectSpec:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """Everything random about a scene. `light` (3,) is the unit vector towards the light, z towards the viewer."""
+    """Everything random about a scene. ``light`` (3,) is the unit vector towards the light, z towards the viewer."""
 
     size_hw: tuple[int, int]
     background: BackgroundKind
@@ -160,12 +160,12 @@ def sample_scene(rng: np.random.Generator, size_hw: tuple[int, int], roles: tupl
     """Draw everything random about a scene of 3 to 7 objects.
 
     Args:
-        rng: Generator; see `scene_generator`.
+        rng: Generator; see ``scene_generator``.
         size_hw: Height and width in pixels.
         roles: Roles of the second and following objects; every other object stays.
 
     Returns:
-        The scene, to be painted by `paint_scene`.
+        The scene, to be painted by ``paint_scene``.
     """
     check_size(size_hw)
     half = np.array(size_hw[::-1]) / (2.0 * min(size_hw))

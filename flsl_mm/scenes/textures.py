@@ -70,7 +70,7 @@ def pick(rng: np.random.Generator, options: Sequence[Any]) -> Any:
 
 
 def random_offset(rng: np.random.Generator) -> tuple[float, float]:
-    """Return a random tile pixel (x, y), for `Grid.texture`."""
+    """Return a random tile pixel (x, y), for ``Grid.texture``."""
     x, y = rng.uniform(0, TILE, 2)
     return float(x), float(y)
 
@@ -97,7 +97,7 @@ def ramp(colors: tuple[np.ndarray, ...], position: np.ndarray) -> np.ndarray:
 
 
 def soft_step(values: np.ndarray, softness: float) -> np.ndarray:
-    """A step at 0 whose rise takes `softness` of the values' unit; float32 in 0..1."""
+    """A step at 0 whose rise takes ``softness`` of the values' unit; float32 in 0..1."""
     return np.clip(values * (1.0 / softness) + 0.5, 0, 1)
 
 

@@ -34,7 +34,7 @@ _REGION_COLOR = (255, 40, 40)
 
 @dataclass(frozen=True)
 class Conditions:
-    """The attributes of a sequence: one of `WEATHERS`, one of `ALTITUDES` and one of `VIEWS`."""
+    """The attributes of a sequence: one of ``WEATHERS``, one of ``ALTITUDES`` and one of ``VIEWS``."""
 
     weather: str
     altitude: str
@@ -121,8 +121,8 @@ def _share_inside(box: Box, region: Box) -> float:
 def write_uavdt(folder: Path, request: TreeRequest) -> Written:
     """Write sequences in the layout of the UAVDT download; the request's split val is UAVDT's test.
 
-    `UAV-benchmark-M/S0001/img000001.jpg` (or `S0001/img1/img000001.jpg`),
-    `UAV-benchmark-MOTD_v1.0/GT/S0001_gt_whole.txt` and `S0001_gt_ignore.txt`, and `M_attr/train/S0001_attr.txt`.
+    ``UAV-benchmark-M/S0001/img000001.jpg`` (or ``S0001/img1/img000001.jpg``),
+    ``UAV-benchmark-MOTD_v1.0/GT/S0001_gt_whole.txt`` and ``S0001_gt_ignore.txt``, and ``M_attr/train/S0001_attr.txt``.
     """
     (folder / TRUTH).mkdir(parents=True)
     previews, lines, first = [], [], 1

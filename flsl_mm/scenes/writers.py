@@ -27,7 +27,7 @@ from .uavdt import write_uavdt
 
 
 def write_images(folder: Path, request: TreeRequest) -> Written:
-    """Write images without annotations, `train/00/000000.jpg` and so on, at most 1000 in a folder."""
+    """Write images without annotations, ``train/00/000000.jpg`` and so on, at most 1000 in a folder."""
     previews = []
     sizes = request.split_sizes()
     with tqdm(total=request.num, unit='image', disable=None if request.progress else True) as bar:
@@ -81,7 +81,7 @@ def write_scenes(out: Path, layout: str, request: TreeRequest, force: bool = Fal
 
     Raises:
         ValueError: For a request that the layout cannot hold.
-        OSError: If `out` is in use, or cannot be written.
+        OSError: If ``out`` is in use, or cannot be written.
     """
     check_request(layout, request)
     with new_folder(out, force) as folder:

@@ -1,4 +1,4 @@
-"""FLSL, feature-level self-supervised learning, as an MMEngine model: one screen tells the method (`loss`)."""
+"""FLSL, feature-level self-supervised learning, as an MMEngine model: one screen tells the method (``loss``)."""
 
 from __future__ import annotations
 

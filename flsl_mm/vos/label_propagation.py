@@ -1,6 +1,6 @@
 """Label propagation: soft labels follow the most similar patches of earlier frames (pure functions).
 
-The arithmetic is that of the video evaluation of DINO (facebookresearch/dino@7c446df `eval_video_segmentation.py`),
+The arithmetic is that of the video evaluation of DINO (facebookresearch/dino@7c446df ``eval_video_segmentation.py``),
 which FLSL uses unchanged.
 """
 
@@ -128,8 +128,8 @@ def _bilinear_weights(length: int, size: int, like: Tensor) -> Tensor:
 def upsample_labels(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Resize label maps bilinearly (pixels sampled at their centers: ``interpolate`` with ``align_corners=False``).
 
-    `torch.nn.functional.interpolate` rounds differently with one thread and with several, which would let masks depend
-    on the number of processes.
+    ``torch.nn.functional.interpolate`` rounds differently with one thread and with several, which would let masks
+    depend on the number of processes.
 
     Args:
         labels: Maps (K, h, w).

@@ -184,7 +184,7 @@ def test_frozen_parts_stay_frozen(frozen_stages, normalize):
     assert all(parameter.grad is not None for module in trained for parameter in module.parameters())
 
 
-def test_modes_can_be_normalised_instead_of_tokens():
+def test_modes_can_be_normalized_instead_of_tokens():
     torch.manual_seed(0)
     model = toy_model(normalize='modes', backbone=dict(drop_path_rate=0.0))
     views = toy_views(model)

@@ -65,7 +65,7 @@ def test_a_step_updates_the_teacher_once_and_after_it():
 
 
 @pytest.mark.parametrize('accumulative_counts', [1, 3])
-def test_one_update_per_optimiser_step_under_accumulation(accumulative_counts):
+def test_one_update_per_optimizer_step_under_accumulation(accumulative_counts):
     model = toy_model()
     updates = count_updates(model)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=accumulative_counts)

@@ -109,7 +109,7 @@ def test_context_is_the_first_frame_and_the_last_ones(monkeypatch, previous_fram
     assert seen == expected
 
 
-def test_features_are_normalised_pixels():
+def test_features_are_normalized_pixels():
     """RGB in 0..1, less the mean, over the standard deviation (red: 0.228), at unit length."""
     color = np.array([200, 100, 50], np.uint8)
     features = toy_model().extract(np.tile(color, (64, 128, 1)))

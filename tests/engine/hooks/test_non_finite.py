@@ -126,7 +126,7 @@ def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, images, tmp_p
         assert report['weights_not_finite'] == {'head.mlp.0.weight': 1}
 
 
-def test_other_optimiser_wrappers_are_refused(images, tmp_path):
+def test_other_optimizer_wrappers_are_refused(images, tmp_path):
     runner = build(images, tmp_path, Injection('none', range(0)), optim_wrapper__type='OptimWrapper')
     runner.optim_wrapper['clip_grad'] = None
     with pytest.raises(ValueError, match=r"needs optim_wrapper\.type='FLSLOptimWrapper'.* got OptimWrapper"):

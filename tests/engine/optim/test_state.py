@@ -34,7 +34,7 @@ def wrapper(rows: int = 3, optimizer: str = 'AdamW', **options) -> FLSLOptimWrap
         ('Adafactor', {}),
     ],
 )
-def test_an_optimisers_own_state_is_taken(optimizer, options):
+def test_an_optimizers_own_state_is_taken(optimizer, options):
     saved = wrapper(optimizer=optimizer, **options)
     for parameter in saved.param_groups[0]['params']:
         parameter.grad = torch.full_like(parameter, 0.5)
