@@ -20,7 +20,7 @@ FROM_MODULES = {
     'pca_rgb': '.evaluation.pca',
     'similarity_map': '.evaluation.similarity',
 }
-"""What people call from Python, and where it is; imported when it is asked for."""
+"""The Python interface: names and their modules, which are imported on first access."""
 
 __all__ = [
     '__version__',

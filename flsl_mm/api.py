@@ -40,7 +40,7 @@ def load_model(
 ) -> FeatureExtractor:
     """Load the backbone of a checkpoint, ready to give features.
 
-    What the file says need not be said again; what is said must agree with it. Where it says nothing of the number of
+    What the file declares need not be given; what is given must agree with it. Where it says nothing of the number of
     heads, those of the usual ViT of its width are taken, and of the normalization, ImageNet's; the log tells.
 
     Args:
@@ -56,16 +56,18 @@ def load_model(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it holds no backbone, a part of one, or another than was said; or if heads are not known.
+        CheckpointError: If it holds no backbone, a part of one, or another than was given; or if heads are not known.
     """
     checkpoint = read_checkpoint(path)
-    said = BackboneSpec.from_arch(arch) if arch else BackboneSpec()
-    said = replace(said, patch_size=patch_size, num_heads=num_heads or said.num_heads)
+    requested = BackboneSpec.from_arch(arch) if arch else BackboneSpec()
+    requested = replace(requested, patch_size=patch_size, num_heads=num_heads or requested.num_heads)
     try:
         found = find_backbone(checkpoint, branch).spec
-        if differing := found.differences(said):
+        if differing := found.differences(requested):
             raise CheckpointError(f'the file holds another backbone: {format_differences(differing, "file", "call")}')
-        spec = complete_spec(found.filled_from(said), advice='give arch= or num_heads= (tools: --arch, --num-heads)')
+        spec = complete_spec(
+            found.filled_from(requested), advice='give arch= or num_heads= (tools: --arch, --num-heads)'
+        )
     except CheckpointError as error:
         raise CheckpointError(f'{os.fspath(path)}: {error}') from None
     if spec.mean is None or spec.std is None:

@@ -232,7 +232,7 @@ def _with_fpn(bottom_up: FLSLBackbone, top_block: nn.Module, cfg: CfgNode) -> FP
     if names != given:
         raise ValueError(
             f'MODEL.FPN.IN_FEATURES reads {given}, MODEL.FLSL_VIT.STRIDES={list(bottom_up.strides)} gives {names}: a '
-            'map that nobody reads would stop distributed training; for res3 to res5 set STRIDES=[8, 16, 32] and '
+            'map without a reader would stop distributed training; for res3 to res5 set STRIDES=[8, 16, 32] and '
             'OUT_INDICES=[5, 7, 11]'
         )
     fpn = cfg.MODEL.FPN

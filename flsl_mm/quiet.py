@@ -30,7 +30,7 @@ def read_config_quietly(path: str) -> Config:
 
 @contextmanager
 def user_warnings() -> Iterator[None]:
-    """Have warnings printed without their place in the code, and remarks for OpenMMLab's developers not at all.
+    """Have warnings printed without their place in the code, and debug messages of OpenMMLab not at all.
 
     MMEngine's ``print_log`` prints debug messages too where no logger is named, as packages do while they are imported.
     """
@@ -43,7 +43,7 @@ def user_warnings() -> Iterator[None]:
             print_log(msg, logger, level)
 
     mm_logging.print_log = print_without_debug
-    # What every process of a job warns of is said once.
+    # What every process of a job warns of is shown once.
     first = all(os.environ.get(name, '0') == '0' for name in RANKS)
     warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if first else ''
     try:

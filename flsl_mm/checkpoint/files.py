@@ -133,9 +133,9 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
     from safetensors.torch import load_file
 
     with safe_open(path, 'pt') as file:
-        said = (file.metadata() or {}).get(SAFETENSORS_META)
+        spec_text = (file.metadata() or {}).get(SAFETENSORS_META)
     tensors = load_file(path, device=str(map_location))
-    return tensors if said is None else dict(state_dict=tensors, meta=json.loads(said))
+    return tensors if spec_text is None else dict(state_dict=tensors, meta=json.loads(spec_text))
 
 
 def _read_torch(path: Path, map_location: Any) -> Any:

@@ -15,7 +15,7 @@ UNCHECKED = (('message_hub',), ('optimizer', 'gradients'))
 
 
 class DamagedError(ValueError):
-    """Content that is not what was saved, or that nobody can use."""
+    """Content that is damaged or cannot be used."""
 
 
 def check_zip(path: str | os.PathLike) -> None:

@@ -66,7 +66,7 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     """
     if branch not in PREFIXES:
         raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
-    state, layout, said = open_layout(checkpoint, branch)
+    state, layout, declared = open_layout(checkpoint, branch)
     metadata = getattr(state, '_metadata', None)
     state = plain_tensors(state)
     prefix = _prefix(state, ANCHOR, branch)
@@ -86,7 +86,7 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     elif prefix in DETECTRON2:
         layout = 'detectron2 detector'
     beside_tensors = mapping(mapping(metadata, prefix.rstrip('.')), SPEC_KEY)
-    said = BackboneSpec.from_dict(beside_tensors).filled_from(said)
+    declared = BackboneSpec.from_dict(beside_tensors).filled_from(declared)
     tensors, ignored = {}, Counter()
     for name, tensor in state.items():
         plain = name.removeprefix(prefix)
@@ -99,11 +99,11 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
         tensors['pos_embed'] = _patch_positions(tensors['pos_embed'])
     inferred = _spec_of_tensors(tensors)
     # Whether a table was learned can only be guessed from its values, so there the file's word counts.
-    if contradictions := said.differences(replace(inferred, pos_embed=None)):
+    if contradictions := declared.differences(replace(inferred, pos_embed=None)):
         raise CheckpointError(
             f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
         )
-    return FoundBackbone(tensors, layout, said.filled_from(inferred), ignored)
+    return FoundBackbone(tensors, layout, declared.filled_from(inferred), ignored)
 
 
 def _prefix(state: Mapping, anchor: str, branch: str) -> str | None:
@@ -116,16 +116,16 @@ def open_layout(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, Backbon
     meta = mapping(checkpoint, 'meta')
     if meta.get('format') == BACKBONE_FORMAT:
         return mapping(checkpoint, 'state_dict'), 'FLSL backbone file', BackboneSpec.from_dict(meta)
-    said = _spec_of_args(checkpoint.get('args'))
+    declared = _spec_of_args(checkpoint.get('args'))
     branches = [name for name in PREFIXES if isinstance(checkpoint.get(name), Mapping)]
     if branches:
         if branch not in branches:
             raise CheckpointError(f'the checkpoint has no {branch}, only a {branches[0]}: set branch={branches[0]!r}')
-        said = replace(said, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        return checkpoint[branch], f'teacher-student checkpoint, {branch}', said
+        declared = replace(declared, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return checkpoint[branch], f'teacher-student checkpoint, {branch}', declared
     for key in ('state_dict', 'model'):
         if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key], 'state dict', said
+            return checkpoint[key], 'state dict', declared
     return checkpoint, 'state dict', BackboneSpec()
 
 
@@ -147,8 +147,8 @@ def _spec_of_args(args: Any) -> BackboneSpec:
         return BackboneSpec()
     name = re.fullmatch(r'(?:vit|deit)_(tiny|small|base)', str(getattr(args, 'arch', '')))
     heads = ARCHS[name.group(1)]['num_heads'] if name else None
-    said = dict(num_heads=getattr(args, 'num_heads', heads), patch_size=getattr(args, 'patch_size', None))
-    return BackboneSpec.from_dict(said)
+    declared = dict(num_heads=getattr(args, 'num_heads', heads), patch_size=getattr(args, 'patch_size', None))
+    return BackboneSpec.from_dict(declared)
 
 
 def _patch_positions(table: Tensor) -> Tensor:

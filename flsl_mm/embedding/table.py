@@ -48,8 +48,8 @@ class Embeddings:
 
     def _write_npz(self, file) -> None:
         columns = dict(paths=np.array(self.paths, dtype=str), grid_hw=self.grid_hw, patch_start=self.patch_start)
-        said = {name: np.array(text) for name, text in self._metadata().items()}
-        np.savez(file, mean=self.mean, **columns, **said)
+        described = {name: np.array(text) for name, text in self._metadata().items()}
+        np.savez(file, mean=self.mean, **columns, **described)
 
     def _write_parquet(self, file) -> None:
         import pyarrow
@@ -64,8 +64,8 @@ class Embeddings:
             grid_w=self.grid_hw[:, 1],
             patch_start=self.patch_start,
         )
-        said = {name: _as_text(text) for name, text in self._metadata().items()}
-        parquet.write_table(pyarrow.table(columns).replace_schema_metadata(said), file)
+        described = {name: _as_text(text) for name, text in self._metadata().items()}
+        parquet.write_table(pyarrow.table(columns).replace_schema_metadata(described), file)
 
 
 def _as_text(text: str) -> str:
@@ -108,23 +108,23 @@ def read_embeddings(path: Path) -> Embeddings:
 
 def _read_npz(path: Path) -> Embeddings:
     with np.load(path, allow_pickle=False) as data:
-        said = {name: json.loads(str(data[name])) for name in ('settings', 'skipped')}
+        described = {name: json.loads(str(data[name])) for name in ('settings', 'skipped')}
         columns = {name: data[name] for name in ('mean', 'grid_hw', 'patch_start')}
-        return Embeddings(paths=data['paths'].tolist(), folder=str(data['folder']), **columns, **said)
+        return Embeddings(paths=data['paths'].tolist(), folder=str(data['folder']), **columns, **described)
 
 
 def _read_parquet(path: Path) -> Embeddings:
     from pyarrow import parquet
 
     table = parquet.read_table(path)
-    said = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
+    described = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
     mean = table['mean'].combine_chunks()
     return Embeddings(
         mean=mean.flatten().to_numpy().reshape(len(mean), -1),
         paths=table['path'].to_pylist(),
         grid_hw=np.stack([table[name].to_numpy() for name in ('grid_h', 'grid_w')], axis=1),
         patch_start=table['patch_start'].to_numpy(),
-        folder=said['folder'],
-        settings=json.loads(said['settings']),
-        skipped=json.loads(said['skipped']),
+        folder=described['folder'],
+        settings=json.loads(described['settings']),
+        skipped=json.loads(described['skipped']),
     )

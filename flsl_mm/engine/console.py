@@ -88,8 +88,8 @@ def is_terminal() -> bool:
 def open_bar(total: int, done: int = 0, name: str = '', unit: str = 'step', leave: bool = True) -> tqdm:
     """Show a progress bar in the terminal; it counts what is done in this run for the speed and the time left."""
     # Some terminals (of containers) tell no size, which tqdm takes for one of 0 by 0, where it shows nothing.
-    told = 0 not in os.get_terminal_size(sys.stdout.fileno())
-    size = dict(dynamic_ncols=True) if told else dict(ncols=120, nrows=20)
+    has_size = 0 not in os.get_terminal_size(sys.stdout.fileno())
+    size = dict(dynamic_ncols=True) if has_size else dict(ncols=120, nrows=20)
     bar = tqdm(total=total, initial=done, desc=name, unit=unit, leave=leave, file=sys.stdout, **size)
     _open.add(bar)
     return bar

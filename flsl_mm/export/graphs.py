@@ -34,8 +34,8 @@ def traced(model: FeatureExtractor, size_hw: tuple[int, int] | None) -> Exported
 
 def write_program(model: FeatureExtractor, path: Path, size_hw: tuple[int, int] | None) -> None:
     """Write the graph for ``torch.export.load``."""
-    said = {f'{SPEC_KEY}.json': json.dumps(model.spec.to_dict())}
-    torch.export.save(traced(model, size_hw), path, extra_files=said)
+    extra_files = {f'{SPEC_KEY}.json': json.dumps(model.spec.to_dict())}
+    torch.export.save(traced(model, size_hw), path, extra_files=extra_files)
 
 
 def load_program(path: Path) -> Callable[[Tensor], Tensor]:

@@ -120,10 +120,10 @@ class PatchBackbone(BaseModule, ABC):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any) -> None:
         """Take over the normalization that a checkpoint noted in the same way, a detector's for one."""
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-        said = local_metadata.get(SPEC_KEY)
-        if isinstance(said, Mapping):
-            said = BackboneSpec.from_dict(said)
-            self.spec = replace(self.spec, mean=said.mean, std=said.std)
+        saved_spec = local_metadata.get(SPEC_KEY)
+        if isinstance(saved_spec, Mapping):
+            saved_spec = BackboneSpec.from_dict(saved_spec)
+            self.spec = replace(self.spec, mean=saved_spec.mean, std=saved_spec.std)
 
     def _dump_init_info(self) -> None:
         """Log nothing where a backbone is initialized by itself; MMEngine would log each of its tensors."""

@@ -1,4 +1,4 @@
-"""What a backbone is, told in one way whether a config, a module or a file says it."""
+"""What a backbone is, in one form for configs, modules and files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def default_num_heads(embed_dim: int) -> int | None:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Geometry, positions and input of a vision transformer on patch tokens; what nobody said is None.
+    """Geometry, positions and input of a vision transformer on patch tokens; unknown fields are None.
 
     Attributes:
         embed_dim: Width C.

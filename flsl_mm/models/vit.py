@@ -109,8 +109,8 @@ class FLSLViT(PatchBackbone):
     @classmethod
     def from_spec(cls, spec: BackboneSpec, **options: Any) -> FLSLViT:
         """Build the backbone that a spec describes, its fields all said; ``options`` are other arguments."""
-        said = {name: getattr(spec, name) for name in SPEC_OPTIONS}
-        return cls(arch=spec.arch, **said, **options)
+        spec_options = {name: getattr(spec, name) for name in SPEC_OPTIONS}
+        return cls(arch=spec.arch, **spec_options, **options)
 
     def parts(self) -> tuple[list, nn.Sequential, nn.Module]:
         """Return what precedes the blocks, the blocks, and the final norm."""

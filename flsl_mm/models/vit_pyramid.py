@@ -73,7 +73,7 @@ class FLSLViTPyramid(BaseModule):
         in_channels: Channels of the maps, one number for all or one for each stride.
         patch_size: Stride of the maps.
         strides: Strides of the pyramid, one per map; the backbone has as many ``out_indices``. Leave out 4 for
-            detectors that start at stride 8: a map that nobody reads would stop distributed training.
+            detectors that start at stride 8: a map without a reader would stop distributed training.
         norm: Normalization within the 4x upsampling: ``'auto'``, ``'BN'`` or ``'SyncBN'``, see :func:`resolve_norm`.
         init_cfg: As of MMEngine's ``BaseModule``.
 

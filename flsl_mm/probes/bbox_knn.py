@@ -87,17 +87,17 @@ class BBoxKNNProbe:
         known = self._largest_boxes(boxed)
         if val_annotations is None:
             drawn = set(sample(range(len(known)), len(known) // 2, seed))
-            asked = [target for index, target in enumerate(known) if index in drawn]
+            queries = [target for index, target in enumerate(known) if index in drawn]
             known = [target for index, target in enumerate(known) if index not in drawn]
         else:
             boxed, val_names = read_boxed_images(val_annotations, val_images or images)
             if val_names != names:
                 raise ValueError(f'{val_annotations} has other categories, or in another order, than {annotations}')
-            asked = self._largest_boxes(boxed)
-        self.known, self.asked = (sample(part, limit, seed) for part in (known, asked))
-        if not self.known or not self.asked:
+            queries = self._largest_boxes(boxed)
+        self.known, self.queries = (sample(part, limit, seed) for part in (known, queries))
+        if not self.known or not self.queries:
             raise ValueError(f'{annotations} has too few images with a box in the middle square for bbox-aligned k-NN')
-        if len({target.label for target in (*self.known, *self.asked)}) < 2:
+        if len({target.label for target in (*self.known, *self.queries)}) < 2:
             raise ValueError(f'{annotations} has boxes of one category only: bbox-aligned k-NN needs two or more')
         self.rows = {
             f'{top}_k{k}': f'bbox-aligned {k}-NN, {name}'
@@ -105,7 +105,7 @@ class BBoxKNNProbe:
             for top, name in (('top1', 'top-1'), ('top5', 'top-5'))
         }
         counting = "the original's counting" if official else 'each image counts once'
-        self.title = f'boxes of {Path(annotations).name}: {len(self.known)} + {len(self.asked)} images, {counting}'
+        self.title = f'boxes of {Path(annotations).name}: {len(self.known)} + {len(self.queries)} images, {counting}'
 
     def _largest_boxes(self, images: list[BoxedImage]) -> list[Target]:
         """Return the largest box of each image after cropping, of the images where it has an area."""
@@ -131,17 +131,17 @@ class BBoxKNNProbe:
     def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         _check_crop(source.patch_size)
-        bank, asked = (self._features(source, targets) for targets in (self.known, self.asked))
+        bank, queries = (self._features(source, targets) for targets in (self.known, self.queries))
         scores = {}
         for k in self.k:
-            right = bbox_knn_right(*bank, *asked, k, self.temperature, count_every_rank=self.official)
+            right = bbox_knn_right(*bank, *queries, k, self.temperature, count_every_rank=self.official)
             scores |= {f'{top}_k{k}': accuracy_score(of_images.cpu()) for top, of_images in right.items()}
         return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
         """Return what the most frequent classes score, a different one for each of the nine patches."""
         _check_crop(patch_size)
-        labels = (torch.tensor([target.label for target in targets]) for targets in (self.known, self.asked))
+        labels = (torch.tensor([target.label for target in targets]) for targets in (self.known, self.queries))
         chance = chance_bbox_accuracy(*labels, self.official)
         return {key: chance[key[:4]] for key in self.rows}
 

@@ -71,13 +71,13 @@ class ScenesProbe:
         owners, classes = self.patches(source.patch_size)
         features = torch.stack([of_scene for _, of_scene in feature_maps(source, self.images, image_tensor, {})])
         owners, classes, n = owners.to(features.device), classes.to(features.device), self.num_scenes
-        known, asked = classes[:n] >= 0, classes[n:] >= 0
+        known, evaluated = classes[:n] >= 0, classes[n:] >= 0
         scores = knn_scores(
-            features[:n][known], classes[:n][known], features[n:][asked], len(CLASSES), self.k, self.temperature
+            features[:n][known], classes[:n][known], features[n:][evaluated], len(CLASSES), self.k, self.temperature
         )
-        right = torch.zeros_like(asked)
-        right[asked] = scores.argmax(-1) == classes[n:][asked]
-        counts = torch.stack([right.flatten(1).sum(1), asked.flatten(1).sum(1)], dim=-1)
+        right = torch.zeros_like(evaluated)
+        right[evaluated] = scores.argmax(-1) == classes[n:][evaluated]
+        counts = torch.stack([right.flatten(1).sum(1), evaluated.flatten(1).sum(1)], dim=-1)
         return dict(
             matched_auc=Score(*matched_same_object_auc(features, owners)), knn_accuracy=share_score(counts.cpu())
         )
@@ -85,5 +85,5 @@ class ScenesProbe:
     def chance(self, patch_size: int) -> dict[str, float]:
         """Return 0.5, and the accuracy of always answering the most frequent class."""
         _, classes = self.patches(patch_size)
-        known, asked = classes[: self.num_scenes], classes[self.num_scenes :]
-        return dict(matched_auc=0.5, knn_accuracy=chance_accuracy(known[known >= 0], asked[asked >= 0]))
+        known, evaluated = classes[: self.num_scenes], classes[self.num_scenes :]
+        return dict(matched_auc=0.5, knn_accuracy=chance_accuracy(known[known >= 0], evaluated[evaluated >= 0]))

@@ -166,8 +166,8 @@ class SegmentationProbe:
         linear = fit_linear_probe(bank, bank_labels, self.num_classes)
         counts: dict[str, list[Tensor]] = {key: [] for key in self.rows}
         for index, features in feature_maps(source, self.images, read, self.skipped):
-            asked = val[index] != self.ignore_index
-            tokens, labels = features.flatten(0, 1)[asked.to(features.device)], val[index][asked]
+            evaluated = val[index] != self.ignore_index
+            tokens, labels = features.flatten(0, 1)[evaluated.to(features.device)], val[index][evaluated]
             answers = dict(
                 knn_miou=knn_scores(bank, bank_labels, tokens, self.num_classes, self.k, self.temperature),
                 linear_miou=linear(tokens),

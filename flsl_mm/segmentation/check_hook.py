@@ -45,10 +45,10 @@ def check_maps(model: nn.Module) -> None:
                 f'model.{name}.in_channels'
             )
         strides = [PROBE_SIZE // maps[index].shape[-1] for index in indices]
-        said = list(getattr(head, 'feature_strides', strides))
-        if said != strides:
+        assumed = list(getattr(head, 'feature_strides', strides))
+        if assumed != strides:
             raise ValueError(
-                f'{name} assumes feature_strides={said}, backbone and necks deliver {strides}: make them agree '
+                f'{name} assumes feature_strides={assumed}, backbone and necks deliver {strides}: make them agree '
                 '(FLSLViTPyramid brings maps of one stride to a pyramid)'
             )
 

@@ -45,7 +45,7 @@ class FLSLLoggerHook(LoggerHook):
             runner.logger.info(line)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Show the bar, once all hooks have said what they had to."""
+        """Show the bar, once all hooks have logged their lines."""
         if self.bar is None and is_main_process() and console.is_terminal():
             self.bar = console.open_bar(runner.max_iters, runner.iter, 'training')
 

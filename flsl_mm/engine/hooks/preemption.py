@@ -154,7 +154,7 @@ def start_with_sigterm_blocked(start: Callable[[], Any]) -> Any:
 
 
 def exit_on_sigterm_of(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:
-    """Let nobody but the training process end a loader worker with SIGTERM; to be used as ``worker_init_fn``.
+    """End a loader worker on SIGTERM from the training process only; to be used as ``worker_init_fn``.
 
     The worker must have started with SIGTERM blocked, in all of its threads.
 
