@@ -34,9 +34,9 @@ def test_position_and_constants_score_chance(probe, source):
 
 
 def test_halves_of_one_file_share_no_image(probe):
-    known, asked = ({str(target) for target in part} for part in (probe.known, probe.asked))
-    assert len(known) == len(asked) == 40
-    assert not known & asked
+    known, queries = ({str(target) for target in part} for part in (probe.known, probe.queries))
+    assert len(known) == len(queries) == 40
+    assert not known & queries
 
 
 def test_boxes_in_the_square_in_the_middle(probe):
