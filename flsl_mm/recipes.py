@@ -145,10 +145,10 @@ def fit_device(row: Row, setup: TrainingSetup) -> tuple[dict[str, Any], list[str
     each = max(min(row.batch // setup.processes, most, setup.images // setup.processes), 1)
     accumulated = max(row.batch // (each * setup.processes), 1) if row.config == PAPER else 1
     options: dict[str, Any] = {'train_dataloader.batch_size': each}
-    reason = f'{each} images a process' + (f' on {setup.processes} processes' if setup.processes > 1 else '')
+    reason = f'{each} images per process' + (f' on {setup.processes} processes' if setup.processes > 1 else '')
     if accumulated > 1:
         options['optim_wrapper.accumulative_counts'] = accumulated
-        reason += f', {accumulated} batches a step'
+        reason += f', {accumulated} batches per step'
     where = f'a GPU of {setup.gpu_memory:.0f} GiB' if setup.gpu_memory else 'no GPU'
     return options, [f'{where}: {reason}']
 

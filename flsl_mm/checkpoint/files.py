@@ -95,7 +95,7 @@ def _check_start(path: Path) -> bytes:
     if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
         raise CheckpointError(f'{path} is a web page (HTML), not a checkpoint: the download met a login or error page')
     if head.startswith(b'version https://git-lfs'):
-        raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it lies')
+        raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder')
     if not head.startswith(ZIP_FORMAT) and _is_tar(head):
         raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it again')
     if head.startswith(b'\x80') and not head.startswith(OLD_FORMAT, 2):

@@ -27,7 +27,7 @@ def decode_teacher_view(
     """Decode an image file and make its teacher view.
 
     The crop is drawn from the size in the file's header, before the pixels are decoded. A JPEG file is therefore
-    decoded at 1/2, 1/4 or 1/8 of its size where the crop still has ``size`` pixels a side then: no detail that the
+    decoded at 1/2, 1/4 or 1/8 of its size where the crop still has ``size`` pixels per side then: no detail that the
     view can show is lost. Images are turned upright as their EXIF orientation says.
 
     Args:

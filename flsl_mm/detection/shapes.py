@@ -29,7 +29,9 @@ def check_shapes(content: Mapping[str, Any]) -> None:
     for annotation in content['annotations']:
         size_hw = sizes.get(annotation.get('image_id'))
         if size_hw is None:
-            raise ValueError(f'annotation {annotation.get("id")!r} is of no image: {annotation.get("image_id")!r}')
+            raise ValueError(
+                f'annotation {annotation.get("id")!r} is of an unknown image: {annotation.get("image_id")!r}'
+            )
         if problem := _problem(annotation, *size_hw):
             raise ValueError(f'annotation {annotation.get("id")!r} of image {annotation["image_id"]!r} has {problem}')
 

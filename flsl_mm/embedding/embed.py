@@ -115,7 +115,9 @@ def _read_finished(out: Path, settings: dict) -> Embeddings:
             f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'
         )
     if settings['patches'] and not patch_file(out).exists():
-        raise FileNotFoundError(f'{patch_file(out)} is gone, though {out} belongs to it: give --force to make both')
+        raise FileNotFoundError(
+            f'{patch_file(out)} is missing, although {out} belongs to it: give --force to make both'
+        )
     return finished
 
 

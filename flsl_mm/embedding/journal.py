@@ -67,7 +67,7 @@ class Journal:
             earlier = json.loads((self.folder / SETTINGS).read_text(encoding='utf-8'))
             if differing := [name for name, value in settings.items() if earlier.get(name) != value]:
                 raise ValueError(
-                    f'{self.folder} was begun with another {" and another ".join(differing)}: repeat that command to '
+                    f'{self.folder} was started with another {" and another ".join(differing)}: repeat that command to '
                     'finish it, or give --force to start over'
                 )
             return json.loads((self.folder / STATE).read_text(encoding='utf-8'))
@@ -144,7 +144,7 @@ def _open_cut(path: Path, size: int):
     file = open(path, 'ab')  # noqa: SIM115  it is kept open
     if file.tell() < size:
         file.close()
-        raise ValueError(f'{path} has lost its end: give --force to start over')
+        raise ValueError(f'{path} is truncated: give --force to start over')
     file.truncate(size)
     file.seek(0, os.SEEK_END)
     return file

@@ -26,7 +26,7 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
         super().__init__(*args, **kwargs)
         if len(self.dataloader) == 0:
             raise ValueError(
-                f'{len(self.dataloader.sampler)} images a process do not fill one batch of '
+                f'{len(self.dataloader.sampler)} images per process do not fill one batch of '
                 f'{self.dataloader.batch_size}: lower train_dataloader.batch_size or add images'
             )
 

@@ -63,7 +63,7 @@ def prepare_folder(folder: Path) -> None:
         raise type(error)(f'the output folder {printable(folder)} cannot be written: {error.strerror}') from None
     page = folder / PAGE
     if page.exists() and not is_own_page(page):
-        raise FileExistsError(f'{page} is there and not from this program: name another folder with --out')
+        raise FileExistsError(f'{page} exists and was not written by this program: name another folder with --out')
 
 
 def read_pixels(path: Path) -> Tensor:

@@ -204,5 +204,7 @@ def read_mask(path: Path) -> np.ndarray:
     except Exception as error:
         raise ValueError(f'mask {path} cannot be read: {error}') from None
     if mask.ndim != 2 or mode == 'F':
-        raise ValueError(f'mask {path} is an image of mode {mode}: masks hold one class number a pixel (modes P, L, I)')
+        raise ValueError(
+            f'mask {path} is an image of mode {mode}: masks hold one class number per pixel (modes P, L, I)'
+        )
     return mask

@@ -115,7 +115,7 @@ def check_size(size_hw: tuple[int, int]) -> None:
     """Raise ValueError where an image (height, width) is too small to show anything."""
     if min(size_hw) < MIN_SIDE:
         raise ValueError(
-            f'scenes need at least {MIN_SIDE} pixels a side, got {size_hw[0]}x{size_hw[1]} (height x width)'
+            f'scenes need at least {MIN_SIDE} pixels per side, got {size_hw[0]}x{size_hw[1]} (height x width)'
         )
 
 

@@ -25,7 +25,7 @@ class FLSLLoadSegmentation(LoadAnnotations):
         super()._load_seg_map(results)
         mask, path = results['gt_seg_map'], results['seg_map_path']
         if mask.ndim != 2:
-            raise ValueError(f'mask {path} is an image of colors: masks hold one class number a pixel (modes P, L)')
+            raise ValueError(f'mask {path} is a color image: masks hold one class number per pixel (modes P, L)')
         image_hw = tuple(results.get('ori_shape', mask.shape))
         if mask.shape != image_hw:
             (mask_height, mask_width), (height, width) = mask.shape, image_hw

@@ -115,7 +115,7 @@ def test_large_jpeg_is_decoded_small_without_loss(tmp_path, tmp_path_factory, mo
         JpegImageFile, 'draft', lambda image, mode, size: sizes.append(size) or draft(image, mode, size)
     )
     reduced = decode(tmp_path, jpeg(large), 'odd.jpg')
-    assert sizes == [(150, 112)]  # an eighth still has more than 64 pixels a side
+    assert sizes == [(150, 112)]  # an eighth still has more than 64 pixels per side
     whole = decode(tmp_path_factory.mktemp('whole'), png(large))
     assert (reduced - whole).abs().mean() < 2
     sizes.clear()

@@ -80,7 +80,7 @@ def test_images_of_absurd_sizes(size):
 
 
 def test_annotations_of_no_image():
-    with pytest.raises(ValueError, match='annotation 7 is of no image: 4'):
+    with pytest.raises(ValueError, match='annotation 7 is of an unknown image: 4'):
         check_shapes(content(image_id=4))
 
 

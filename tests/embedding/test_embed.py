@@ -130,7 +130,7 @@ def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_p
         patch.setattr('flsl_mm.embedding.table.Embeddings.write', lambda self, path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             embed(model, folder, out, 32)
-    with pytest.raises(ValueError, match=r'partial was begun with another size: repeat that command .*--force'):
+    with pytest.raises(ValueError, match=r'partial was started with another size: repeat that command .*--force'):
         embed(model, folder, out, 40)
     embed(model, folder, out, 40, force=True)
     before = out.stat().st_mtime_ns

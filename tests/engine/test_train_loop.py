@@ -89,5 +89,5 @@ def test_other_data_than_the_resumed_run(images, batch_size, message, tmp_path):
 def test_fewer_images_than_a_batch(tmp_path):
     loader = dict(dataset=ToyImages(), sampler=dict(type='FLSLSampler'), batch_size=9, num_workers=0, drop_last=True)
     runner = toy_runner(tmp_path, [], train_cfg=LOOP, train_dataloader=loader)
-    with pytest.raises(ValueError, match='8 images a process do not fill one batch of 9: lower'):
+    with pytest.raises(ValueError, match='8 images per process do not fill one batch of 9: lower'):
         runner.train()

@@ -127,7 +127,7 @@ def test_folders_that_cannot_be_used(tmp_path):
         prepare_folder(tmp_path / 'file/below')
     assert '\n' not in str(caught.value)
     (tmp_path / 'new/index.html').write_text('<p>mine</p>')
-    with pytest.raises(FileExistsError, match='not from this program'):
+    with pytest.raises(FileExistsError, match='not written by this program'):
         prepare_folder(tmp_path / 'new')
     assert (tmp_path / 'new/index.html').read_text() == '<p>mine</p>'
 

@@ -113,7 +113,7 @@ def spoil_mask(array):
         (lambda folder: shutil.rmtree(folder / 'annotations'), {}, r'no mask .*annotations/train/0\.png of'),
         (lambda folder: shutil.rmtree(folder / 'images/val'), {}, 'no folder .*images/val: segmentation needs'),
         (spoil_mask(np.zeros((64, 32), np.uint8)), {}, r'mask .*val/2\.png is 32x64 and its image 64x64'),
-        (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one class number a pixel'),
+        (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one class number per pixel'),
         (lambda folder: (folder / 'annotations/val/2.png').write_bytes(b'x'), {}, 'cannot be read'),
         (lambda folder: None, dict(num_classes=2), r'has class 3, and the last of 2 classes is 1: set the number'),
         (lambda folder: None, dict(num_classes=4, class_names=['a']), '1 class names for 4 classes'),

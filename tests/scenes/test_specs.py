@@ -69,5 +69,5 @@ def test_bad_streams_are_named(arguments, message):
 
 
 def test_images_that_are_too_small():
-    with pytest.raises(ValueError, match='at least 32 pixels a side, got 31x64'):
+    with pytest.raises(ValueError, match='at least 32 pixels per side, got 31x64'):
         sample_scene(np.random.default_rng(0), (31, 64))

@@ -150,7 +150,7 @@ def outline(left, top=20):
     ],
 )
 def test_codes_by_hand(left, visible, codes):
-    # A square of 10 pixels a side, with a margin of 3 in its outline.
+    # A square of 10 pixels per side, with a margin of 3 in its outline.
     row = annotate(outline(left - 3, 17), visible, (100, 100), [])
     assert row == (codes and (left, 20, 10, 10, *codes))
 

@@ -108,7 +108,7 @@ def test_an_empty_folder_may_be_filled(trees, tmp_path):
         ('kitti', {}, "unknown layout 'kitti': use one of images, coco, uavdt, davis"),
         ('images', dict(num=1), 'num must be at least 2, one for each split, got 1'),
         ('coco', dict(seed=-1), 'seed must be 0 or more, got -1'),
-        ('images', dict(size_hw=(16, 64)), 'at least 32 pixels a side, got 16x64'),
+        ('images', dict(size_hw=(16, 64)), 'at least 32 pixels per side, got 16x64'),
         ('images', dict(val_fraction=1.5), 'val_fraction must be between 0 and 1, got 1.5'),
         ('davis', dict(frames=4), 'frames must be at least 5 for the layout davis, got 4'),
         ('uavdt', dict(frames=0), 'frames must be at least 1 for the layout uavdt, got 0'),

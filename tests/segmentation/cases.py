@@ -29,7 +29,7 @@ def write_folder(root: Path, images: int = 4, hw: tuple[int, int] = (40, 48)) ->
 
 
 def tiny_config(root: Path, work_dir: Path, name: str = 'fpn_flsl-vit-t8d4_camvid', epochs: int = 2) -> Config:
-    """Make a config of the repository tiny: two blocks of width 16, crops of 32, two steps an epoch."""
+    """Make a config of the repository tiny: two blocks of width 16, crops of 32, two steps per epoch."""
     cfg = Config.fromfile(ROOT / f'configs/seg/{name}.py')
     cfg.model.backbone.update(arch=dict(embed_dim=16, depth=4, num_heads=2), img_size=32)
     cfg.model.data_preprocessor.size = (32, 32)

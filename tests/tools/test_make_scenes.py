@@ -45,7 +45,7 @@ def test_options_reach_the_tree(tmp_path):
     [
         ('--num 1', 'num must be at least 2'),
         ('--seed -1', 'seed must be 0 or more'),
-        ('--size 16x64', 'at least 32 pixels a side'),
+        ('--size 16x64', 'at least 32 pixels per side'),
         ('--val-fraction 1.5', 'val_fraction must be between 0 and 1'),
         ('--layout davis --frames 4', 'frames must be at least 5 for the layout davis'),
     ],

@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = measure.get_parser(__doc__, repeats=10)
     parser.add_argument('--config', type=Path, default=CONFIG, help='pretraining config (default: flsl_vit-s16.py)')
-    parser.add_argument('--batch-size', type=int, default=8, help='images a step (default: 8)')
+    parser.add_argument('--batch-size', type=int, default=8, help='images per step (default: 8)')
     parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32', help='(default: float32)')
     parser.add_argument('--compile', action='store_true', help='also time compiled blocks, ours and timm’s')
     return parser

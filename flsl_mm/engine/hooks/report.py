@@ -15,7 +15,7 @@ from flsl_mm.datasets.images import read_skipped
 from .schedule import accumulated_batches, effective_batch_size, teacher_initial_share, training_model
 
 LEAST_VOLUME_IMAGES = 64
-"""Below as many images a step, the marginal of a batch says little about that of the data."""
+"""Below as many images per step, the marginal of a batch says little about that of the data."""
 
 SKIPPED = 'skipped_images.txt'
 """List of the image files that could not be used, in the work folder; each line is a path, a tab and the reason."""
