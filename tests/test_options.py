@@ -27,7 +27,7 @@ def test_one_that_cannot_is_told(tmp_path):
 
 @pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])
 def test_numbers_above_0(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='whole number above 0'):
+    with pytest.raises(argparse.ArgumentTypeError, match='integer above 0'):
         options.positive(text)
     assert options.positive('12') == 12
 

@@ -126,8 +126,8 @@ WRONG = {
         r'pos_embed \(2, 16, 16\) instead of \(1, 16, 16\)',
     ),
     'empty patches': ({}, changed(lambda s: s.update({PATCHES: torch.zeros(16, 3, 0, 0)})), 'embeds no image patches'),
-    'odd positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(1, 20, 16))), 'no square grid'),
-    'flat positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(16, 16))), 'no square grid'),
+    'odd positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(1, 20, 16))), 'not a square grid'),
+    'flat positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(16, 16))), 'not a square grid'),
     'another architecture': (
         {},
         changed(lambda s: s.update({f'blocks.{i}.ls1.gamma': torch.ones(16) for i in range(2)})),

@@ -67,7 +67,7 @@ def test_no_reader_starts_a_program_waits_or_fills_the_memory(reader, tmp_path, 
         with pytest.raises((ValueError, OSError), match=words) as error:
             READERS[reader](tmp_path / name)
         assert '\n' not in str(error.value)
-    with pytest.raises((ValueError, OSError), match='no regular file'):
+    with pytest.raises((ValueError, OSError), match='not a regular file'):
         READERS[reader]('/dev/zero')
 
 
@@ -76,7 +76,7 @@ def test_a_video_of_pipes(tmp_path):
         (tmp_path / folder).mkdir()
         for number in range(3):
             os.mkfifo(tmp_path / folder / f'{number:05d}.{ending}')
-    with pytest.raises(ValueError, match=r'00000\.jpg is unreadable: .* no regular file'):
+    with pytest.raises(ValueError, match=r'00000\.jpg is unreadable: .* not a regular file'):
         find_video('one', tmp_path / 'frames', tmp_path / 'masks')
 
 

@@ -85,7 +85,7 @@ def test_what_is_no_shard(tmp_path, content):
             add(tar, '1.jpg', b'x')
     else:
         (tmp_path / 'x.tar').write_bytes(content)
-    with pytest.raises(ValueError, match=r'no uncompressed tar file .*: unpack it, or pack it without'):
+    with pytest.raises(ValueError, match=r'not an uncompressed tar file .*: unpack it, or pack it without'):
         FLSLShards(tmp_path)
 
 

@@ -20,7 +20,7 @@ def test_shares_of_the_annotated_pixels():
     shares = patch_class_shares(labels, 2, 3)
     assert torch.allclose(shares, torch.tensor([[0.75, 0, 0.25], [0, 1, 0]]))
     assert patch_class_shares(torch.full((2, 2), -1), 2, 3).tolist() == [[0, 0, 0]]
-    with pytest.raises(ValueError, match='2x4 pixels are not whole patches of 3'):
+    with pytest.raises(ValueError, match='2x4 pixels are not a multiple of the patch size 3'):
         patch_class_shares(labels, 3, 3)
 
 

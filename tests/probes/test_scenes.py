@@ -58,5 +58,5 @@ def test_scenes_are_held_out_and_their_own_for_each_seed(probe):
 
 
 def test_sizes_of_whole_patches(probe):
-    with pytest.raises(ValueError, match='scenes of 64 pixels are not whole patches of 12'):
+    with pytest.raises(ValueError, match='scenes of 64 pixels are not a multiple of the patch size 12'):
         probe.chance(12)

@@ -102,7 +102,7 @@ def test_random_weights_alone(tmp_path, capsys):
     (table,) = tables_of(tmp_path / 'a.json')
     assert table['models'] == []
     assert list(row_of(table, 'matched_auc')['columns']) == TRIVIAL
-    assert '126 pixels' in table['probes'][0]['title']  # 128 are not whole patches of 14
+    assert '126 pixels' in table['probes'][0]['title']  # 128 are not a multiple of the patch size 14
     assert '192 channels, 12 blocks, patches of 14 pixels, positions 16x16' in capsys.readouterr().out
 
 
