@@ -113,8 +113,8 @@ def test_the_mask_of_a_ball_is_a_disc():
     for index in range(5):
         item = spec_of(index).objects[0]
         motion = replace(item.motion, start=np.zeros(2))
-        look = OBJECT_CLASSES[0].sample(np.random.default_rng(index))
-        ball = replace(item, label=0, look=look, radius=0.3, squash=(1.0, 1.0), motion=motion)
+        style = OBJECT_CLASSES[0].sample(np.random.default_rng(index))
+        ball = replace(item, label=0, style=style, radius=0.3, squash=(1.0, 1.0), motion=motion)
         mask = paint_scene(replace(spec_of(index), objects=(ball,)), 0.0).instance_map == 1
         y, x = np.mgrid[: SIZE[0], : SIZE[1]]
         disc = np.hypot(x - SIZE[1] / 2, y - SIZE[0] / 2) < 0.3 * SIZE[0]
