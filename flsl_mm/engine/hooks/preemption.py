@@ -98,7 +98,7 @@ class FLSLPreemptionHook(Hook):
         self.complete = runner.iter
 
     def before_val(self, runner: Runner) -> None:
-        """Leave rather than spend the time until the machine continues a validation."""
+        """Leave rather than spend the time until the machine goes on a validation."""
         self._leave(runner)
 
     def _save_and_exit(self, runner: Runner, iteration: int) -> None:
