@@ -9,9 +9,9 @@ from pathlib import Path
 from flsl_mm import cli, options
 
 EPILOG = """examples:
-  python tools/embed.py FILE PICTURES --out pictures.npz
-  python tools/embed.py FILE PICTURES --out pictures.npz --patches         also pictures_patches.npy, float16
-  python tools/embed.py FILE PICTURES --out pictures.npz --knn cat.jpg     pictures_knn.png: what is most like cat.jpg
+  flsl-mm embed FILE PICTURES --out pictures.npz
+  flsl-mm embed FILE PICTURES --out pictures.npz --patches         also pictures_patches.npy, float16
+  flsl-mm embed FILE PICTURES --out pictures.npz --knn cat.jpg     pictures_knn.png: what is most like cat.jpg
 
 After an interruption the same command goes on where it was. FILE is any checkpoint of docs/weights.md. How to read
 the files: docs/using.md

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
 
 EPILOG = """examples:
-  python tools/visualize.py docs/first_look/backbone.pth my_pictures/ --out look
-  python tools/visualize.py FILE a.jpg b.png --out look --point 120,80 --point 300,200
-  python tools/visualize.py FILE FOLDER --out look --against OTHER_FILE --show clusters colours
-  python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out look
+  flsl-mm visualize docs/first_look/backbone.pth my_pictures/ --out look
+  flsl-mm visualize FILE a.jpg b.png --out look --point 120,80 --point 300,200
+  flsl-mm visualize FILE FOLDER --out look --against OTHER_FILE --show clusters colours
+  flsl-mm visualize FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out look
 
 FILE is any checkpoint of docs/weights.md. How to read the pictures: on the page itself, and docs/visualization.md
 """
