@@ -23,8 +23,7 @@ LAYOUTS = {
         1000,
         (256, 256),
         1,
-        'flsl-mm train configs/pretrain/flsl_vit-s16.py '
-        '--cfg-options train_dataloader.dataset.data_root={out}/train',
+        'flsl-mm train configs/pretrain/flsl_vit-s16.py --cfg-options train_dataloader.dataset.data_root={out}/train',
     ),
     'coco': Layout(
         250,
