@@ -20,7 +20,7 @@ FROM_MODULES = {
     'pca_rgb': '.evaluation.pca',
     'similarity_map': '.evaluation.similarity',
 }
-"""What people call from Python, and where it is; imported when it is asked for."""
+"""The Python interface: names and their modules, which are imported on first access."""
 
 __all__ = [
     '__version__',
@@ -50,7 +50,7 @@ def register() -> None:
 
 
 def _is_own_command() -> bool:
-    """Tell whether this process is one of the project's commands, which register after reading their options.
+    """Return whether this process is one of the project's commands, which register after reading their options.
 
     Torch takes seconds to load: ``--help`` should not wait for it, and the doctor has to start where it fails.
     """

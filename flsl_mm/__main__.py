@@ -31,7 +31,7 @@ def commands() -> dict[str, Path]:
 
 
 def description(path: Path) -> str:
-    """Give the first line of a program's docstring."""
+    """Return the first line of a program's docstring."""
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
     return docstring.partition('\n')[0]
 

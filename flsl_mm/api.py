@@ -17,7 +17,7 @@ from torchvision.transforms import functional as TF
 
 from .checkpoint import CheckpointError, find_backbone, load_backbone, read_checkpoint
 from .checkpoint.convert import complete_spec
-from .checkpoint.layouts import listed
+from .checkpoint.layouts import format_differences
 from .datasets.decode import read_image, upright_rgb
 from .mm import print_log
 from .models.backbone import PatchBackbone
@@ -40,8 +40,8 @@ def load_model(
 ) -> FeatureExtractor:
     """Load the backbone of a checkpoint, ready to give features.
 
-    What the file says need not be said again; what is said must agree with it. Where it says nothing of the number of
-    heads, those of the usual ViT of its width are taken, and of the normalisation, ImageNet's; the log tells.
+    What the file declares need not be given; what is given must agree with it. Where it says nothing of the number of
+    heads, those of the usual ViT of its width are taken, and of the normalization, ImageNet's; the log tells.
 
     Args:
         path: Any file that :mod:`flsl_mm.checkpoint` reads: backbone and training checkpoints and detectors of this
@@ -56,20 +56,22 @@ def load_model(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it holds no backbone, a part of one, or another than was said; or if heads are not known.
+        CheckpointError: If it holds no backbone, a part of one, or another than was given; or if heads are not known.
     """
     checkpoint = read_checkpoint(path)
-    said = BackboneSpec.from_arch(arch) if arch else BackboneSpec()
-    said = replace(said, patch_size=patch_size, num_heads=num_heads or said.num_heads)
+    requested = BackboneSpec.from_arch(arch) if arch else BackboneSpec()
+    requested = replace(requested, patch_size=patch_size, num_heads=num_heads or requested.num_heads)
     try:
         found = find_backbone(checkpoint, branch).spec
-        if differing := found.differences(said):
-            raise CheckpointError(f'the file holds another backbone: {listed(differing, "file", "call")}')
-        spec = complete_spec(found.filled_from(said), advice='give arch= or num_heads= (tools: --arch, --num-heads)')
+        if differing := found.differences(requested):
+            raise CheckpointError(f'the file holds another backbone: {format_differences(differing, "file", "call")}')
+        spec = complete_spec(
+            found.filled_from(requested), advice='give arch= or num_heads= (tools: --arch, --num-heads)'
+        )
     except CheckpointError as error:
         raise CheckpointError(f'{os.fspath(path)}: {error}') from None
     if spec.mean is None or spec.std is None:
-        print_log(f"{os.fspath(path)} does not say how its images were normalised: ImageNet's is used", logger)
+        print_log(f"{os.fspath(path)} does not say how its images were normalized: ImageNet's is used", logger)
         spec = replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     backbone = FLSLViT.from_spec(spec)
     load_backbone(backbone, checkpoint, branch, os.fspath(path), logger)
@@ -83,7 +85,7 @@ def load_timm_model(
     stride: int | None = None,
     device: str | torch.device = 'cpu',
 ) -> FeatureExtractor:
-    """Load a vision transformer of timm, ready to give features; images are normalised as its name says.
+    """Load a vision transformer of timm, ready to give features; images are normalized as its name says.
 
     Args:
         model_name: timm's name with its tag, for example ``'vit_small_patch14_dinov2.lvd142m'``.
@@ -95,7 +97,7 @@ def load_timm_model(
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If timm is to fetch the weights and cannot.
-        ValueError: If timm has no such model, or it is no plain vision transformer; if there are two sources of
+        ValueError: If timm has no such model, or it is not a plain vision transformer; if there are two sources of
             weights.
         CheckpointError: If the file does not hold every tensor of the model.
     """
@@ -117,7 +119,7 @@ class FeatureExtractor(nn.Module):
 
     Args:
         backbone: The backbone; any ``out_type`` and ``out_indices``.
-        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalised.
+        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalized.
         std: Standard deviation of the same.
         name: What tables call it.
 
@@ -149,12 +151,12 @@ class FeatureExtractor(nn.Module):
             resize: Length of the shorter side, or height and width, in pixels; by default the image keeps its size.
 
         Returns:
-            Normalised tensor (3, H, W).
+            Normalized tensor (3, H, W).
         """
         return self.normalize(image_tensor(image, resize))
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Normalise images (..., 3, H, W), RGB 0 to 1, as in training."""
+        """Normalize images (..., 3, H, W), RGB 0 to 1, as in training."""
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.spec.mean, self.spec.std))
         return (images - mean) / std
 
@@ -162,11 +164,11 @@ class FeatureExtractor(nn.Module):
     def features(
         self, images: Tensor | AnyImage | Sequence[AnyImage], layers: Sequence[int] | None = None
     ) -> Tensor | list[Tensor]:
-        """Give the features of patches, after the last norm.
+        """Return the features of patches, after the last norm.
 
         Args:
-            images: A batch as :meth:`transform` makes it, normalised floats (B, 3, H, W), or one image or several of
-                one size as :func:`image_tensor` takes them. Sides that are no multiple of the patch size are padded
+            images: A batch as :meth:`transform` makes it, normalized floats (B, 3, H, W), or one image or several of
+                one size as :func:`image_tensor` takes them. Sides that are not multiples of the patch size are padded
                 with zeros on the right and at the bottom.
             layers: Blocks whose output is wanted, 0-based, negative from the end; only the last is normed.
 
@@ -190,7 +192,7 @@ class FeatureExtractor(nn.Module):
         return maps[0] if layers is None else maps
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, not normalised."""
+        """Return the features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, not normalized."""
         return self._maps(self.normalize(images), [self.spec.depth - 1])[0]
 
     def _maps(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -204,7 +206,7 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
 
     Args:
         image: Path of a file, PIL image, both turned upright as their EXIF orientation says; uint8 array (H, W, 3) or
-            uint8 tensor (3, H, W); float tensor (3, H, W), 0 to 1. Colours are RGB.
+            uint8 tensor (3, H, W); float tensor (3, H, W), 0 to 1. Colors are RGB.
         resize: Length of the shorter side, or height and width, in pixels: bicubic, antialiased.
 
     Returns:
@@ -229,7 +231,7 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
         raise ValueError(f'an image tensor is uint8 or float (3, H, W), RGB, got {image.dtype} {tuple(image.shape)}')
     if image.is_floating_point() and not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(
-            'a float image has values 0 to 1; stack normalised images to a batch (B, 3, H, W), which is taken as it is'
+            'a float image has values 0 to 1; stack normalized images to a batch (B, 3, H, W), which is taken as it is'
         )
     if resize is not None:
         image = TF.resize(image, resize, InterpolationMode.BICUBIC, antialias=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from . import register
 from .fileio import printable
-from .quiet import config_with_imports, for_users, short_lines
+from .quiet import read_config_quietly, short_lines, user_warnings
 from .shipped import find_config
 
 if TYPE_CHECKING:
@@ -77,12 +77,12 @@ def read_config(args: argparse.Namespace) -> Config:
         args.config = str(saved_config(Path(args.config)))
     args.config = str(find_config(args.config))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = config_with_imports(args.config)
+    cfg = read_config_quietly(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
     if args.launcher != 'none' and get_device() == 'cpu':
-        join_on_cpu(cfg)
+        use_gloo_on_cpu(cfg)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg
 
@@ -102,8 +102,8 @@ def saved_config(folder: Path) -> Path:
     return found[0]
 
 
-def join_on_cpu(cfg: Config) -> None:
-    """Have several processes without an accelerator talk through gloo."""
+def use_gloo_on_cpu(cfg: Config) -> None:
+    """Use gloo for several processes without an accelerator."""
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     # MMEngine's default wrapper gets device ids, which CPU modules do not have.
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
@@ -123,7 +123,7 @@ def build_runner(cfg: Config) -> Runner:
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    from .engine.hooks import FLSLDumpConfigHook, FLSLFollowConfigHook, FLSLWholeCheckpointHook
+    from .engine.hooks import FLSLDumpConfigHook, FLSLResumeScheduleHook, FLSLStrictLoadingHook
 
     if 'Pretrained' in str(cfg.model.get('init_cfg')):
         raise ValueError(
@@ -133,15 +133,15 @@ def build_runner(cfg: Config) -> Runner:
     for name, hook in list(cfg.get('default_hooks', {}).items()):
         if hook is None and name not in MMENGINE_HOOKS:
             del cfg.default_hooks[name]
-    with gpu_selection_where_possible(), config_unwritten(Runner), short_lines(Runner, cfg):
+    with gpu_selection_if_available(), without_config_dump(Runner), short_lines(Runner, cfg):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    for hook in (FLSLWholeCheckpointHook(), FLSLFollowConfigHook(), FLSLDumpConfigHook()):
+    for hook in (FLSLStrictLoadingHook(), FLSLResumeScheduleHook(), FLSLDumpConfigHook()):
         runner.register_hook(hook)
     return runner
 
 
 @contextmanager
-def config_unwritten(runner_type: type) -> Iterator[None]:
+def without_config_dump(runner_type: type) -> Iterator[None]:
     """Keep a Runner that is being built from writing its config; a hook does it when the run starts."""
     dump = runner_type.dump_config
     runner_type.dump_config = lambda self: None
@@ -156,7 +156,7 @@ def check_backbone_files(model: nn.Module) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint with a backbone.
+        ValueError: If it is not a checkpoint with a backbone.
     """
     from flsl_mm.checkpoint import check_backbone_file
 
@@ -167,7 +167,7 @@ def check_backbone_files(model: nn.Module) -> None:
 
 
 @contextmanager
-def gpu_selection_where_possible() -> Iterator[None]:
+def gpu_selection_if_available() -> Iterator[None]:
     """Let MMEngine join several processes without a GPU, which it selects before joining, whatever the backend."""
     import torch
     from mmengine.device import get_device
@@ -189,7 +189,7 @@ def process_name() -> str:
 
 
 def explain(error: Exception) -> str:
-    """Give an error's message in one line that a terminal can show."""
+    """Return an error's message in one line that a terminal can show."""
     if isinstance(error, RuntimeError) and LOST_CONNECTION.search(str(error)):
         return "another process of this job has ended: see its own message, or its exit code in the launcher's report"
     if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror == os.strerror(error.errno):
@@ -218,7 +218,7 @@ def explain(error: Exception) -> str:
     return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
 
 
-def leave_bars() -> None:
+def close_progress_bars() -> None:
     """Leave progress bars as they stand, if a run has shown any."""
     console = sys.modules.get('flsl_mm.engine.console')
     if console is not None:
@@ -235,7 +235,7 @@ def missing_module(error: BaseException | None) -> str | None:
     return None
 
 
-def leave_job(failed: bool) -> None:
+def leave_process_group(failed: bool) -> None:
     """Leave the group of processes; its threads may abort an interpreter that ends while they run.
 
     Args:
@@ -279,22 +279,22 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
             if mmengine:
                 register()
                 stack.enter_context(safe_loading())
-                stack.enter_context(for_users())
+                stack.enter_context(user_warnings())
             program(args)
         failed = False
     except KeyboardInterrupt:
-        leave_bars()
+        close_progress_bars()
         print('interrupted', file=sys.stderr)
         return 130
     except SystemExit as stop:
         # Held here, because its traceback would keep the Runner.
         return stop.code
     except Exception as error:
-        leave_bars()
+        close_progress_bars()
         if args.traceback:
             traceback.print_exc()
         print(f'error{process_name()}: {explain(error)}', file=sys.stderr)
         return 2
     finally:
-        leave_job(failed)
+        leave_process_group(failed)
     return 0

@@ -18,7 +18,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, check_whole, find_backbone, load_backbone, read_checkpoint
+from .checkpoint import CheckpointError, check_strict, find_backbone, load_backbone, read_checkpoint
 from .models import BackboneSpec, FLSLViT, FLSLViTPyramid
 from .models.input_check import input_mismatch, rounded
 
@@ -27,7 +27,7 @@ LOGGER = logging.getLogger('detectron2.flsl_mm')
 
 LAZY_INPUT = dict(mean='model.pixel_mean', std='model.pixel_std', format='dataloader.train.mapper.image_format')
 YACS_INPUT = dict(mean='MODEL.PIXEL_MEAN', std='MODEL.PIXEL_STD', format='INPUT.FORMAT')
-"""Where LazyConfigs and yacs configs say how images are read and normalised."""
+"""Where LazyConfigs and yacs configs say how images are read and normalized."""
 
 
 class FLSLBackbone(Backbone):
@@ -80,10 +80,10 @@ class FLSLBackbone(Backbone):
             LOGGER.info('the backbone has random weights until a checkpoint of the detector is loaded: checkpoint=""')
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Give the maps of normalised images.
+        """Return the maps of normalized images.
 
         Args:
-            images: Normalised images (B, 3, H, W).
+            images: Normalized images (B, 3, H, W).
 
         Returns:
             Maps (B, C, ceil(H / stride), ceil(W / stride)) by name.
@@ -91,7 +91,7 @@ class FLSLBackbone(Backbone):
         return dict(zip(self.output_shape(), self.pyramid(self.vit(images)), strict=True))
 
     def output_shape(self) -> dict[str, ShapeSpec]:
-        """Give channels and stride of each map by name."""
+        """Return channels and stride of each map by name."""
         return {
             f'res{stride.bit_length() - 1}': ShapeSpec(channels=self.vit.embed_dim, stride=stride)
             for stride in self.strides
@@ -115,7 +115,7 @@ class FLSLBackbone(Backbone):
 
 
 def check_input(model: nn.Module, image_format: str) -> None:
-    """Compare how a detector's images are read and normalised with how its backbone's file says it saw them.
+    """Compare how a detector's images are read and normalized with how its backbone's file says it saw them.
 
     Args:
         model: A detector of detectron2; one without an :class:`~flsl_mm.models.FLSLViT` passes.
@@ -137,7 +137,7 @@ def check_input(model: nn.Module, image_format: str) -> None:
 def _check_spec(
     spec: BackboneSpec, image_format: str, mean: Sequence[float], std: Sequence[float], names: Mapping[str, str]
 ) -> None:
-    """Raise if images of values 0 to 255 that are read and normalised so are not those of a backbone's training."""
+    """Raise if images of values 0 to 255 that are read and normalized so are not those of a backbone's training."""
     mean, std = ([float(value) / 255 for value in values] for values in (mean, std))
     mismatch = input_mismatch(spec, mean, std, bgr=image_format != 'RGB')
     if mismatch:
@@ -159,7 +159,7 @@ class FLSLDetectionCheckpointer(DetectionCheckpointer):
                 f'{filename} holds a backbone, not a detector: give it as '
                 f"model.backbone.bottom_up.checkpoint={filename} and leave train.init_checkpoint=''"
             )
-        check_whole(self.model, state, filename, backbones_go_into='model.backbone.bottom_up.checkpoint')
+        check_strict(self.model, state, filename, backbone_option='model.backbone.bottom_up.checkpoint')
         return content
 
 
@@ -167,7 +167,7 @@ def add_flsl_config(cfg: CfgNode) -> None:
     """Add ``MODEL.FLSL_VIT``, the arguments of :class:`FLSLBackbone`, to a yacs config.
 
     ``EMBED_DIM``, ``DEPTH`` and ``NUM_HEADS`` change ``ARCH`` where they are not 0. ``ALLOW_OTHER_INPUT`` allows images
-    of another normalisation or order of channels than those of the backbone's training.
+    of another normalization or order of channels than those of the backbone's training.
     """
     cfg.MODEL.FLSL_VIT = CfgNode(
         dict(
@@ -232,7 +232,7 @@ def _with_fpn(bottom_up: FLSLBackbone, top_block: nn.Module, cfg: CfgNode) -> FP
     if names != given:
         raise ValueError(
             f'MODEL.FPN.IN_FEATURES reads {given}, MODEL.FLSL_VIT.STRIDES={list(bottom_up.strides)} gives {names}: a '
-            'map that nobody reads would stop distributed training; for res3 to res5 set STRIDES=[8, 16, 32] and '
+            'map without a reader would stop distributed training; for res3 to res5 set STRIDES=[8, 16, 32] and '
             'OUT_INDICES=[5, 7, 11]'
         )
     fpn = cfg.MODEL.FPN
@@ -240,7 +240,7 @@ def _with_fpn(bottom_up: FLSLBackbone, top_block: nn.Module, cfg: CfgNode) -> FP
 
 
 def scenes(root: str, split: str, num: int = 1000, size_hw: Sequence[int] = (192, 192), seed: int = 0) -> list[dict]:
-    """Give procedural scenes as data of detectron2, written as COCO data on first use.
+    """Return procedural scenes as data of detectron2, written as COCO data on first use.
 
     Their metadata is that of the data set ``flsl_scenes_train`` or ``flsl_scenes_val``.
 

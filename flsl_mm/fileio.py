@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and regular ones alone; imports the standard library only."""
+"""Files that are written atomically, and regular ones alone; imports the standard library only."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def open_regular(path: str | bytes | os.PathLike) -> IO[bytes]:
     file = open(path, 'rb', opener=_open_without_waiting)  # noqa: SIM115  it is returned open
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise ValueError(f'{os.fsdecode(path)} is no regular file but a pipe or a device')
+        raise ValueError(f'{os.fsdecode(path)} is not a regular file but a pipe or a device')
     return file
 
 

@@ -30,7 +30,7 @@ except ModuleNotFoundError as error:
         (logger if isinstance(logger, logging.Logger) else logging.getLogger('flsl_mm')).log(level, message)
 
     def is_main_process() -> bool:
-        """Tell whether this is the only process, or the first of torch's default group."""
+        """Return whether this is the only process, or the first of torch's default group."""
         return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
 
     def barrier() -> None:
@@ -56,7 +56,7 @@ except ModuleNotFoundError as error:
             self._is_init = False
 
         def init_weights(self) -> None:
-            """Keep the initialisation of the constructor, or load what ``init_cfg`` names.
+            """Keep the initialization of the constructor, or load what ``init_cfg`` names.
 
             Raises:
                 ValueError: If ``init_cfg`` is one of MMEngine's.

@@ -32,21 +32,21 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """Read a whole number above 0."""
+    """Read an integer above 0."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+        raise argparse.ArgumentTypeError(f'{text!r} is not an integer above 0')
     return int(text)
 
 
-def load_chosen_model(args: argparse.Namespace, path: str, device: str) -> FeatureExtractor:
+def load_model_from_args(args: argparse.Namespace, path: str, device: str) -> FeatureExtractor:
     """Load a checkpoint as the options of :func:`add_model_options` say."""
     from .api import load_model
 
     return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
 
 
-def chosen_device(name: str) -> str:
-    """Give the device to compute on.
+def resolve_device(name: str) -> str:
+    """Return the device to compute on.
 
     Raises:
         ValueError: If it is not there.

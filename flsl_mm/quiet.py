@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-def config_with_imports(path: str) -> Config:
+def read_config_quietly(path: str) -> Config:
     """Read a config, which imports mmcv; that it has no compiled ops is a warning for detectors alone."""
     from mmengine.config import Config
 
@@ -29,8 +29,8 @@ def config_with_imports(path: str) -> Config:
 
 
 @contextmanager
-def for_users() -> Iterator[None]:
-    """Have warnings printed without their place in the code, and remarks for OpenMMLab's developers not at all.
+def user_warnings() -> Iterator[None]:
+    """Have warnings printed without their place in the code, and debug messages of OpenMMLab not at all.
 
     MMEngine's ``print_log`` prints debug messages too where no logger is named, as packages do while they are imported.
     """
@@ -38,12 +38,12 @@ def for_users() -> Iterator[None]:
 
     print_log, formatwarning = mm_logging.print_log, warnings.formatwarning
 
-    def print_no_debug(msg, logger=None, level=logging.INFO):
+    def print_without_debug(msg, logger=None, level=logging.INFO):
         if logger is not None or level > logging.DEBUG:
             print_log(msg, logger, level)
 
-    mm_logging.print_log = print_no_debug
-    # What every process of a job warns of is said once.
+    mm_logging.print_log = print_without_debug
+    # What every process of a job warns of is shown once.
     first = all(os.environ.get(name, '0') == '0' for name in RANKS)
     warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if first else ''
     try:
@@ -58,7 +58,7 @@ def short_lines(runner_type: type, cfg: Config) -> Iterator[None]:
 
     The Runner logs environment and config before it builds its hooks.
     """
-    from .engine.console import show_short_lines
+    from .engine.console import use_short_lines
 
     hook = cfg.get('default_hooks', {}).get('logger') or {}
     build = runner_type.build_logger
@@ -66,7 +66,7 @@ def short_lines(runner_type: type, cfg: Config) -> Iterator[None]:
     def build_logger(self, *args, **kwargs):
         logger = build(self, *args, **kwargs)
         if hook.get('type') == 'FLSLLoggerHook':
-            show_short_lines(logger)
+            use_short_lines(logger)
         return logger
 
     runner_type.build_logger = build_logger

@@ -19,7 +19,7 @@ FLOP_PER_IMAGE, FLOPS = 46e9, 100e12
 
 
 @dataclass(frozen=True)
-class Situation:
+class TrainingSetup:
     """What a recipe depends on.
 
     Args:
@@ -86,32 +86,32 @@ ROWS = (
 """Boundaries lie between the numbers of images of the table's rows; only the first row was measured."""
 
 
-def choose_recipe(situation: Situation) -> Recipe:
+def choose_recipe(setup: TrainingSetup) -> Recipe:
     """Choose a recipe: the row for the number of images, then what image size and device ask for.
 
     Raises:
         ValueError: If there are too few images.
     """
-    if situation.images < max(LEAST_IMAGES, situation.processes):
+    if setup.images < max(LEAST_IMAGES, setup.processes):
         raise ValueError(
-            f'{situation.images} images are too few to train on: there should be {LEAST_IMAGES}, and better hundreds'
+            f'{setup.images} images are too few to train on: there should be {LEAST_IMAGES}, and better hundreds'
         )
-    row = next(row for row in ROWS if situation.images <= row.most_images)
-    reasons = [f'{situation.images:,} images: {row.config}, {row.steps:,} steps of {row.batch} images']
-    if not situation.gpu_memory and row.config == PAPER:
+    row = next(row for row in ROWS if setup.images <= row.most_images)
+    reasons = [f'{setup.images:,} images: {row.config}, {row.steps:,} steps of {row.batch} images']
+    if not setup.gpu_memory and row.config == PAPER:
         row = ROWS[2]
         reasons = [
-            f'{situation.images:,} images would be enough for ViT-S/16, which without a GPU takes years: {row.config} '
+            f'{setup.images:,} images would be enough for ViT-S/16, which without a GPU takes years: {row.config} '
             f'with 6 blocks, {row.steps:,} steps of {row.batch} images'
         ]
-    size_options, size_reasons = fit_images(row.config, situation.short_side)
-    batch_options, batch_reasons = fit_device(row, situation)
-    epochs = max(round(row.steps * row.batch / situation.images), 1)
+    size_options, size_reasons = fit_images(row.config, setup.short_side)
+    batch_options, batch_reasons = fit_device(row, setup)
+    epochs = max(round(row.steps * row.batch / setup.images), 1)
     length = {
         'train_cfg.max_epochs': epochs,
-        'train_dataloader.num_workers': max(min(situation.cores, 8), 1),
+        'train_dataloader.num_workers': max(min(setup.cores, 8), 1),
     }
-    reasons += [*size_reasons, *batch_reasons, duration(row, situation, epochs)]
+    reasons += [*size_reasons, *batch_reasons, duration(row, setup, epochs)]
     return Recipe(row.config, row.options | size_options | batch_options | length, reasons)
 
 
@@ -138,36 +138,36 @@ def fit_images(config: str, short_side: int) -> tuple[dict[str, Any], list[str]]
     return options, [reason]
 
 
-def fit_device(row: Row, situation: Situation) -> tuple[dict[str, Any], list[str]]:
+def fit_device(row: Row, setup: TrainingSetup) -> tuple[dict[str, Any], list[str]]:
     """Share the row's batch among processes, and where memory is small among accumulated batches."""
     # Cautious: nobody has measured the memory of each GPU. The paper's 64 images of ViT-S/16 fit 32 GiB.
-    most = 2 ** int(math.log2(max(situation.gpu_memory * 2, 4))) if row.config == PAPER else row.batch
-    each = max(min(row.batch // situation.processes, most, situation.images // situation.processes), 1)
-    accumulated = max(row.batch // (each * situation.processes), 1) if row.config == PAPER else 1
+    most = 2 ** int(math.log2(max(setup.gpu_memory * 2, 4))) if row.config == PAPER else row.batch
+    each = max(min(row.batch // setup.processes, most, setup.images // setup.processes), 1)
+    accumulated = max(row.batch // (each * setup.processes), 1) if row.config == PAPER else 1
     options: dict[str, Any] = {'train_dataloader.batch_size': each}
-    reason = f'{each} images a process' + (f' on {situation.processes} processes' if situation.processes > 1 else '')
+    reason = f'{each} images per process' + (f' on {setup.processes} processes' if setup.processes > 1 else '')
     if accumulated > 1:
         options['optim_wrapper.accumulative_counts'] = accumulated
-        reason += f', {accumulated} batches a step'
-    where = f'a GPU of {situation.gpu_memory:.0f} GiB' if situation.gpu_memory else 'no GPU'
+        reason += f', {accumulated} batches per step'
+    where = f'a GPU of {setup.gpu_memory:.0f} GiB' if setup.gpu_memory else 'no GPU'
     return options, [f'{where}: {reason}']
 
 
-def duration(row: Row, situation: Situation, epochs: int) -> str:
+def duration(row: Row, setup: TrainingSetup, epochs: int) -> str:
     """Estimate how long it takes."""
-    seen = epochs * situation.images
-    if situation.gpu_memory and row.config == SMALL:
+    seen = epochs * setup.images
+    if setup.gpu_memory and row.config == SMALL:
         return f'{epochs} epochs: minutes of a GPU (not measured)'
     if row.config == SMALL:
         hours = seen * SECONDS_PER_IMAGE * row.options.get('model.backbone.arch.depth', 4) / 4 / 3600
         text = f'{hours:.1f} hours' if hours > 2 else f'{hours * 60:.0f} minutes'
         return f'{epochs} epochs: about {text} of one CPU core'
-    hours = seen * FLOP_PER_IMAGE / FLOPS / situation.processes / 3600
+    hours = seen * FLOP_PER_IMAGE / FLOPS / setup.processes / 3600
     return f'{epochs} epochs: about {hours:.0f} hours if a GPU sustains 100 TFLOP/s (arithmetic, not measured)'
 
 
-def survey(folder: str | os.PathLike) -> Situation:
-    """Count the images below a folder, measure some of them, and look at the device.
+def inspect_folder(folder: str | os.PathLike) -> TrainingSetup:
+    """Count the images below a folder, measure some of them, and detect the device.
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no image.
@@ -184,7 +184,7 @@ def survey(folder: str | os.PathLike) -> Situation:
     processes = int(os.environ.get('WORLD_SIZE', 1))
     gpu = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return Situation(len(paths), int(median(sides)), gpu, processes, cores // processes)
+    return TrainingSetup(len(paths), int(median(sides)), gpu, processes, cores // processes)
 
 
 def paths_to_measure(paths, most: int = 100) -> list[str]:
@@ -194,7 +194,7 @@ def paths_to_measure(paths, most: int = 100) -> list[str]:
 
 
 def short_side(path: str) -> int | None:
-    """Read the shorter side of an image in pixels from its header; ``None`` if it is no readable image."""
+    """Read the shorter side of an image in pixels from its header; ``None`` if it is not a readable image."""
     from .datasets.image_file import open_image
 
     try:

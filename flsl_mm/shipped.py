@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_folder(name: str) -> Path:
-    """Give the path of the folder ``configs`` or ``tools``."""
+    """Return the path of the folder ``configs`` or ``tools``."""
     in_wheel = PACKAGE / '.mim' / name
     return in_wheel if in_wheel.is_dir() else PACKAGE.parent / name
 
@@ -40,6 +40,6 @@ def find_config(name: str | os.PathLike) -> Path:
 
 
 def _closest(wanted: str, known: list[str]) -> list[str]:
-    """Give the configs whose name, with or without folder, is most like the one that is wanted."""
+    """Return the configs whose name, with or without folder, is most like the one that is wanted."""
     names = {**{config.rpartition('/')[2]: config for config in known}, **{config: config for config in known}}
     return list(dict.fromkeys(names[name] for name in get_close_matches(wanted, names, n=2)))

@@ -41,13 +41,13 @@ def test_probes_and_their_zeros(name):
 def test_video_propagation(name):
     pytest.importorskip('mmengine')
     from flsl_mm.vos.propagator import FLSLLabelPropagator
-    from tests.vos.tiny_davis import COLOURS, moving_squares
+    from tests.vos.tiny_davis import COLORS, moving_squares
 
     torch.manual_seed(0)
     config = dict(tiny_config(name, stride=16), init_cfg=None)
     model = FLSLLabelPropagator(config, **tiny_timm(name).published_input, progress=False).eval()
     masks = moving_squares(3, (1, 2))
-    item = dict(video='v', index=0, count=1, frames=COLOURS[masks], masks=masks)
+    item = dict(video='v', index=0, count=1, frames=COLORS[masks], masks=masks)
     (result,) = model(mode='predict', **{key: [value] for key, value in item.items()})
     assert result['predictions'].shape == masks.shape
     assert set(np.unique(result['predictions'])) <= {0, 1, 2}

@@ -12,7 +12,7 @@ from flsl_mm.api import FeatureExtractor, image_tensor
 from flsl_mm.checkpoint import CheckpointError, backbone_file
 from flsl_mm.models.spec import IMAGENET_MEAN
 from tests.checkpoint.cases import layouts, same, tiny
-from tests.pictures import picture
+from tests.images import make_image
 
 LAYOUTS = layouts()
 
@@ -35,7 +35,7 @@ def test_every_layout_loads_with_nothing_else_said(layout, tmp_path):
 
 
 def _knows_heads(content: dict) -> bool:
-    """Tell whether a case says its number of heads; 16 channels are no usual width."""
+    """Return whether a case says its number of heads; 16 channels are not usual width."""
     from flsl_mm.checkpoint import find_backbone
 
     return find_backbone(content).spec.num_heads is not None
@@ -74,14 +74,14 @@ def test_the_student_on_request(tmp_path):
 
 
 def test_features_are_those_of_the_backbone(file):
-    model, image = flsl_mm.load_model(file), picture(40, 24)
+    model, image = flsl_mm.load_model(file), make_image(40, 24)
     expected = tiny(3, out_type='featmap', out_indices=(0, 1))
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-    normalised = (pixels - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
-    torch.testing.assert_close(model.transform(image), normalised)
+    normalized = (pixels - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)
+    torch.testing.assert_close(model.transform(image), normalized)
     with torch.no_grad():
-        first, last = (each.permute(0, 2, 3, 1) for each in expected(normalised[None]))
-    batch = normalised[None]
+        first, last = (each.permute(0, 2, 3, 1) for each in expected(normalized[None]))
+    batch = normalized[None]
     assert model.features(batch).shape == (1, 3, 5, 16)
     torch.testing.assert_close(model.features(batch), last)
     torch.testing.assert_close(model(pixels[None]), last)
@@ -90,7 +90,7 @@ def test_features_are_those_of_the_backbone(file):
 
 
 def test_one_image_in_all_its_forms(file, tmp_path):
-    model, image = flsl_mm.load_model(file), picture(40, 24)
+    model, image = flsl_mm.load_model(file), make_image(40, 24)
     image.save(tmp_path / 'a.png')
     array = np.array(image)
     tensor = torch.from_numpy(array).permute(2, 0, 1)
@@ -103,16 +103,16 @@ def test_one_image_in_all_its_forms(file, tmp_path):
 def test_images_are_turned_upright(file, tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    picture(40, 24).save(tmp_path / 'a.png', exif=exif)
-    upright = image_tensor(picture(40, 24).transpose(Image.Transpose.ROTATE_270))
+    make_image(40, 24).save(tmp_path / 'a.png', exif=exif)
+    upright = image_tensor(make_image(40, 24).transpose(Image.Transpose.ROTATE_270))
     assert torch.equal(image_tensor(tmp_path / 'a.png'), upright)
     with Image.open(tmp_path / 'a.png') as opened:
         assert torch.equal(image_tensor(opened), upright)
 
 
 def test_resizing():
-    assert image_tensor(picture(40, 24), 12).shape == (3, 12, 20)
-    assert image_tensor(picture(40, 24), (16, 8)).shape == (3, 16, 8)
+    assert image_tensor(make_image(40, 24), 12).shape == (3, 12, 20)
+    assert image_tensor(make_image(40, 24), (16, 8)).shape == (3, 16, 8)
     array = np.full((10, 10, 3), 51, np.uint8)
     assert image_tensor(array, 7).unique().tolist() == pytest.approx([0.2])
 
@@ -120,7 +120,7 @@ def test_resizing():
 @pytest.mark.parametrize(
     ('image', 'line'),
     [
-        (torch.full((3, 8, 8), -0.1), 'values 0 to 1; stack normalised images'),
+        (torch.full((3, 8, 8), -0.1), 'values 0 to 1; stack normalized images'),
         (torch.zeros(8, 8, 3), r'float \(3, H, W\), RGB, got torch.float32 \(8, 8, 3\)'),
         (np.zeros((8, 8, 3)), r'uint8 \(H, W, 3\), RGB, got float64'),
         (np.zeros((8, 8), np.uint8), r'uint8 \(H, W, 3\)'),
@@ -135,9 +135,9 @@ def test_what_is_no_image(image, line):
 def test_images_of_two_sizes_and_layers_out_of_range(file):
     model = flsl_mm.load_model(file)
     with pytest.raises(ValueError, match='one size are needed, got 24x40, 8x8'):
-        model.features([picture(40, 24), picture(8, 8)])
+        model.features([make_image(40, 24), make_image(8, 8)])
     with pytest.raises(ValueError, match=r'layers \(2,\) out of range for 2 blocks'):
-        model.features(picture(8, 8), layers=[2])
+        model.features(make_image(8, 8), layers=[2])
 
 
 def test_the_training_backbone_serves_as_it_is():

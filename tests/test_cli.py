@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 
 from flsl_mm import cli
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
 
@@ -68,7 +68,7 @@ def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
     options = dict(
         default_hooks__report=None, default_hooks__checkpoint=None, default_hooks__freeze_last_layer__epochs=2
     )
-    runner = cli.build_runner(toy_config(write_pictures(tmp_path / 'pictures'), tmp_path, **options))
+    runner = cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path, **options))
     hooks = {type(hook).__name__: hook for hook in runner.hooks}
     assert not {'FLSLReportHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
     assert {'FLSLScheduleHook', 'FLSLBackboneExportHook', 'RuntimeInfoHook'} <= set(hooks)
@@ -92,7 +92,7 @@ def failing_start(cfg):
 def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
     """Which is needed to continue it."""
     config = tmp_path / 'toy.py'
-    toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work').dump(config)
+    toy_config(write_images(tmp_path / 'images'), tmp_path / 'work').dump(config)
     cli.build_runner(Config.fromfile(config)).train()
     before = (tmp_path / 'work' / 'toy.py').read_text()
     changed = Config.fromfile(config)

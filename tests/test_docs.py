@@ -69,7 +69,7 @@ def config_of(path: str):
 
 
 def check_options(config: str, options: dict) -> None:
-    """Make sure that a config has what the options change; an ``init_cfg`` may be new."""
+    """Check that a config has what the options change; an ``init_cfg`` may be new."""
     for key in options:
         here = config_of(config)
         *parts, last = key.split('.')
@@ -123,7 +123,7 @@ def test_a_command_parses(words, monkeypatch):
         for tool in tools:
             check_python([name_of(tool), *rest[1:]], monkeypatch)
     else:
-        assert program in OTHER_PROGRAMS, f'{program!r} is no program that the pages may call'
+        assert program in OTHER_PROGRAMS, f'{program!r} is not a program that the pages may call'
 
 
 CHEAP = {
@@ -211,7 +211,7 @@ def test_modules_of_the_reference_exist():
 
 
 def constant_texts() -> str:
-    """Give every string in the package and its tools, parts of f-strings apart."""
+    """Return every string in the package and its tools, parts of f-strings apart."""
     found = []
     for path in (*(ROOT / 'flsl_mm').rglob('*.py'), *(ROOT / 'tools').rglob('*.py')):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):

@@ -17,7 +17,7 @@ import torch
 from flsl_mm.datasets.palette import write_palette_mask
 from tests.checkpoint.cases import file_of, timm_vit, tiny
 from tests.curves.test_read import write_run
-from tests.pictures import picture
+from tests.images import make_image
 from tests.probes.data import write_boxes, write_classes, write_segmentation
 from tests.test_docs import ALL, ROOT
 
@@ -33,7 +33,7 @@ QUICK = {
 
 
 def tool_of(words: list[str]) -> str:
-    """Give the name of the program that a command calls as ``python tools/NAME.py`` or as ``flsl-mm NAME``."""
+    """Return the name of the program that a command calls as ``python tools/NAME.py`` or as ``flsl-mm NAME``."""
     return Path(words[1]).stem.replace('-', '_') if words[0] in ('python', 'flsl-mm') and len(words) > 1 else ''
 
 
@@ -62,12 +62,12 @@ def folder(tmp_path_factory):
         elif tool_of(words) == 'convert':
             (root / source).parent.mkdir(parents=True, exist_ok=True)
             torch.save(timm_vit(embed_dim=192, depth=1, num_heads=3).state_dict(), root / source)
-    for path in ('PICTURES', 'FOLDER', 'FRAMES'):
+    for path in ('IMAGES', 'FOLDER', 'FRAMES'):
         (root / path).mkdir()
         for name in ('00000.png', '00001.png', '00002.png'):
-            picture(40, 32).save(root / path / name)
+            make_image(40, 32).save(root / path / name)
     for name in ('a.jpg', 'b.png', 'cat.jpg', 'dog.jpg'):
-        picture(160, 128).save(root / name)
+        make_image(160, 128).save(root / name)
     mask = np.zeros((32, 40), np.uint8)
     mask[8:20, 8:24] = 1
     write_palette_mask(root / 'FIRST_MASK.png', mask)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flsl_mm.fileio import atomic_writer, remove_partial, write_text
 
 @pytest.fixture
 def path(tmp_path) -> Path:
-    """Give the path of a file that is there."""
+    """Return the path of a file that is there."""
     path = tmp_path / 'file.txt'
     path.write_bytes(b'good')
     return path

@@ -24,7 +24,7 @@ def test_the_notebook_runs(monkeypatch):
     nbformat = pytest.importorskip('nbformat', reason='nbclient and ipykernel are in the extra `tests`')
     nbclient = pytest.importorskip('nbclient')
     pytest.importorskip('ipykernel')
-    monkeypatch.delenv('MPLBACKEND', raising=False)  # it would keep pictures out of the notebook
+    monkeypatch.delenv('MPLBACKEND', raising=False)  # it would keep images out of the notebook
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(DOCS.parent), os.environ.get('PYTHONPATH', '')]))
     notebook = nbformat.read(DOCS / 'first_look.ipynb', as_version=4)
     nbformat.validate(notebook)
@@ -45,11 +45,11 @@ def test_the_backbone_is_small_and_trained():
     model = flsl_mm.load_model(path)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert (model.spec.depth, model.embed_dim, model.patch_size) == (4, 192, 8)
-    # Trained: neighbouring patches became more alike than random weights make them.
+    # Trained: neighboring patches became more alike than random weights make them.
     from flsl_mm.probes.sources import random_weights
 
     def likeness(source) -> float:
-        tokens = torch.nn.functional.normalize(source.features(SHIPPED / 'pictures/scene-gravel.jpg')[0], dim=-1)
+        tokens = torch.nn.functional.normalize(source.features(SHIPPED / 'images/scene-gravel.jpg')[0], dim=-1)
         return float((tokens[:, 1:] * tokens[:, :-1]).sum(-1).mean())
 
     assert likeness(model) > likeness(random_weights(model.spec)) + 0.1
@@ -71,12 +71,12 @@ def test_half_precision_is_computed_in_full(tmp_path):
     assert half['state_dict']['pos_embed'].dtype == torch.float32
     model = flsl_mm.load_model(SHIPPED / 'backbone.pth')
     torch.save(backbone_file(model.backbone, model.spec.mean, model.spec.std), tmp_path / 'full.pth')
-    image = SHIPPED / 'pictures/coffee.jpg'
+    image = SHIPPED / 'images/coffee.jpg'
     assert torch.equal(flsl_mm.load_model(tmp_path / 'full.pth').features(image), model.features(image))
 
 
 @pytest.mark.parametrize(('name', 'index'), [('scene-gravel', 0), ('scene-meadow', 2)])
 def test_the_scenes_are_those_that_the_text_names(name, index):
-    shipped = np.array(Image.open(SHIPPED / f'pictures/{name}.jpg')).astype(int)
+    shipped = np.array(Image.open(SHIPPED / f'images/{name}.jpg')).astype(int)
     painted = render_scene(0, index, (192, 256), split='val').image
     assert np.abs(shipped - painted).mean() < 6

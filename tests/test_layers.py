@@ -31,7 +31,7 @@ ROOMS = {
     'api': {'mm', 'models', 'checkpoint', 'datasets'},
     'detectron2': {'models', 'checkpoint', 'scenes'},
     'probes': {'api', 'models', 'checkpoint', 'evaluation', 'datasets', 'scenes', 'visualization'},
-    'look': {'api', 'datasets', 'evaluation', 'fileio', 'probes', 'visualization', 'vos'},
+    'feature_views': {'api', 'datasets', 'evaluation', 'fileio', 'probes', 'visualization', 'vos'},
     'embedding': {'api', 'probes', 'datasets', 'fileio'},
     'export': {'api', 'models', 'checkpoint'},
     'curves': {'fileio'},
@@ -73,7 +73,7 @@ HEAVY = ('matplotlib', 'cv2', 'kornia', 'mmcv', 'mmdet', 'mmpretrain', 'mmseg', 
 
 
 def module_name(path: Path) -> str:
-    """Give the dotted name of a file of the package, that of the package itself for an ``__init__``."""
+    """Return the dotted name of a file of the package, that of the package itself for an ``__init__``."""
     parts = list(path.relative_to(PACKAGE.parent).with_suffix('').parts)
     return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
 
@@ -101,7 +101,7 @@ def imports(path: Path) -> set[str]:
 
 
 def room_of(dotted: str) -> str:
-    """Give the room of a module of the package, '' for the package itself."""
+    """Return the room of a module of the package, '' for the package itself."""
     parts = dotted.split('.')
     known = len(parts) > 1 and parts[1] in ROOMS
     return parts[1] if known else ''

@@ -89,7 +89,7 @@ def test_a_model_is_loaded_and_gives_features(folder):
     assert 'before it is asked for []\n' in printed  # importing the package stays light
     assert 'features (2, 3, 5, 16)\n' in printed
     assert 'looks (3, 5) (3, 5, 3) (3, 5)\n' in printed
-    assert 'official.pth does not say how its images were normalised' not in (folder / 'printed').read_text()
+    assert 'official.pth does not say how its images were normalized' not in (folder / 'printed').read_text()
 
 
 def test_histories_keep_their_numbers(folder):

@@ -27,16 +27,16 @@ def test_one_that_cannot_is_told(tmp_path):
 
 @pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])
 def test_numbers_above_0(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='whole number above 0'):
+    with pytest.raises(argparse.ArgumentTypeError, match='integer above 0'):
         options.positive(text)
     assert options.positive('12') == 12
 
 
 def test_devices():
-    assert options.chosen_device('cpu') == 'cpu'
-    assert options.chosen_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
+    assert options.resolve_device('cpu') == 'cpu'
+    assert options.resolve_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
     with pytest.raises(ValueError, match='device cuda:77 cannot be used: '):
-        options.chosen_device('cuda:77')
+        options.resolve_device('cuda:77')
 
 
 def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
@@ -53,9 +53,9 @@ def test_files_without_geometry_name_the_options(tmp_path, capsys):
     from tools import embed, export
 
     torch.save(timm_vit(7).state_dict(), tmp_path / 'a.pth')
-    (tmp_path / 'pictures').mkdir()
+    (tmp_path / 'images').mkdir()
     for run in (
-        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'pictures'), '--out', str(tmp_path / 'x.npz')]),
+        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'images'), '--out', str(tmp_path / 'x.npz')]),
         lambda: export.main([str(tmp_path / 'a.pth'), '--to', 'safetensors']),
     ):
         assert run() == 2
@@ -63,4 +63,4 @@ def test_files_without_geometry_name_the_options(tmp_path, capsys):
         assert '--arch' in error
         assert '--num-heads' in error
         assert error.count('\n') == 1
-    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'pictures']
+    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'images']

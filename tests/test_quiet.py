@@ -8,7 +8,7 @@ import warnings
 import pytest
 from mmengine import logging as mm_logging
 
-from flsl_mm.quiet import config_with_imports, for_users
+from flsl_mm.quiet import read_config_quietly, user_warnings
 
 CONFIG = """
 import warnings
@@ -23,7 +23,7 @@ def test_missing_ops_matter_to_detectors_alone(scope, count, tmp_path):
     path = tmp_path / 'config.py'
     path.write_text(CONFIG.format(scope=scope))
     with pytest.warns() as caught:
-        config_with_imports(str(path))
+        read_config_quietly(str(path))
     assert [str(warning.message) for warning in caught][-1] == 'something else'
     assert len(caught) == count
 
@@ -32,13 +32,13 @@ def test_missing_ops_matter_to_detectors_alone(scope, count, tmp_path):
 def test_warnings_take_a_line_and_are_said_once(rank, line, monkeypatch):
     monkeypatch.setenv('RANK', rank)
     before = warnings.formatwarning
-    with for_users():
+    with user_warnings():
         assert warnings.formatwarning(UserWarning('mind this'), UserWarning, 'file.py', 3) == line
     assert warnings.formatwarning is before
 
 
 def test_debug_messages_without_a_logger_are_not_printed(capsys):
-    with for_users():
+    with user_warnings():
         mm_logging.print_log('for developers', level=logging.DEBUG)
         mm_logging.print_log('for users')
     assert capsys.readouterr().out == 'for users\n'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flsl_mm.recipes import PAPER, ROWS, SMALL, Situation, choose_recipe, survey
-from tests.pictures import picture
+from flsl_mm.recipes import PAPER, ROWS, SMALL, TrainingSetup, choose_recipe, inspect_folder
+from tests.images import make_image
 
 GPU = dict(gpu_memory=80, short_side=400, cores=16)
 
@@ -22,7 +22,7 @@ GPU = dict(gpu_memory=80, short_side=400, cores=16)
 )
 def test_rows_of_the_table(images, config, steps, batch):
     """The table of docs/pretraining.md, on one GPU: its steps within the rounding to whole epochs."""
-    recipe = choose_recipe(Situation(images, **GPU))
+    recipe = choose_recipe(TrainingSetup(images, **GPU))
     assert recipe.config == config
     accumulated = recipe.options.get('optim_wrapper.accumulative_counts', 1)
     assert recipe.options['train_dataloader.batch_size'] * accumulated == batch
@@ -30,7 +30,7 @@ def test_rows_of_the_table(images, config, steps, batch):
 
 
 def test_the_paper_keeps_its_numbers():
-    recipe = choose_recipe(Situation(1_281_167, short_side=375, gpu_memory=32, processes=8, cores=10))
+    recipe = choose_recipe(TrainingSetup(1_281_167, short_side=375, gpu_memory=32, processes=8, cores=10))
     assert recipe.options == {
         'train_dataloader.batch_size': 64,
         'train_dataloader.num_workers': 8,
@@ -39,7 +39,7 @@ def test_the_paper_keeps_its_numbers():
 
 
 def test_without_a_gpu_many_images_get_the_small_model():
-    recipe = choose_recipe(Situation(200_000, short_side=400))
+    recipe = choose_recipe(TrainingSetup(200_000, short_side=400))
     assert recipe.config == SMALL
     assert recipe.options['model.backbone.arch.depth'] == 6
     assert recipe.options['train_cfg.max_epochs'] == 2
@@ -49,7 +49,9 @@ def test_without_a_gpu_many_images_get_the_small_model():
 
 def test_measured_time_of_the_first_row():
     """11 minutes for 900 steps, as docs/evidence.md has them."""
-    assert choose_recipe(Situation(367, short_side=720)).reasons[-1] == '39 epochs: about 11 minutes of one CPU core'
+    assert (
+        choose_recipe(TrainingSetup(367, short_side=720)).reasons[-1] == '39 epochs: about 11 minutes of one CPU core'
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_measured_time_of_the_first_row():
 )
 def test_views_are_no_larger_than_the_images(images, side, sizes):
     """But large enough for windows of 2 tokens, and 3 tokens a side of the smallest view."""
-    options = choose_recipe(Situation(images, **(GPU | dict(short_side=side)))).options
+    options = choose_recipe(TrainingSetup(images, **(GPU | dict(short_side=side)))).options
     views = [options.get(f'model.data_preprocessor.{kind}_crops.size') for kind in ('global', 'local')]
     assert views == ([None, None] if sizes is None else list(sizes))
     assert options.get('train_dataloader.dataset.size') == views[0]
@@ -74,14 +76,14 @@ def test_views_are_no_larger_than_the_images(images, side, sizes):
 
 
 def test_small_memory_accumulates():
-    options = choose_recipe(Situation(200_000, short_side=400, gpu_memory=11)).options
+    options = choose_recipe(TrainingSetup(200_000, short_side=400, gpu_memory=11)).options
     assert options['train_dataloader.batch_size'] == 16
     assert options['optim_wrapper.accumulative_counts'] == 16
 
 
 def test_too_few_images():
     with pytest.raises(ValueError, match='7 images are too few'):
-        choose_recipe(Situation(7, short_side=100))
+        choose_recipe(TrainingSetup(7, short_side=100))
 
 
 def test_rows_are_in_order():
@@ -91,9 +93,9 @@ def test_rows_are_in_order():
 def test_survey(tmp_path, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '1')
     for index, size in enumerate([(40, 30), (80, 50), (60, 90)]):
-        picture(seed=index).resize(size).save(tmp_path / f'{index}.png')
+        make_image(seed=index).resize(size).save(tmp_path / f'{index}.png')
     (tmp_path / 'no_image.png').write_text('x')
-    found = survey(tmp_path)
+    found = inspect_folder(tmp_path)
     assert (found.images, found.short_side, found.processes) == (4, 50, 1)
     with pytest.raises(FileNotFoundError, match='no image folder'):
-        survey(tmp_path / 'none')
+        inspect_folder(tmp_path / 'none')

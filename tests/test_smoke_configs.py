@@ -40,7 +40,7 @@ def drop_checkpoints(cfg: dict) -> None:
 
 
 def detection_batch(cfg: Config) -> dict:
-    """Make one picture of 64x64 with two objects of the first class, and let few regions be sampled."""
+    """Make one image of 64x64 with two objects of the first class, and let few regions be sampled."""
     from mmdet.testing import demo_mm_inputs
 
     cfg.model.train_cfg.rcnn.sampler.num = 16
@@ -50,7 +50,7 @@ def detection_batch(cfg: Config) -> dict:
 
 
 def segmentation_batch(cfg: Config) -> dict:
-    """Make two pictures of 64x64, each of the first class and unlabelled pixels."""
+    """Make two images of 64x64, each of the first class and unlabeled pixels."""
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 

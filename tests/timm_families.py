@@ -22,7 +22,7 @@ every_family = pytest.mark.parametrize('name', FAMILIES.values(), ids=FAMILIES.k
 
 
 def tiny_config(name: str, **options) -> dict:
-    """Give the config of a family's tiny model."""
+    """Return the config of a family's tiny model."""
     return dict(type='TimmViT', model_name=name, model_options=TINY, **options)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flsl_mm.selfsup import FLSL
-from tests.pictures import picture
+from tests.images import make_image
 from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model
 
 ITERATIONS, EPOCH_LENGTH = 18, 6
@@ -21,8 +21,8 @@ ITERATIONS, EPOCH_LENGTH = 18, 6
 OPTIM_WRAPPER = dict(type='FLSLOptimWrapper', constructor='FLSLOptimWrapperConstructor', clip_grad=dict(max_norm=3.0))
 
 
-class ToyPictures(Dataset):
-    """Random pictures; an item is a function of its virtual index."""
+class ToyImages(Dataset):
+    """Random images; an item is a function of its virtual index."""
 
     def __init__(self, length: int = 8) -> None:
         self.length = length
@@ -34,13 +34,13 @@ class ToyPictures(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         generator = torch.Generator().manual_seed(index)
         image = torch.randint(256, (3, 48, 48), generator=generator, dtype=torch.uint8)
-        return dict(inputs=image, img_path=f'picture {index}')
+        return dict(inputs=image, img_path=f'image {index}')
 
 
 def toy_runner(work_dir: Path, hooks: list[dict], model: FLSL | None = None, epochs: int = 2, **options) -> Runner:
-    """Build a Runner that trains the toy model on 4 batches of 2 pictures an epoch."""
+    """Build a Runner that trains the toy model on 4 batches of 2 images an epoch."""
     settings = dict(
-        train_dataloader=dict(dataset=ToyPictures(), sampler=dict(type='FLSLSampler'), batch_size=2, num_workers=0),
+        train_dataloader=dict(dataset=ToyImages(), sampler=dict(type='FLSLSampler'), batch_size=2, num_workers=0),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3)),
         randomness=dict(seed=3),
@@ -74,11 +74,11 @@ def messages_of(runner: Runner, run: Callable[[], object]) -> list[str]:
     return records
 
 
-def write_pictures(folder: Path, count: int = 25) -> Path:
-    """Write ``count`` pictures; 25 make six batches of four, and one picture is left over."""
+def write_images(folder: Path, count: int = 25) -> Path:
+    """Write ``count`` images; 25 make six batches of four, and one image is left over."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        picture(seed=i).save(folder / f'{i:03d}.png')
+        make_image(seed=i).save(folder / f'{i:03d}.png')
     return folder
 
 

@@ -38,7 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--allow-other-input',
         action='store_true',
-        help='give the backbone images of another normalisation or channel order than those of its training',
+        help='give the backbone images of another normalization or channel order than those of its training',
     )
     parser.add_argument('--num-gpus', type=int, default=1, help='processes on this machine, a GPU each')
     parser.add_argument('--num-machines', type=int, default=1, help='number of machines')
@@ -63,14 +63,14 @@ def read_config(args: argparse.Namespace) -> DictConfig:
     cfg = LazyConfig.load(args.config)
     missing = [name for name in ('model', 'dataloader', 'optimizer', 'lr_multiplier', 'train') if name not in cfg]
     if missing:
-        raise ValueError(f'{args.config} is no LazyConfig for training: it has no {", ".join(missing)}')
+        raise ValueError(f'{args.config} is not a LazyConfig for training: it has no {", ".join(missing)}')
     for override in args.overrides:
         key, equals, _ = override.partition('=')
         parent, _, name = key.lstrip('+').rpartition('.')
         holder = OmegaConf.select(cfg, parent) if parent else cfg
         # Arguments of calls need not be in the config; anything else would be left unread.
         if not equals or not OmegaConf.is_dict(holder) or (name not in holder and '_target_' not in holder):
-            raise ValueError(f'{override!r} is no KEY=VALUE with an entry of the config')
+            raise ValueError(f'{override!r} is not a KEY=VALUE with an entry of the config')
     cfg = LazyConfig.apply_overrides(cfg, args.overrides)
     given = '' if cfg.train.output_dir == './output' else cfg.train.output_dir  # detectron2's default
     cfg.train.output_dir = args.work_dir or given or str(Path('work_dirs') / Path(args.config).stem)
@@ -173,7 +173,7 @@ def train(args: argparse.Namespace, cfg: DictConfig, model: nn.Module) -> None:
 
 
 def resumes(args: argparse.Namespace, cfg: DictConfig) -> bool:
-    """Tell whether training goes on from a checkpoint in the work folder."""
+    """Return whether training continues from a checkpoint in the work folder."""
     return args.resume and (Path(cfg.train.output_dir) / 'last_checkpoint').is_file()
 
 

@@ -1,4 +1,4 @@
-"""Embed every image of a folder: the mean of its patch features and, if wanted, all of them; show neighbours."""
+"""Embed every image of a folder: the mean of its patch features and, if wanted, all of them; show neighbors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from flsl_mm import cli, options
 
 EPILOG = """examples:
-  flsl-mm embed FILE PICTURES --out pictures.npz
-  flsl-mm embed FILE PICTURES --out pictures.npz --patches         also pictures_patches.npy, float16
-  flsl-mm embed FILE PICTURES --out pictures.npz --knn cat.jpg     pictures_knn.png: what is most like cat.jpg
+  flsl-mm embed FILE IMAGES --out images.npz
+  flsl-mm embed FILE IMAGES --out images.npz --patches         also images_patches.npy, float16
+  flsl-mm embed FILE IMAGES --out images.npz --knn cat.jpg     images_knn.png: what is most like cat.jpg
 
-After an interruption the same command goes on where it was. FILE is any checkpoint of docs/weights.md. How to read
+After an interruption the same command continues where it was. FILE is any checkpoint of docs/weights.md. How to read
 the files: docs/using.md
 """
 
@@ -35,10 +35,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--size', type=options.positive, default=224, help='most pixels of the shorter side (default: 224)'
     )
-    parser.add_argument('--knn', nargs='+', type=Path, metavar='PICTURE', help='pictures whose neighbours are shown')
-    parser.add_argument('--k', type=options.positive, default=8, help='number of neighbours (default: 8)')
+    parser.add_argument('--knn', nargs='+', type=Path, metavar='IMAGE', help='images whose neighbors are shown')
+    parser.add_argument('--k', type=options.positive, default=8, help='number of neighbors (default: 8)')
     parser.add_argument('--sheet', type=Path, metavar='PNG', help='the sheet of --knn (default: OUT_knn.png)')
-    parser.add_argument('--force', action='store_true', help='begin anew over what is there')
+    parser.add_argument('--force', action='store_true', help='overwrite what is there')
     options.add_model_options(parser)
     args = parser.parse_args(argv)
     args.sheet = args.sheet or args.out.with_name(f'{args.out.stem}_knn.png')
@@ -46,18 +46,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def embed(args: argparse.Namespace) -> None:
-    """Embed, and show neighbours."""
+    """Embed, and show neighbors."""
     from flsl_mm.embedding import embed as embed_folder
     from flsl_mm.embedding import patch_file
     from flsl_mm.embedding.table import check_format
 
     check_format(args.out)
-    for picture in args.knn or ():
-        if not picture.is_file():
-            raise FileNotFoundError(f'no picture {picture} to find neighbours of')
+    for image in args.knn or ():
+        if not image.is_file():
+            raise FileNotFoundError(f'no image {image} to find neighbors of')
     for path in (args.out, args.sheet):
         options.check_writable(path)
-    model = options.load_chosen_model(args, args.file, options.chosen_device(args.device))
+    model = options.load_model_from_args(args, args.file, options.resolve_device(args.device))
     was_there = args.out.exists() and not args.force
     embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force)
     options.report_skipped(embeddings.skipped, f": all are listed in {args.out} ('skipped')")
@@ -66,12 +66,12 @@ def embed(args: argparse.Namespace) -> None:
     if args.patches:
         print(f'{patch_file(args.out)}: {int(embeddings.grid_hw.prod(1).sum())} patches, float16')
     if args.knn:
-        show_neighbours(args, model, embeddings)
+        show_neighbors(args, model, embeddings)
 
 
-def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
-    """Write the sheet of neighbours, and print it in words."""
-    from flsl_mm.embedding import draw_neighbours, nearest
+def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
+    """Write the sheet of neighbors, and print it in words."""
+    from flsl_mm.embedding import draw_neighbors, nearest
     from flsl_mm.probes.images import feature_maps, fitted
 
     skipped: dict[str, str] = {}
@@ -82,14 +82,14 @@ def show_neighbours(args: argparse.Namespace, model, embeddings) -> None:
         found.append((query, nearest(embeddings, features.mean((0, 1)).cpu().numpy(), args.k, without=query)))
     options.report_skipped(skipped)
     if not found:
-        raise ValueError('none of the pictures of --knn can be read')
+        raise ValueError('none of the images of --knn can be read')
     title = f'Most similar of {len(embeddings.paths)} images by the mean feature of {model.name}'
-    draw_neighbours(embeddings, found, title, args.sheet)
-    for query, neighbours in found:
-        if neighbours:
-            index, cosine = neighbours[0]
+    draw_neighbors(embeddings, found, title, args.sheet)
+    for query, neighbors in found:
+        if neighbors:
+            index, cosine = neighbors[0]
             print(f'{query}: nearest is {embeddings.paths[index]} (cosine {cosine:.3f})')
-    print(f'neighbours: {args.sheet}')
+    print(f'neighbors: {args.sheet}')
 
 
 def main(argv: list[str] | None = None) -> int:

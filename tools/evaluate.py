@@ -1,4 +1,4 @@
-"""Measure what frozen patch features know, beside the features that anybody has: random weights, colour, position."""
+"""Measure what frozen patch features know, beside the features that anybody has: random weights, color, position."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flsl_mm.options import positive
 if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
     from flsl_mm.models import BackboneSpec
-    from flsl_mm.probes.figures import Probe
+    from flsl_mm.probes.scores import Probe
 
 EPILOG = """examples:
   flsl-mm evaluate work_dirs/RUN/epoch_5_backbone.pth                  generated scenes, needs no data
@@ -72,17 +72,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     data.add_argument('--classes', metavar='FOLDER', help='train/CLASS/* and val/CLASS/*')
     data.add_argument(
-        '--coco', nargs='+', metavar='JSON', help='COCO annotations; of two, the second is asked about for the k-NN'
+        '--coco', nargs='+', metavar='JSON', help='COCO annotations; of two, the second is for evaluation in the k-NN'
     )
     data.add_argument('--images', nargs='+', metavar='FOLDER', help='the folder, or one each, of the COCO images')
     settings = parser.add_argument_group('settings')
     settings.add_argument('--size', type=positive, default=224, help='most pixels of the shorter side (default: 224)')
     settings.add_argument('--limit', type=positive, help='images of each split, drawn at random (default: all)')
-    settings.add_argument('--num-scenes', type=positive, default=64, help='scenes asked about, and as many known ones')
+    settings.add_argument(
+        '--num-scenes', type=positive, default=64, help='scenes to evaluate, with as many for the memory'
+    )
     settings.add_argument('--num-classes', type=positive, help='of the masks (default: as the masks say)')
     settings.add_argument('--ignore-index', type=int, default=255, help='number in the masks that is not counted (255)')
     settings.add_argument('--class-names', nargs='+', metavar='NAME', help='of the masks, for the IoU of each')
-    settings.add_argument('--k', type=positive, default=20, help='number of neighbours (default: 20)')
+    settings.add_argument('--k', type=positive, default=20, help='number of neighbors (default: 20)')
     settings.add_argument('--temperature', type=float, default=0.07, help='of their weights (default: 0.07)')
     settings.add_argument('--bank', type=positive, default=30_000, help='training patches of the segmentation (30000)')
     settings.add_argument(
@@ -120,7 +122,7 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
         elif path == 'none':
             continue
         else:
-            model = options.load_chosen_model(args, path, device)
+            model = options.load_model_from_args(args, path, device)
         if any(other.name == model.name for other in models):
             model.name = path
         models.append(model)
@@ -143,7 +145,7 @@ def timm_model(text: str) -> tuple[str, str]:
 
 
 def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
-    """Give the different networks among the models, each of which gets a table; without a model, the options'."""
+    """Return the different networks among the models, each of which gets a table; without a model, the options'."""
     from flsl_mm.api import load_timm_model
     from flsl_mm.models import BackboneSpec
 
@@ -177,13 +179,13 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
         SegmentationProbe,
     )
 
-    neighbours = dict(k=args.k, temperature=args.temperature)
+    neighbors = dict(k=args.k, temperature=args.temperature)
     drawn = dict(limit=args.limit, seed=args.seed)
     probes: list[Probe] = []
     beside: list[Probe] = []  # on images of another probe, whose diversity is said there
     if args.segmentation:
         masks = dict(num_classes=args.num_classes, ignore_index=args.ignore_index, class_names=args.class_names)
-        settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbours, **drawn)
+        settings = dict(size=args.size, bank_size=args.bank, **masks, **neighbors, **drawn)
         probes.append(SegmentationProbe(args.segmentation, **settings))
         masks = dict(size=args.size, **masks, **drawn)
         if args.retrieval is not None:
@@ -193,13 +195,13 @@ def build_probes(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]
             settings = dict(num_clusters=args.clusters, bank_size=args.bank)
             beside.append(ClusteringProbe(args.segmentation, **settings, **masks))
     if args.classes:
-        probes.append(ClassificationProbe(args.classes, size=args.size, **neighbours, **drawn))
+        probes.append(ClassificationProbe(args.classes, size=args.size, **neighbors, **drawn))
     if args.coco:
         probes.append(ObjectDiscoveryProbe(args.coco[-1], args.images[-1], size=args.size, **drawn))
     if args.scenes or not probes:
         whole = math.lcm(*patch_sizes)
         size = max(1, round(SCENE_SIZE / whole)) * whole
-        probes.insert(0, ScenesProbe(args.num_scenes, size, args.seed, **neighbours))
+        probes.insert(0, ScenesProbe(args.num_scenes, size, args.seed, **neighbors))
     with_diversity = [
         each
         for probe in probes
@@ -229,8 +231,8 @@ def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
     return [probe]
 
 
-def surroundings(device: str) -> dict[str, Any]:
-    """Say which versions computed on which hardware."""
+def environment(device: str) -> dict[str, Any]:
+    """Describe which versions computed on which hardware."""
     import numpy
     import timm
     import torch
@@ -259,12 +261,12 @@ def evaluate(args: argparse.Namespace) -> None:
     from flsl_mm.models import TimmSpec
     from flsl_mm.probes import measure, render, trivial_sources
 
-    device = options.chosen_device(args.device)
+    device = options.resolve_device(args.device)
     models = load_models(args, device)
     specs = geometries(args, models)
     probes = build_probes(args, {spec.patch_size for spec in specs})
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-    report = dict(settings=settings, **surroundings(device), tables=[])
+    report = dict(settings=settings, **environment(device), tables=[])
     for spec in specs:
         alike = [model for model in models if model.spec == spec]
         trivial = trivial_sources(spec, args.random_seeds, device)

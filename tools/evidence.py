@@ -1,7 +1,7 @@
-"""Train several configs and nothing on the same pictures for the same number of steps, and print one table of probes.
+"""Train several configs and nothing on the same images for the same number of steps, and print one table of probes.
 
 Each config is trained with every seed by tools/train.py, one after the other, and the teacher's backbone is measured
-at several points of the training, as are random weights, mean colour and position. Figures are means over seeds with
+at several points of the training, as are random weights, mean color and position. Figures are means over seeds with
 their standard error. What is done is not done again: give the same command to go on.
 """
 
@@ -20,13 +20,13 @@ import evaluate
 from flsl_mm import cli
 
 if TYPE_CHECKING:
-    from flsl_mm.probes.figures import Probe
+    from flsl_mm.probes.scores import Probe
     from flsl_mm.probes.sources import FeatureSource
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'pretrain'
 METHODS = (
     CONFIGS / 'flsl_vit-t8d4_small.py',
-    CONFIGS / 'ablations' / 'flsl_vit-t8d4_small_picture-level.py',
+    CONFIGS / 'ablations' / 'flsl_vit-t8d4_small_image-level.py',
 )
 EPILOG = """example, with the masks of the same street scenes and generated scenes:
   flsl-mm evidence data/camvid/images/train --minutes 10 --out work_dirs/evidence -- \\
@@ -44,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     positive = evaluate.positive
-    parser.add_argument('pictures', type=Path, help='folder of pictures to train on')
+    parser.add_argument('images', type=Path, help='folder of images to train on')
     parser.add_argument('--configs', nargs='+', type=Path, default=METHODS, metavar='CONFIG', help='what is compared')
     parser.add_argument('--seeds', type=positive, default=3, help='trainings of each config (default: 3)')
     parser.add_argument('--minutes', type=float, default=10, help='of one training, about (default: 10)')
@@ -91,8 +91,8 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     from flsl_mm.datasets.images import find_images
     from flsl_mm.fileio import write_text
 
-    asked = dict(
-        pictures=str(args.pictures.resolve()),
+    options = dict(
+        images=str(args.images.resolve()),
         configs=[str(Path(config).resolve()) for config in args.configs],
         minutes=args.minutes,
         points=args.points,
@@ -100,31 +100,31 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     path = args.out / 'plan.json'
     if path.is_file():
         plan = json.loads(path.read_text())
-        if plan['asked'] != asked:
+        if plan['options'] != options:
             raise ValueError(f'{path} plans another comparison: give the same options, or another --out')
         return plan
     batch_size = Config.fromfile(args.configs[0]).train_dataloader.batch_size
-    steps_per_epoch = len(find_images(args.pictures)) // batch_size
+    steps_per_epoch = len(find_images(args.images)) // batch_size
     if steps_per_epoch == 0:
-        raise ValueError(f'{args.pictures} holds fewer pictures than a batch of {batch_size}')
+        raise ValueError(f'{args.images} holds fewer images than a batch of {batch_size}')
     seconds = max(seconds_per_step(config) for config in args.configs)
     # A multiple of the points, so that each lies at an epoch's end.
     epochs = max(round(60 * args.minutes / seconds / steps_per_epoch / args.points), 1) * args.points
-    plan = dict(asked=asked, epochs=epochs, steps_per_epoch=steps_per_epoch, seconds_per_step=seconds)
+    plan = dict(options=options, epochs=epochs, steps_per_epoch=steps_per_epoch, seconds_per_step=seconds)
     args.out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(plan, indent=1) + '\n')
     return plan
 
 
 def run_folder(args: argparse.Namespace, config: Path, seed: int) -> Path:
-    """Give the work folder of one training."""
+    """Return the work folder of one training."""
     return args.out / Path(config).stem / f'seed_{seed}'
 
 
 def backbones(folder: Path, plan: dict[str, Any]) -> list[Path]:
-    """Give the backbone files of one training, in order."""
-    interval = plan['epochs'] // plan['asked']['points']
-    return [folder / f'epoch_{interval * (i + 1)}_backbone.pth' for i in range(plan['asked']['points'])]
+    """Return the backbone files of one training, in order."""
+    interval = plan['epochs'] // plan['options']['points']
+    return [folder / f'epoch_{interval * (i + 1)}_backbone.pth' for i in range(plan['options']['points'])]
 
 
 def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: argparse.Namespace) -> None:
@@ -136,9 +136,9 @@ def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: arg
     if all(path.is_file() for path in backbones(folder, plan)):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    interval = plan['epochs'] // plan['asked']['points']
+    interval = plan['epochs'] // plan['options']['points']
     options = [
-        f'train_dataloader.dataset.data_root={args.pictures}',
+        f'train_dataloader.dataset.data_root={args.images}',
         f'train_dataloader.dataset.seed={seed}',
         f'randomness.seed={seed}',
         f'train_cfg.max_epochs={plan["epochs"]}',
@@ -212,7 +212,7 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float | None]:
-    """Give the mean of several seeds and its standard error, None for one seed."""
+    """Return the mean of several seeds and its standard error, None for one seed."""
     mean = sum(values) / len(values)
     if len(values) < 2:
         return mean, None
@@ -255,7 +255,7 @@ def draw(entries: list[dict[str, Any]], steps: list[int], path: Path) -> None:
                 at, [p[0] for p in points], [p[1] or 0 for p in points], label=name, color=f'C{color}', capsize=3
             )
         for style, (name, values) in zip(('--', ':', '-.'), entry['trivial'].items(), strict=False):
-            axis.axhline(mean_and_error(values)[0], color='grey', linestyle=style, linewidth=1, label=name)
+            axis.axhline(mean_and_error(values)[0], color='gray', linestyle=style, linewidth=1, label=name)
         axis.set_title(f'{entry["figure"]}\n{entry["data"]}', fontsize=7)
         axis.set_xlabel('steps', fontsize=8)
         axis.tick_params(labelsize=8)

@@ -47,7 +47,7 @@ def image_hw(text: str) -> tuple[int, int]:
     """Read a height and width such as 480x640, or one side of a square."""
     match = re.fullmatch(r'([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?', text)
     if not match:
-        raise argparse.ArgumentTypeError(f'{text!r} is no height and width in pixels such as 480x640')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a height and width in pixels such as 480x640')
     return int(match[1]), int(match[2] or match[1])
 
 
@@ -56,7 +56,7 @@ def export(args: argparse.Namespace) -> None:
     if not args.file.is_file():  # before a folder is made for what lies beside it
         raise FileNotFoundError(f'checkpoint {args.file} does not exist')
     from flsl_mm.export import TARGETS
-    from flsl_mm.export.targets import timm_elsewhere
+    from flsl_mm.export.targets import timm_at_other_size
 
     target = TARGETS[args.to]
     target.ready()
@@ -65,7 +65,7 @@ def export(args: argparse.Namespace) -> None:
         raise FileExistsError(f'{out} exists: choose another name or give --force')
     target.check_name(out)
     options.check_writable(out)
-    model = options.load_chosen_model(args, args.file, 'cpu')
+    model = options.load_model_from_args(args, args.file, 'cpu')
     differences = target.export(model, out, args.size)
     print(f'{out}: {target.what}')
     print(
@@ -73,7 +73,7 @@ def export(args: argparse.Namespace) -> None:
         + ', '.join(map(str, differences))
     )
     if args.to == 'timm':
-        elsewhere = timm_elsewhere(model, out, args.size)
+        elsewhere = timm_at_other_size(model, out, args.size)
         height, width = elsewhere.size_hw
         print(
             f'at another size timm resizes positions in a way of its own: at {height}x{width} the cosine to the '

@@ -23,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('folders', nargs='+', type=Path, metavar='WORK_DIR', help='work folders of runs')
     parser.add_argument(
-        '--out', type=Path, metavar='PNG', help='picture (default: curves.png in the work folder; of several, here)'
+        '--out', type=Path, metavar='PNG', help='figure (default: curves.png in the work folder; of several, here)'
     )
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args(argv)

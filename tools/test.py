@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   flsl-mm test det/mask-rcnn_flsl-vit-s16_fpn_1x_coco work_dirs/mask-rcnn/epoch_12.pth
-  flsl-mm test CONFIG CHECKPOINT --show-dir pictures --show-score 0.5 --out detections.json
-  flsl-mm test seg/fpn_flsl-vit-t8d4_camvid work_dirs/fpn/epoch_20.pth --show-dir pictures
+  flsl-mm test CONFIG CHECKPOINT --show-dir images --show-score 0.5 --out detections.json
+  flsl-mm test seg/fpn_flsl-vit-t8d4_camvid work_dirs/fpn/epoch_20.pth --show-dir images
   flsl-mm test vos/flsl_vit-s16_davis2017 work_dirs/flsl_vit-s16/epoch_300_backbone.pth
   flsl-mm test vos/flsl_vit-t16_scenes none
 """
@@ -52,11 +52,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path | None) -> None:
-    """Have the test draw its pictures and write its detections.
+    """Have the test draw its images and write its detections.
 
     Args:
         cfg: Config of a detector or segmentor.
-        show_dir: Folder of the pictures, None for none.
+        show_dir: Folder of the images, None for none.
         show_score: Least score of a detection that is drawn.
         out: File of the detections, None for none.
 
@@ -95,7 +95,7 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
 
 def test(args: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
-    from flsl_mm.checkpoint import check_whole
+    from flsl_mm.checkpoint import check_strict
 
     cfg = cli.read_config(args)
     if args.checkpoint != 'none':
@@ -112,7 +112,7 @@ def test(args: argparse.Namespace) -> None:
         add_outputs(cfg, args.show_dir, args.show_score, args.out)
     runner = cli.build_runner(cfg)
     if cfg.get('load_from'):
-        check_whole(runner.model, cfg.load_from)
+        check_strict(runner.model, cfg.load_from)
     runner.test()
     for written in sorted([*(_written(args.out) if args.out else []), *([args.show_dir] if args.show_dir else [])]):
         print(f'written: {written}')

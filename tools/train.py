@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   flsl-mm train pretrain/flsl_vit-t16_scenes
-  flsl-mm train pretrain/flsl_vit-s16 --cfg-options train_dataloader.dataset.data_root=/my/pictures
-  flsl-mm train --auto /my/pictures
+  flsl-mm train pretrain/flsl_vit-s16 --cfg-options train_dataloader.dataset.data_root=/my/images
+  flsl-mm train --auto /my/images
   flsl-mm train work_dirs/flsl_vit-s16 --resume
 """
 
@@ -72,9 +72,9 @@ def scale_lr(cfg: Config, wanted: bool) -> None:
 
 def choose(args: argparse.Namespace) -> None:
     """Put the recipe for a folder of images into the options; those that are given win over it."""
-    from flsl_mm.recipes import choose_recipe, survey
+    from flsl_mm.recipes import choose_recipe, inspect_folder
 
-    recipe = choose_recipe(survey(args.auto))
+    recipe = choose_recipe(inspect_folder(args.auto))
     options = {'train_dataloader.dataset.data_root': args.auto, **recipe.options}
     args.config, args.cfg_options = recipe.config, options | (args.cfg_options or {})
     folder = Path(args.auto).resolve().name
@@ -90,7 +90,7 @@ def choose(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from flsl_mm.engine.lock import locked_folder
-    from flsl_mm.engine.vis_backend import VIEWERS, add_viewer
+    from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
 
     if (args.config is None) == (args.auto is None):
         raise ValueError('give either a config (flsl-mm lists them) or --auto FOLDER')
@@ -111,7 +111,7 @@ def train(args: argparse.Namespace) -> None:
         scale_lr(cfg, args.auto_scale_lr)
     for viewer in VIEWERS:
         if getattr(args, viewer):
-            add_viewer(cfg, viewer)
+            add_vis_backend(cfg, viewer)
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

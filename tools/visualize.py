@@ -1,4 +1,4 @@
-"""Show what a model learned: clusters, colours, similarities and objects of images, or a mask followed through a video.
+"""Show what a model learned: clusters, colors, similarities and objects of images, or a mask followed through a video.
 
 Everything stands beside the same for random weights of the same network, and on one page for a browser.
 """
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
 
 EPILOG = """examples:
-  flsl-mm visualize docs/first_look/backbone.pth my_pictures/ --out look
-  flsl-mm visualize FILE a.jpg b.png --out look --point 120,80 --point 300,200
-  flsl-mm visualize FILE FOLDER --out look --against OTHER_FILE --show clusters colours
-  flsl-mm visualize FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out look
+  flsl-mm visualize docs/first_look/backbone.pth my_images/ --out page
+  flsl-mm visualize FILE a.jpg b.png --out page --point 120,80 --point 300,200
+  flsl-mm visualize FILE FOLDER --out page --against OTHER_FILE --show clusters colors
+  flsl-mm visualize FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out page
 
-FILE is any checkpoint of docs/weights.md. How to read the pictures: on the page itself, and docs/visualization.md
+FILE is any checkpoint of docs/weights.md. How to read the images: on the page itself, and docs/visualization.md
 """
 
-KINDS = ('clusters', 'colours', 'similarity', 'layers', 'object')
+KINDS = ('clusters', 'colors', 'similarity', 'layers', 'object')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,13 +34,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('file', metavar='FILE', help='checkpoint')
-    parser.add_argument('pictures', nargs='+', type=Path, metavar='PICTURE', help='image files, or folders of them')
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='image files, or folders of them')
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where to; open its index.html')
     parser.add_argument('--against', metavar='FILE2', help='checkpoint to stand beside it (default: random weights)')
     parser.add_argument(
-        '--mask', type=Path, metavar='PNG', help='objects of the first frame: the pictures are the frames of a video'
+        '--mask', type=Path, metavar='PNG', help='objects of the first frame: the images are the frames of a video'
     )
-    parser.add_argument('--show', nargs='+', choices=KINDS, default=KINDS, help='kinds of pictures (default: all)')
+    parser.add_argument('--show', nargs='+', choices=KINDS, default=KINDS, help='kinds of images (default: all)')
     parser.add_argument(
         '--point',
         action='append',
@@ -48,7 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=point,
         metavar='X,Y',
         help='pixel to compare all patches with, from the upper left corner of the image; may be given several times '
-        '(default: the centres of the largest clusters)',
+        '(default: the centers of the largest clusters)',
     )
     parser.add_argument(
         '--scales', nargs='+', type=scale, default=[10.0, 20.0, 40.0], help='of the mean shift (default: 10 20 40)'
@@ -68,7 +68,7 @@ def point(text: str) -> tuple[int, int]:
     """Read ``X,Y``."""
     x, _, y = text.partition(',')
     if not (x.strip().isdecimal() and y.strip().isdecimal()):
-        raise argparse.ArgumentTypeError(f'{text!r} is no pixel such as 120,80')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a pixel such as 120,80')
     return int(x), int(y)
 
 
@@ -83,7 +83,7 @@ def scale(text: str) -> float:
     return value
 
 
-def find_pictures(given: list[Path]) -> list[Path]:
+def list_images(given: list[Path]) -> list[Path]:
     """List the image files that are meant, those of folders sorted, each once.
 
     Raises:
@@ -103,10 +103,10 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
     """Load the model, and what stands beside it."""
     from flsl_mm.probes.sources import random_weights
 
-    model = options.load_chosen_model(args, args.file, device)
+    model = options.load_model_from_args(args, args.file, device)
     if args.against is None:
         return [model, random_weights(model.spec, args.seed).to(device)]
-    other = options.load_chosen_model(args, args.against, device)
+    other = options.load_model_from_args(args, args.against, device)
     if other.name == model.name:
         model.name, other.name = args.file, args.against
     if other.name == model.name:
@@ -114,8 +114,8 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
     return [model, other]
 
 
-def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> list[str]:
-    """Say on the page what made the pictures."""
+def describe_models(models: list[FeatureExtractor], files: tuple[str, str | None]) -> list[str]:
+    """Say on the page what made the images."""
     lines = []
     for model, file in zip(models, files, strict=True):
         spec = model.spec
@@ -125,23 +125,23 @@ def facts_of(models: list[FeatureExtractor], files: tuple[str, str | None]) -> l
 
 
 def visualize(args: argparse.Namespace) -> None:
-    """Find the pictures, load the models, draw, and say where the page is."""
-    from flsl_mm.look.pictures import PAGE, Settings, draw_pictures, prepare_folder
+    """Find the images, load the models, draw, and say where the page is."""
+    from flsl_mm.feature_views.images import PAGE, Settings, draw_images, prepare_folder
 
     prepare_folder(args.out)
-    paths = find_pictures(args.pictures)
+    paths = list_images(args.images)
     if args.mask and not args.mask.is_file():
         raise FileNotFoundError(f'no mask {printable(args.mask)}')
-    models = load_models(args, options.chosen_device(args.device))
-    facts = facts_of(models, (args.file, args.against))
+    models = load_models(args, options.resolve_device(args.device))
+    facts = describe_models(models, (args.file, args.against))
     if args.mask:
-        from flsl_mm.look.video import draw_video
+        from flsl_mm.feature_views.video import draw_video
 
         skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
     else:
         kinds = [kind for kind in KINDS if kind in args.show]
         settings = Settings(kinds, args.scales, args.point, args.long_side)
-        skipped = draw_pictures(models, paths, args.out, settings, facts)
+        skipped = draw_images(models, paths, args.out, settings, facts)
     options.report_skipped(skipped, f': all are listed on {args.out / PAGE}')
     print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
 

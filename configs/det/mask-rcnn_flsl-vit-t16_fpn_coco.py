@@ -1,4 +1,4 @@
-# COCO-style data on a laptop: ViT-T/16 with narrow heads on images of at most 320 pixels a side, from random weights.
+# COCO-style data on a laptop: ViT-T/16 with narrow heads on images of at most 320 pixels per side, from random weights.
 # docs/own_detection_data.md puts your own data on it. To start from a pretrained backbone add
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
 _base_ = [

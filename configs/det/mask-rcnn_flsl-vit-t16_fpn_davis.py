@@ -52,7 +52,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
-# 40 pictures, 20 steps an epoch.
+# 40 images, 20 steps per epoch.
 train_cfg = dict(max_epochs=25, val_interval=25)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),

@@ -1,7 +1,7 @@
-# Few pictures and no GPU: a ViT of 4 blocks on patches of 8 pixels, some 900 steps, minutes of two CPU cores.
+# Few images and no GPU: a ViT of 4 blocks on patches of 8 pixels, some 900 steps, minutes of two CPU cores.
 # From random weights the paper's recipe needs hundreds of thousands of steps. What is ours here, and what each part
 # is worth, is in docs/evidence.md: the anchored target, Sinkhorn assignments, sharper mean shifts, a light jitter.
-# Own pictures: --cfg-options train_dataloader.dataset.data_root=FOLDER
+# Own images: --cfg-options train_dataloader.dataset.data_root=FOLDER
 _base_ = ['_base_/flsl_vit.py', '_base_/imagenet.py', '_base_/schedule_300e.py', '_base_/runtime.py']
 
 model = dict(
@@ -12,7 +12,7 @@ model = dict(
     data_preprocessor=dict(
         global_crops=dict(size=96),
         local_crops=dict(size=48, scale=(0.15, 0.4)),
-        photometric=dict(brightness=0.2, contrast=0.2, saturation=0.1, hue=0.02, grey_prob=0.0),
+        photometric=dict(brightness=0.2, contrast=0.2, saturation=0.1, hue=0.02, gray_prob=0.0),
     ),
     self_scale=0.3,
     cross_scale=0.6,
@@ -26,9 +26,9 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=1,
     pin_memory=False,
-    dataset=dict(data_root='data/pictures', size=96),
+    dataset=dict(data_root='data/images', size=96),
 )
-# Steps count, not epochs: 40 epochs of 360 pictures. With other numbers of pictures, change max_epochs.
+# Steps count, not epochs: 40 epochs of 360 images. With other numbers of images, change max_epochs.
 train_cfg = dict(max_epochs=40)
 optim_wrapper = dict(optimizer=dict(lr=1.6e-2))  # for a batch of 256, as everywhere: 1e-3 at 16
 param_scheduler = [  # without the growing weight decay

@@ -3,7 +3,7 @@
 from .convert import backbone_content, backbone_file, to_flsl, to_official, to_timm
 from .files import CheckpointError, read_checkpoint, write_checkpoint, write_safetensors
 from .layouts import find_backbone
-from .load import FLSLPretrained, check_backbone_file, check_whole, load_backbone
+from .load import FLSLPretrained, check_backbone_file, check_strict, load_backbone
 
 __all__ = [
     'CheckpointError',
@@ -11,7 +11,7 @@ __all__ = [
     'backbone_content',
     'backbone_file',
     'check_backbone_file',
-    'check_whole',
+    'check_strict',
     'find_backbone',
     'load_backbone',
     'read_checkpoint',

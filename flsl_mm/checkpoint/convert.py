@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from flsl_mm.models.prototype_head import FLSLHead
-from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, usual_heads
+from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, default_num_heads
 from flsl_mm.models.vit import FLSLViT
 from flsl_mm.version import __version__
 
@@ -69,7 +69,7 @@ def split_branches(checkpoint: Mapping) -> dict[str, dict[str, Tensor]]:
 
 
 def is_flsl_training(checkpoint: Mapping) -> bool:
-    """Tell whether a checkpoint holds FLSL's student and teacher, rather than DINO's, whose positions are learned."""
+    """Return whether a checkpoint holds FLSL's student and teacher, rather than DINO's, whose positions are learned."""
     return bool(split_branches(checkpoint)) and find_backbone(checkpoint).spec.pos_embed == 'sincos'
 
 
@@ -84,7 +84,7 @@ def to_flsl(checkpoint: Mapping, branch: str | None = None, heads: int | None = 
         heads: Number of attention heads, for files that do not say.
 
     Returns:
-        ``dict(state_dict, meta)``. Optimiser state is not converted.
+        ``dict(state_dict, meta)``. Optimizer state is not converted.
 
     Raises:
         CheckpointError: If there is no backbone, the number of heads is unknown or another, or the tensors are not
@@ -117,7 +117,7 @@ def _verified(
 
 
 def _check_head(tensors: Mapping[str, Tensor], in_channels: int, part: str) -> None:
-    """Make sure that a branch's head, in official names, is an ``FLSLHead``, whose widths its biases tell."""
+    """Check that a branch's head, in official names, is an ``FLSLHead``, whose widths its biases tell."""
     head = {HEAD_NAMES.get(name, name): tensor for name, tensor in tensors.items() if name.startswith('head.')}
     layers = sorted(int(match[1]) for match in map(re.compile(r'head\.mlp\.(\d{1,3})\.bias').fullmatch, head) if match)
     widths = [head[f'head.mlp.{layer}.bias'].numel() for layer in layers]
@@ -134,7 +134,7 @@ def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence
 
     Args:
         backbone: For example the teacher's.
-        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalised; ``None`` if unknown.
+        mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalized; ``None`` if unknown.
         std: Standard deviation of the same.
 
     Returns:
@@ -176,7 +176,7 @@ def to_official(checkpoint: Mapping, branch: str | None = None, heads: int | Non
         heads: Number of attention heads, for files that do not say.
 
     Returns:
-        ``student`` with the names' prefix ``module.``, ``teacher``, ``epoch`` and ``args``. Optimiser state is not
+        ``student`` with the names' prefix ``module.``, ``teacher``, ``epoch`` and ``args``. Optimizer state is not
         converted.
 
     Raises:
@@ -209,7 +209,7 @@ def complete_spec(spec: BackboneSpec, heads: int | None = None, advice: str = 'g
     Args:
         spec: Spec of a backbone in a checkpoint.
         heads: Number of attention heads, for files that do not say. Without it, those of the usual ViT of that width.
-        advice: How the caller is told the number of heads, for the message.
+        advice: How the caller gives the number of heads, for the message.
 
     Raises:
         CheckpointError: If heads are unknown, do not divide the width, or the file says another number; or if a
@@ -219,7 +219,7 @@ def complete_spec(spec: BackboneSpec, heads: int | None = None, advice: str = 'g
         raise CheckpointError('the backbone is incomplete: positions or blocks are missing')
     if heads and spec.num_heads and heads != spec.num_heads:
         raise CheckpointError(f'the file says {spec.num_heads} heads, not {heads}')
-    heads = heads or spec.num_heads or usual_heads(spec.embed_dim)
+    heads = heads or spec.num_heads or default_num_heads(spec.embed_dim)
     if not heads or heads < 1 or spec.embed_dim % heads:
         raise CheckpointError(
             f'the file does not say its number of heads and {spec.embed_dim} channels are not split into '

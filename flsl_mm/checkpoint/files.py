@@ -1,4 +1,4 @@
-"""Reading checkpoints without running code that they carry, and writing them whole or not at all."""
+"""Reading checkpoints without running code that they carry, and writing them atomically."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAFETENSORS_META = 'flsl_mm'
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, would run code, or does not fit the model; the message is one line."""
+    """A file that is not a checkpoint, would run code, or does not fit the model; the message is one line."""
 
 
 def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
@@ -49,7 +49,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
     Raises:
         FileNotFoundError: If there is no such file.
         CheckpointError: If it is an address, a web page, a Git LFS pointer, a pipe or device, damaged, asks for a
-            function or class that is not on the list, or has NaN or infinity in a weight or the optimiser's state.
+            function or class that is not on the list, or has NaN or infinity in a weight or the optimizer's state.
     """
     path = _local_file(path)
     head = _check_start(path)
@@ -87,7 +87,7 @@ def _local_file(path: str | os.PathLike) -> Path:
 
 
 def _check_start(path: Path) -> bytes:
-    """Recognise what is saved under a checkpoint's name by mistake; return the first bytes."""
+    """Recognize what is saved under a checkpoint's name by mistake; return the first bytes."""
     with path.open('rb') as file:
         head = file.read(tarfile.BLOCKSIZE)
     if not head:
@@ -95,27 +95,27 @@ def _check_start(path: Path) -> bytes:
     if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'<'):
         raise CheckpointError(f'{path} is a web page (HTML), not a checkpoint: the download met a login or error page')
     if head.startswith(b'version https://git-lfs'):
-        raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` where it lies')
+        raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder')
     if not head.startswith(ZIP_FORMAT) and _is_tar(head):
-        raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it anew')
+        raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it again')
     if head.startswith(b'\x80') and not head.startswith(OLD_FORMAT, 2):
         raise CheckpointError(f'{path} is refused: a plain Python pickle can run any code; use torch.save for weights')
     if not head.startswith((ZIP_FORMAT, b'\x80')) and not _is_safetensors(head):
         what = 'zeros, as a copy or download that broke off may leave' if not head.strip(b'\0') else repr(head[:8])[1:]
         raise CheckpointError(
-            f'{path} is no readable checkpoint: it starts with {what}, unlike files of torch.save and safetensors (and '
-            'a plain Python pickle, which can run any code, is refused)'
+            f'{path} is not a readable checkpoint: it starts with {what}, unlike files of torch.save and safetensors '
+            '(and a plain Python pickle, which can run any code, is refused)'
         )
     return head
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """Tell whether a file starts with the length of a JSON header in eight bytes, and the header."""
+    """Return whether a file starts with the length of a JSON header in eight bytes, and the header."""
     return head[4:9] == b'\0\0\0\0{'
 
 
 def _is_tar(head: bytes) -> bool:
-    """Tell from the first 512 bytes whether torch would take a file for the archive that torch 0.1 wrote.
+    """Infer from the first 512 bytes whether torch would take a file for the archive that torch 0.1 wrote.
 
     Below torch 2.6 this oldest of formats runs code even with weights_only=True (CVE-2025-32434). It starts with a name
     of the file's choice, so only what torch takes for a zip file is not asked.
@@ -133,9 +133,9 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
     from safetensors.torch import load_file
 
     with safe_open(path, 'pt') as file:
-        said = (file.metadata() or {}).get(SAFETENSORS_META)
+        spec_text = (file.metadata() or {}).get(SAFETENSORS_META)
     tensors = load_file(path, device=str(map_location))
-    return tensors if said is None else dict(state_dict=tensors, meta=json.loads(said))
+    return tensors if spec_text is None else dict(state_dict=tensors, meta=json.loads(spec_text))
 
 
 def _read_torch(path: Path, map_location: Any) -> Any:
@@ -161,11 +161,11 @@ def _explain(path: Path, error: Exception) -> str:
     # torch wraps the cause in advice on how to load the file after all, which is not what a user should try.
     cause = str(error).partition('WeightsUnpickler error: ')[2] or str(error)
     cause = f'{type(error).__name__}: {textwrap.shorten(cause.partition(chr(10))[0], 120, placeholder=" ...")}'
-    return f'{path} is no readable checkpoint, perhaps truncated or damaged ({cause})'
+    return f'{path} is not a readable checkpoint, perhaps truncated or damaged ({cause})'
 
 
 def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
-    """Save ``checkpoint`` whole or not at all (:func:`flsl_mm.fileio.atomic_writer`).
+    """Save ``checkpoint`` atomically (:func:`flsl_mm.fileio.atomic_writer`).
 
     Raises:
         CheckpointError: If it has NaN or infinity, so that :func:`read_checkpoint` would refuse it.

@@ -1,4 +1,4 @@
-"""Vision transformers of other programs: names that are translated, and layouts that are only recognised."""
+"""Vision transformers of other programs: names that are translated, and layouts that are only recognized."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def timm_name(name: str) -> str:
     return name
 
 
-def recognised(names: Iterable[str]) -> str:
+def describe_unread_layout(names: Iterable[str]) -> str:
     """Name the layout of tensors that have no place, in brackets for messages; empty if it is not known."""
     names = list(names)
     known = (layout for layout, pattern in UNREAD.items() if any(re.match(pattern, name) for name in names))

@@ -15,7 +15,7 @@ UNCHECKED = (('message_hub',), ('optimizer', 'gradients'))
 
 
 class DamagedError(ValueError):
-    """Content that is not what was saved, or that nobody can use."""
+    """Content that is damaged or cannot be used."""
 
 
 def check_zip(path: str | os.PathLike) -> None:
@@ -39,7 +39,7 @@ def check_zip(path: str | os.PathLike) -> None:
 
 
 def check_finite(content: Mapping) -> None:
-    """Refuse a checkpoint with NaN or infinity in its weights or its optimiser's state.
+    """Refuse a checkpoint with NaN or infinity in its weights or its optimizer's state.
 
     Raises:
         DamagedError: With the name of the first such tensor and their number; or if a tensor claims more values than
@@ -69,7 +69,7 @@ def named_tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Tell whether a tensor has no NaN and no infinity; numbers that are not plain floats count as finite.
+    """Return whether a tensor has no NaN and no infinity; numbers that are not plain floats count as finite.
 
     Raises:
         DamagedError: If its values overlap so that it claims more than its memory holds.

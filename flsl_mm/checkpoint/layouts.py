@@ -17,7 +17,7 @@ from flsl_mm.models.pos_embed import sincos_pos_embed
 from flsl_mm.models.spec import ARCHS, IMAGENET_MEAN, IMAGENET_STD, SPEC_KEY, BackboneSpec
 
 from .files import CheckpointError
-from .foreign import MMPRETRAIN_ANCHOR, recognised, timm_name
+from .foreign import MMPRETRAIN_ANCHOR, describe_unread_layout, timm_name
 
 BACKBONE_FORMAT = 'flsl_mm-backbone'
 """``meta['format']`` of the backbone files that :func:`flsl_mm.checkpoint.backbone_file` makes."""
@@ -66,7 +66,7 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     """
     if branch not in PREFIXES:
         raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
-    state, layout, said = open_layout(checkpoint, branch)
+    state, layout, declared = open_layout(checkpoint, branch)
     metadata = getattr(state, '_metadata', None)
     state = plain_tensors(state)
     prefix = _prefix(state, ANCHOR, branch)
@@ -79,14 +79,14 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
     if prefix is None:
         raise CheckpointError(
             f'no vision transformer in the checkpoint: no tensor is called {ANCHOR}, bare or after backbone.; '
-            f'it holds {some(state) or "no tensors"}{recognised(state)}'
+            f'it holds {shorten_names(state) or "no tensors"}{describe_unread_layout(state)}'
         )
     if prefix.startswith('teacher.') or (layout == 'state dict' and f'teacher.backbone.{ANCHOR}' in state):
         layout = f'FLSL training checkpoint, {branch}'
     elif prefix in DETECTRON2:
         layout = 'detectron2 detector'
     beside_tensors = mapping(mapping(metadata, prefix.rstrip('.')), SPEC_KEY)
-    said = BackboneSpec.from_dict(beside_tensors).filled_from(said)
+    declared = BackboneSpec.from_dict(beside_tensors).filled_from(declared)
     tensors, ignored = {}, Counter()
     for name, tensor in state.items():
         plain = name.removeprefix(prefix)
@@ -97,15 +97,17 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
             ignored[f'{first}.*' if rest else first] += 1
     if 'pos_embed' in tensors:
         tensors['pos_embed'] = _patch_positions(tensors['pos_embed'])
-    told = _spec_of_tensors(tensors)
+    inferred = _spec_of_tensors(tensors)
     # Whether a table was learned can only be guessed from its values, so there the file's word counts.
-    if contradictions := said.differences(replace(told, pos_embed=None)):
-        raise CheckpointError(f'the file contradicts itself: {listed(contradictions, "metadata", "tensors")}')
-    return FoundBackbone(tensors, layout, said.filled_from(told), ignored)
+    if contradictions := declared.differences(replace(inferred, pos_embed=None)):
+        raise CheckpointError(
+            f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
+        )
+    return FoundBackbone(tensors, layout, declared.filled_from(inferred), ignored)
 
 
 def _prefix(state: Mapping, anchor: str, branch: str) -> str | None:
-    """Give what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
+    """Return what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
     return next((prefix for prefix in PREFIXES[branch] if prefix + anchor in state), None)
 
 
@@ -114,16 +116,16 @@ def open_layout(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, Backbon
     meta = mapping(checkpoint, 'meta')
     if meta.get('format') == BACKBONE_FORMAT:
         return mapping(checkpoint, 'state_dict'), 'FLSL backbone file', BackboneSpec.from_dict(meta)
-    said = _spec_of_args(checkpoint.get('args'))
+    declared = _spec_of_args(checkpoint.get('args'))
     branches = [name for name in PREFIXES if isinstance(checkpoint.get(name), Mapping)]
     if branches:
         if branch not in branches:
             raise CheckpointError(f'the checkpoint has no {branch}, only a {branches[0]}: set branch={branches[0]!r}')
-        said = replace(said, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        return checkpoint[branch], f'teacher-student checkpoint, {branch}', said
+        declared = replace(declared, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        return checkpoint[branch], f'teacher-student checkpoint, {branch}', declared
     for key in ('state_dict', 'model'):
         if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key], 'state dict', said
+            return checkpoint[key], 'state dict', declared
     return checkpoint, 'state dict', BackboneSpec()
 
 
@@ -145,8 +147,8 @@ def _spec_of_args(args: Any) -> BackboneSpec:
         return BackboneSpec()
     name = re.fullmatch(r'(?:vit|deit)_(tiny|small|base)', str(getattr(args, 'arch', '')))
     heads = ARCHS[name.group(1)]['num_heads'] if name else None
-    said = dict(num_heads=getattr(args, 'num_heads', heads), patch_size=getattr(args, 'patch_size', None))
-    return BackboneSpec.from_dict(said)
+    declared = dict(num_heads=getattr(args, 'num_heads', heads), patch_size=getattr(args, 'patch_size', None))
+    return BackboneSpec.from_dict(declared)
 
 
 def _patch_positions(table: Tensor) -> Tensor:
@@ -155,12 +157,12 @@ def _patch_positions(table: Tensor) -> Tensor:
     # Squares lie further apart than the number of class tokens, so their number follows from the number of rows.
     extra = next((extra for extra in (0, 1, 2) if rows > extra and isqrt(rows - extra) ** 2 == rows - extra), None)
     if extra is None:
-        raise CheckpointError(f'the position table {tuple(table.shape)} is no square grid of patches')
+        raise CheckpointError(f'the position table {tuple(table.shape)} is not a square grid of patches')
     return table[:, extra:].clone()
 
 
 def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
-    """Read what tensors in timm's naming tell: all but heads, position resizing and normalisation."""
+    """Read what tensors in timm's naming tell: all but heads, position resizing and normalization."""
     shape = tuple(tensors[ANCHOR].shape)
     if len(shape) != 4 or not all(shape):
         raise CheckpointError(f'{ANCHOR} has shape {shape}, which embeds no image patches')
@@ -177,7 +179,7 @@ def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
 
 
 def is_sincos(table: Tensor) -> bool:
-    """Tell whether a position table (1, n * n, C) is the fixed sine-cosine one, to half precision."""
+    """Return whether a position table (1, n * n, C) is the fixed sine-cosine one, to half precision."""
     side = isqrt(table.shape[1])
     if table.shape[2] % 4:
         return False
@@ -187,7 +189,7 @@ def is_sincos(table: Tensor) -> bool:
 def check_tensors(
     found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
 ) -> None:
-    """Make sure that names and shapes are those of a module, but for the number of positions.
+    """Check that names and shapes are those of a module, but for the number of positions.
 
     Args:
         found: Tensors of a file.
@@ -202,12 +204,13 @@ def check_tensors(
     surplus = [name for name in found if name not in wanted]
     if missing:
         raise CheckpointError(
-            f'{len(missing)} of {len(wanted)} {part} tensors are missing: {some(missing)}{recognised(surplus)}'
+            f'{len(missing)} of {len(wanted)} {part} tensors are missing: {shorten_names(missing)}'
+            f'{describe_unread_layout(surplus)}'
         )
     if surplus:
         raise CheckpointError(
             f'{len(surplus)} tensors have no place in {module}, the file is of another architecture: '
-            f'{some(surplus)}{recognised(surplus)}'
+            f'{shorten_names(surplus)}{describe_unread_layout(surplus)}'
         )
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     if 'pos_embed' in shapes:
@@ -215,15 +218,17 @@ def check_tensors(
     given = {name: tuple(found[name].shape) for name in wanted}
     misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
     if misshapen:
-        raise CheckpointError(f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {some(misshapen)}')
+        raise CheckpointError(
+            f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {shorten_names(misshapen)}'
+        )
 
 
-def some(names: Mapping | list, limit: int = 3) -> str:
+def shorten_names(names: Mapping | list, limit: int = 3) -> str:
     """List the first few names, for messages."""
     names = list(names)
     return ', '.join(names[:limit]) + (f' and {len(names) - limit} more' if len(names) > limit else '')
 
 
-def listed(differences: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
+def format_differences(differences: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
     """List what :meth:`BackboneSpec.differences` gives, for messages; ``one`` and ``other`` name the sides."""
     return ', '.join(f'{name} {a!r} in the {one} and {b!r} in the {other}' for name, (a, b) in differences.items())

@@ -17,7 +17,7 @@ from flsl_mm.models.vit import FLSLViT
 
 from .files import CheckpointError, read_checkpoint
 from .integrity import DamagedError, check_finite
-from .layouts import FoundBackbone, check_tensors, find_backbone, listed, mapping, plain_tensors
+from .layouts import FoundBackbone, check_tensors, find_backbone, format_differences, mapping, plain_tensors
 from .timm_weights import load_timm, timm_tensors
 
 
@@ -31,7 +31,7 @@ def load_backbone(
     """Load every tensor of a backbone, or none and raise; say in one logged line what was loaded.
 
     Args:
-        backbone: Receives the weights, and in its ``spec`` the normalisation that the file records. A position table of
+        backbone: Receives the weights, and in its ``spec`` the normalization that the file records. A position table of
             another grid is resized in the backbone's own mode.
         checkpoint: File, or what :func:`read_checkpoint` returned.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
@@ -100,13 +100,13 @@ def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
     if differing:
         advice = f'; set pos_embed={in_file.pos_embed!r} in the backbone to keep the positions of the file'
         raise CheckpointError(
-            f'the file does not fit the configured backbone: {listed(differing, "file", "config")}'
+            f'the file does not fit the configured backbone: {format_differences(differing, "file", "config")}'
             f'{advice if "pos_embed" in differing else ""}'
         )
 
 
 def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
-    """Say what was loaded and what deserves a look."""
+    """Describe what was loaded and what deserves attention."""
     count = len(found.tensors)
     parts = [f'loaded {count}/{count} backbone tensors from {source} ({found.layout})']
     if found.ignored:
@@ -121,23 +121,23 @@ def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     return '; '.join(parts)
 
 
-def check_whole(
+def check_strict(
     model: nn.Module,
     checkpoint: str | os.PathLike | Mapping,
     source: str = 'the checkpoint',
     optional: Sequence[str] = (),
-    backbones_go_into: str = 'model.backbone.init_cfg',
+    backbone_option: str = 'model.backbone.init_cfg',
 ) -> None:
-    """Make sure that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
+    """Check that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
-    MMEngine leaves what a file lacks at its random initialisation, with a warning, and goes on with that.
+    MMEngine leaves what a file lacks at its random initialization, with a warning, and continues with that.
 
     Args:
         model: Model, also wrapped for several processes.
         checkpoint: Checkpoint of a Runner: file, or what :func:`read_checkpoint` returned.
         source: What messages call a checkpoint that was read already.
         optional: Starts of the names of tensors that may be missing.
-        backbones_go_into: Where configs name a backbone's file, for the message.
+        backbone_option: Where configs name a backbone's file, for the message.
 
     Raises:
         CheckpointError: If a tensor is missing, has another shape or has no place, or as :func:`read_checkpoint`.
@@ -156,6 +156,6 @@ def check_whole(
     else:
         return
     raise CheckpointError(
-        f"{source} is no checkpoint of this config's training: {problem} (backbones go into "
-        'model.backbone.init_cfg, for training)'
+        f"{source} is not a checkpoint of this config's training: {problem} (a backbone file goes into "
+        f'{backbone_option}, for training)'
     )

@@ -23,7 +23,7 @@ def load_timm(backbone: TimmViT, checkpoint: Mapping, branch: str = 'teacher', s
     """Load every tensor of a timm backbone, or none and raise; say in one logged line what was loaded.
 
     Args:
-        backbone: Receives the weights, and in its ``spec`` the normalisation of the published weights of its name.
+        backbone: Receives the weights, and in its ``spec`` the normalization of the published weights of its name.
         checkpoint: What :func:`~flsl_mm.checkpoint.read_checkpoint` returned.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
         source: What messages call it.
@@ -88,7 +88,7 @@ def _below_prefix(state: dict[str, Tensor], branch: str) -> dict[str, Tensor]:
 
 
 def _translated(backbone: TimmViT, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give tensors timm's names; what its translation cannot make sense of is an error of the file."""
+    """Rename tensors to those of timm; what its translation cannot make sense of is an error of the file."""
     translate = filter_of(backbone.vit)
     if translate is None:
         return state

@@ -1,7 +1,7 @@
-"""Offer a stand-in for ``mmcv._ext`` to Python's import system, after every other place was asked.
+"""Offer a stand-in for ``mmcv._ext`` to Python's import system, after every other finder.
 
 ``mmcv.ops`` imports the compiled module ``mmcv._ext``; without it ``import mmdet.models`` dies. The finder here stands
-last in ``sys.meta_path``: where a compiled module exists the ordinary finders return it and this one is never asked.
+last in ``sys.meta_path``: where a compiled module exists the ordinary finders return it and this one is never called.
 Nothing of mmcv is imported until mmcv itself asks for the module.
 """
 

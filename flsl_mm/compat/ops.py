@@ -68,7 +68,7 @@ def roi_align_forward(
         spatial_scale: Feature pixels per image pixel.
         sampling_ratio: Samples per output pixel and axis, 0 for as many as there are feature pixels.
         pool_mode: 1, average. 0, maximum, has no stand-in.
-        aligned: Whether pixel centres lie at half integers.
+        aligned: Whether pixel centers lie at half integers.
 
     Raises:
         NotImplementedError: For maximum pooling.

@@ -1,4 +1,4 @@
-"""One picture of one run or several: losses, collapse figures, probes, schedules, and the verdicts above."""
+"""One figure of one run or several: losses, collapse figures, probes, schedules, and the verdicts above."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Panel:
     """One quantity.
 
     Attributes:
-        group: Row of the picture that it belongs to.
-        key: Its name in logs and looks.
+        group: Row of the figure that it belongs to.
+        key: Its name in logs and measurements.
     """
 
     group: str
@@ -64,7 +64,7 @@ class Panel:
 
 def panels_of(runs: Sequence[Run]) -> list[Panel]:
     """List the quantities that any run has, losses first."""
-    keys = list(dict.fromkeys(key for run in runs for key in (*run.curves, *run.looks)))
+    keys = list(dict.fromkeys(key for run in runs for key in (*run.curves, *run.measurements)))
     groups = {'Losses': [], 'Collapse': [], 'Probes': [], 'Validation, by epoch': [], 'Other': []}
     for key in keys:
         if key.startswith('probe/'):
@@ -85,7 +85,7 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
 
 
 def plot_runs(runs: Sequence[Run], path: Path) -> None:
-    """Draw runs over each other and write the picture.
+    """Draw runs over each other and write the figure.
 
     Args:
         runs: The runs.
@@ -121,16 +121,16 @@ def _share(size: tuple[float, float], height: float) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, panel: Panel, runs: Sequence[Run], colors: Sequence) -> None:
-    """Draw one quantity of all runs: a line for what was logged, points for looks."""
+    """Draw one quantity of all runs: a line for what was logged, points for measurements."""
     for run, color in zip(runs, colors, strict=True):
-        logged, looks = run.curves.get(panel.key, {}), run.looks.get(panel.key, {})
+        logged, measurements = run.curves.get(panel.key, {}), run.measurements.get(panel.key, {})
         if logged:
             steps = sorted(logged)
             marker = 'o' if len(steps) < 12 else None
             axes.plot(steps, [logged[step] for step in steps], color=color, lw=1.3, marker=marker, ms=3.5)
-        if looks and not logged:
-            steps = sorted(looks)
-            axes.plot(steps, [looks[step] for step in steps], color=color, lw=1.0, marker='o', ms=3)
+        if measurements and not logged:
+            steps = sorted(measurements)
+            axes.plot(steps, [measurements[step] for step in steps], color=color, lw=1.0, marker='o', ms=3)
     axes.set_title(printable(panel.title), fontsize=9)
     axes.tick_params(labelsize=7)
     axes.margins(x=0.03)
@@ -151,7 +151,7 @@ def _head_lines(run: Run) -> list[str]:
 
 
 def _write_head(figure: Figure, runs: Sequence[Run], colors: Sequence, height: float) -> None:
-    """Write a line for each run: a stroke in its colour, its name and its verdict."""
+    """Write a line for each run: a stroke in its color, its name and its verdict."""
     top, width = height - 0.2, COLUMNS * PANEL_WIDTH
     for run, color in zip(runs, colors, strict=True):
         figure.add_artist(_stroke(figure, top / height, color, width))
@@ -167,7 +167,7 @@ def _stroke(figure: Figure, y: float, color: Sequence[float], width: float) -> L
 
 
 def _colors(count: int) -> list:
-    """Give a colour for each run, well apart for ten."""
+    """Return a color for each run, well apart for ten."""
     if count <= 10:
         return list(colormaps['tab10'].colors[:count])
     return [colormaps['viridis'](index / (count - 1)) for index in range(count)]

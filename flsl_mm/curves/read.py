@@ -1,4 +1,4 @@
-"""What a run logged: numbers over steps, looks at its health, the verdict."""
+"""What a run logged: numbers over steps, measurements of its health, the verdict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 VERDICT = 'verdict.json'
-"""Verdict and looks, as ``FLSLCollapseHook`` writes them in a work folder."""
+"""Verdict and measurements, as ``FLSLCollapseHook`` writes them in a work folder."""
 
 NOT_CURVES = ('step', 'iter', 'epoch', 'data_time', 'time', 'memory')
 """What a line of the log has besides the numbers that are drawn."""
@@ -26,14 +26,14 @@ class Run:
     Attributes:
         name: What the legend calls it.
         curves: Logged numbers, by name; of steps that were done twice, after a resume, the later one.
-        looks: Numbers of the looks at its health, by name.
+        measurements: Measurements of its health, by name.
         verdict: The verdict; None for a run that has not ended, or has none.
         last_step: Greatest step that was logged.
     """
 
     name: str
     curves: dict[str, Curve] = field(default_factory=dict)
-    looks: dict[str, Curve] = field(default_factory=dict)
+    measurements: dict[str, Curve] = field(default_factory=dict)
     verdict: str | None = None
     last_step: int = 0
 
@@ -82,7 +82,7 @@ def read_run(folder: Path, name: str) -> Run:
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """Give the lines of a log; the last one may be cut off while the run goes on, or was killed."""
+    """Yield the lines of a log; the last one may be cut off while the run continues, or was killed."""
     for text in log.read_text(encoding='utf-8', errors='replace').splitlines():
         try:
             line = json.loads(text)
@@ -96,14 +96,14 @@ def _read_verdict(path: Path, run: Run) -> None:
     if not path.is_file():
         return
     try:
-        said = json.loads(path.read_text(encoding='utf-8'))
-        run.verdict = str(said['verdict'])
-        for look in said['looks']:
-            for key, value in look.items():
+        content = json.loads(path.read_text(encoding='utf-8'))
+        run.verdict = str(content['verdict'])
+        for measurement in content['measurements']:
+            for key, value in measurement.items():
                 if key != 'step' and _is_number(value):
-                    run.looks.setdefault(key, {})[int(look['step'])] = float(value)
+                    run.measurements.setdefault(key, {})[int(measurement['step'])] = float(value)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f'{path} is no file of verdict and looks: remove it to draw the rest') from None
+        raise ValueError(f'{path} is not a file of verdict and measurements: remove it to draw the rest') from None
 
 
 def _is_number(value: Any) -> bool:

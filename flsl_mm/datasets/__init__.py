@@ -1,1 +1,1 @@
-"""Pictures on the disk; imports torch and Pillow, and mmengine where `images` and `sampler` register themselves."""
+"""Images on the disk; imports torch and Pillow, and mmengine where ``images`` and ``sampler`` register themselves."""

@@ -27,8 +27,8 @@ def decode_teacher_view(
     """Decode an image file and make its teacher view.
 
     The crop is drawn from the size in the file's header, before the pixels are decoded. A JPEG file is therefore
-    decoded at 1/2, 1/4 or 1/8 of its size where the crop still has ``size`` pixels a side then: no detail that the
-    view can show is lost. Pictures are turned upright as their EXIF orientation says.
+    decoded at 1/2, 1/4 or 1/8 of its size where the crop still has ``size`` pixels per side then: no detail that the
+    view can show is lost. Images are turned upright as their EXIF orientation says.
 
     Args:
         path: Path of the file, or the file itself.
@@ -44,7 +44,7 @@ def decode_teacher_view(
         Exception: Whatever Pillow raises for a file that it cannot decode whole, for one above Pillow's limit of
             decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small, takes more
             than :data:`~flsl_mm.datasets.image_file.MAX_BYTES` decoded or has a mode without defined black and white,
-            and for what is no regular file.
+            and for what is not a regular file.
     """
     with open_image(path, reduces_jpeg=True) as image:
         width, height = image.size
@@ -68,7 +68,7 @@ def decode_teacher_view(
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Tell whether width and height change places when the image is turned upright."""
+    """Return whether width and height change places when the image is turned upright."""
     # Pillow raises errors of many kinds here, and a broken EXIF block does not spoil the pixels.
     with suppress(Exception):
         return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
@@ -108,7 +108,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Convert an image of any mode to RGB: 16 bits are scaled to 8, transparency is put on white.
 
     Args:
-        image: Image as opened by Pillow; grey, palette, CMYK, YCbCr, with or without transparency, 16-bit.
+        image: Image as opened by Pillow; gray, palette, CMYK, YCbCr, with or without transparency, 16-bit.
 
     Raises:
         ValueError: If the mode has no defined black and white (32-bit integers beyond 16 bits, floats).

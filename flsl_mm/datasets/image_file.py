@@ -16,7 +16,7 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM')
 """What Pillow may take a file for, whatever its name says: for others (EPS) it starts programs."""
 
 MAX_BYTES = 2**28
-"""Memory that decoding an image to RGB may take, in bytes: 67 million pixels of colour, 53 of black and white."""
+"""Memory that decoding an image to RGB may take, in bytes: 67 million pixels of color, 53 of black and white."""
 
 
 @contextmanager

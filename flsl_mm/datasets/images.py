@@ -87,7 +87,7 @@ class FLSLImages(Dataset):
         return find_images(data_root, extensions)
 
     def open(self, index: int) -> str | IO[bytes]:
-        """Give the file of an image, or its path."""
+        """Return the file of an image, or its path."""
         return self.paths[index]
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The colours of DAVIS masks, and palette PNG files of object ids."""
+"""The colors of DAVIS masks, and palette PNG files of object ids."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from flsl_mm.fileio import atomic_writer
 
 
 def davis_palette() -> np.ndarray:
-    """Make the 256 colours of PASCAL VOC and DAVIS: bits of the id, interleaved over R, G, B from the highest down.
+    """Make the 256 colors of PASCAL VOC and DAVIS: bits of the id, interleaved over R, G, B from the highest down.
 
     Returns:
         RGB (256, 3), uint8; id 0 is black.
     """
     ids = np.arange(256)[:, None]
     channels = np.arange(3)
-    colours = np.zeros((256, 3), dtype=np.uint8)
+    colors = np.zeros((256, 3), dtype=np.uint8)
     for level in range(8):
         bit = (ids >> (3 * level + channels)) & 1
-        colours |= (bit << (7 - level)).astype(np.uint8)
-    return colours
+        colors |= (bit << (7 - level)).astype(np.uint8)
+    return colors
 
 
 def write_palette_mask(path: Path, ids: np.ndarray) -> None:
-    """Write a mask as a palette PNG, whole or not at all; its folder must exist.
+    """Write a mask as a palette PNG, atomically; its folder must exist.
 
     Args:
         path: PNG file.

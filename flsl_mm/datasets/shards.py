@@ -30,7 +30,7 @@ class FLSLShards(FLSLImages):
     Any image of any shard is read by its place in the file, so that sampling, exact resuming and skipping of damaged
     images are as with a folder, and the images of a folder packed in the order of their names give the same batches.
     The shards' headers are read once at the start, without what lies between them. ``.cls``, ``.json`` and whatever
-    else is no image is passed over. ``data_root`` may also be one shard.
+    else is not an image is passed over. ``data_root`` may also be one shard.
 
     Raises:
         FileNotFoundError: If there is no such folder, no shard in it, or no image in the shards.
@@ -122,7 +122,7 @@ def image_members(shard: Path, endings: tuple[str, ...]) -> list[tuple[str, int,
                 end = tar.offset
         except tarfile.TarError as error:
             if file.tell() <= tarfile.BLOCKSIZE:
-                raise ValueError(f'{shard} is no uncompressed tar file ({error}): {_PACKING}') from None
+                raise ValueError(f'{shard} is not an uncompressed tar file ({error}): {_PACKING}') from None
             raise ValueError(_damage(shard, min(file.tell(), shard.stat().st_size))) from None
         # At a header that is none, tarfile takes the file for ended, and so it does where it was cut off.
         file.seek(end)

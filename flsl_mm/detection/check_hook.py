@@ -1,4 +1,4 @@
-"""Checks of a detector before it runs: colours, and feature maps and class names against its heads."""
+"""Checks of a detector before it runs: colors, and feature maps and class names against its heads."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def check_num_classes(model: nn.Module, classes: Sequence[str], thing_classes: S
 
 @HOOKS.register_module()
 class FLSLDetectionCheckHook(ModelCheckHook):
-    """Stops a detector before training, validation or testing when its colours, maps or classes do not fit.
+    """Stops a detector before training, validation or testing when its colors, maps or classes do not fit.
 
     See :func:`check_strides`, :func:`check_channels` and :func:`check_num_classes`; a data set without class names is
     not checked. Arguments are those of :class:`~flsl_mm.engine.model_check.ModelCheckHook`.

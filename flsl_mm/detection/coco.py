@@ -21,10 +21,10 @@ from .shapes import check_shapes
 
 
 def select_frames(file_names: Sequence[str], start: int | None, stop: int | None) -> list[int]:
-    """Choose pictures by their position among the pictures of the same folder, sorted by name.
+    """Choose images by their position among the images of the same folder, sorted by name.
 
     Args:
-        file_names: Paths of all pictures.
+        file_names: Paths of all images.
         start: First position, as in a Python slice: None from the beginning, negative from the end.
         stop: Position after the last one, likewise.
 
@@ -102,7 +102,7 @@ class FLSLCocoDataset(CocoDataset):
 
     Args:
         *args: As of ``CocoDataset``.
-        frames: Slice (start, stop) of the pictures of every folder, see :func:`select_frames`; None takes all.
+        frames: Slice (start, stop) of the images of every folder, see :func:`select_frames`; None takes all.
         **kwargs: As of ``CocoDataset``.
 
     Raises:
@@ -125,7 +125,7 @@ class FLSLCocoDataset(CocoDataset):
         return [data_list[index] for index in kept]
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Read a picture and what is on it; no pipe or device is waited for, and no picture fills the memory."""
+        """Read an image and what is on it; no pipe or device is waited for, and no image fills the memory."""
         with open_image(self.get_data_info(idx)['img_path']):
             return super().prepare_data(idx)
 

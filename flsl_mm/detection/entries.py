@@ -16,7 +16,7 @@ MOST = 1e15
 
 
 def check_entries(content: Mapping[str, Any]) -> None:
-    """Make sure that images, annotations and categories have their keys, ids of their own and boxes of four numbers.
+    """Check that images, annotations and categories have their keys, ids of their own and boxes of four numbers.
 
     Args:
         content: Content of the file.
@@ -41,7 +41,7 @@ def check_entries(content: Mapping[str, Any]) -> None:
 
 
 def entry_problem(entry: Any, keys: tuple[str, ...]) -> str | None:
-    """Say what is wrong with an entry; None if nothing is."""
+    """Describe what is wrong with an entry; None if nothing is."""
     if not isinstance(entry, Mapping):
         return f'is a {type(entry).__name__}, not an object'
     missing = [key for key in keys if key not in entry]
@@ -64,5 +64,5 @@ def entry_problem(entry: Any, keys: tuple[str, ...]) -> str | None:
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether a value of a JSON file is a number that pixels can be counted with: no NaN, no infinity."""
+    """Return whether a value of a JSON file is a number that pixels can be counted with: no NaN, no infinity."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -MOST < value < MOST

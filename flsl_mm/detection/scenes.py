@@ -18,7 +18,7 @@ class FLSLScenesCoco(FLSLCocoDataset):
     Args:
         data_root: Folder; if it exists it is used as it is (``tools/dataset_converters/make_scenes.py`` writes others).
         split: ``'train'`` or ``'val'``.
-        num: Pictures of both splits together.
+        num: Images of both splits together.
         val_fraction: Share of ``'val'``.
         seed: Seed of the scenes.
         size_hw: Height and width in pixels.

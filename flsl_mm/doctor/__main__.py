@@ -1,4 +1,4 @@
-"""Look at the installed packages and name the command that mends what is wrong."""
+"""Check the installed packages and name the command that repairs what is wrong."""
 
 import sys
 

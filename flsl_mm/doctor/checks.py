@@ -1,4 +1,4 @@
-"""Every known bad pair of packages, and the command that mends it."""
+"""Every known bad pair of packages, and the command that repairs it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COMPILE_MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-deps --for
 
 
 def install(facts: Facts) -> str:
-    """Give the command that installs everything of the family that is there, or else of the forks."""
+    """Return the command that installs everything of the family that is there, or else of the forks."""
     if family(facts) == 'upstream':
         return INSTALL_BESIDE_MMCV if 'mmcv' in facts.versions else INSTALL_UPSTREAM
     return switch_to_forks(facts) if family(facts) == 'mixed' else INSTALL_FORKS
 
 
 def switch_to_forks(facts: Facts) -> str:
-    """Give the command that installs the forks in place of every OpenMMLab distribution that is there."""
+    """Return the command that installs the forks in place of every OpenMMLab distribution that is there."""
     installed = [owner for name in FORKS for owner in owners(facts, name)]
     return f'pip uninstall -y {" ".join(installed)} && {INSTALL_FORKS}'
 
@@ -42,7 +42,7 @@ def find_missing(facts: Facts) -> Iterator[Finding]:
 
 
 def reinstall(facts: Facts, name: str) -> str:
-    """Give the command that installs again what owns an import name; pip is satisfied with what is there, if broken."""
+    """Return the command that reinstalls the owner of an import name; pip alone accepts a broken one."""
     found = owners(facts, name)
     if not found:
         return install(facts)

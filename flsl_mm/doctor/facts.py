@@ -52,7 +52,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to tell: what it is, and the command that mends it.
+    """A finding: what it is, and the command that repairs it.
 
     Args:
         text: One or two sentences.
@@ -66,7 +66,7 @@ class Finding:
 
 
 def numbers(version: str) -> tuple[float, ...]:
-    """Give the leading numbers of a version, ``'2.14.1+cpu'`` -> (2, 14, 1); of one without, infinity: no bound."""
+    """Return the leading numbers of a version, ``'2.14.1+cpu'`` -> (2, 14, 1); of one without, infinity: no bound."""
     found = re.match(r'\d+(\.\d+)*', version)
     return tuple(map(int, found[0].split('.'))) if found else (math.inf, math.inf)
 
@@ -78,7 +78,7 @@ def owners(facts: Facts, name: str) -> list[str]:
 
 
 def family(facts: Facts) -> str:
-    """Tell which OpenMMLab is installed: ``'forks'``, ``'upstream'``, ``'mixed'`` or ``'none'``."""
+    """Return which OpenMMLab is installed: ``'forks'``, ``'upstream'``, ``'mixed'`` or ``'none'``."""
     forks = any(fork in facts.versions for fork in FORKS.values())
     upstream = any(owner in facts.versions for group in UPSTREAM.values() for owner in group)
     return {(True, True): 'mixed', (True, False): 'forks', (False, True): 'upstream'}.get((forks, upstream), 'none')

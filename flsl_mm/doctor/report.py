@@ -22,7 +22,7 @@ def report(facts: Facts, findings: list[Finding]) -> str:
     lines = [f'{name:<14}{value}' for name, value in rows]
     for finding in findings:
         kind = 'note' if finding.harmless else 'problem'
-        lines += ['', f'{kind}: {finding.text}', f'  to mend it: {finding.command}']
+        lines += ['', f'{kind}: {finding.text}', f'  to repair it: {finding.command}']
     problems = sum(not finding.harmless for finding in findings)
     lines += ['', f'{problems} problem{"" if problems == 1 else "s"}']
     return '\n'.join(lines)

@@ -57,7 +57,7 @@ def embed(
         out: File to write, ``.npz`` or ``.parquet``; its folder must exist. Patch tokens go beside it, float16.
         size: Most pixels of the shorter side.
         patches: Whether to keep the patch tokens.
-        force: Whether to begin anew over anything that is there.
+        force: Whether to overwrite what is there.
         interval: Seconds between two commits.
 
     Returns:
@@ -75,11 +75,11 @@ def embed(
     if force:
         discard(working)
     elif out.exists():
-        return _finished(out, settings)
+        return _read_finished(out, settings)
     journal = Journal(working, settings, patch_file(out) if patches else None, interval)
     try:
         first = journal.done
-        unusable = _Named(journal.skipped, folder)
+        unusable = _RelativeNames(journal.skipped, folder)
         read = partial(fitted, size=size, patch_size=model.patch_size)
         for index, features in feature_maps(model, images[first:], read, unusable):
             journal.append(first + index, features.float().cpu().numpy())
@@ -107,7 +107,7 @@ def embed(
     return finished
 
 
-def _finished(out: Path, settings: dict) -> Embeddings:
+def _read_finished(out: Path, settings: dict) -> Embeddings:
     """Read a finished file if it is of these settings."""
     finished = read_embeddings(out)
     if differing := [name for name, value in settings.items() if finished.settings.get(name) != value]:
@@ -115,11 +115,13 @@ def _finished(out: Path, settings: dict) -> Embeddings:
             f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'
         )
     if settings['patches'] and not patch_file(out).exists():
-        raise FileNotFoundError(f'{patch_file(out)} is gone, though {out} belongs to it: give --force to make both')
+        raise FileNotFoundError(
+            f'{patch_file(out)} is missing, although {out} belongs to it: give --force to make both'
+        )
     return finished
 
 
-class _Named(dict):
+class _RelativeNames(dict):
     """Notes reasons under names relative to a folder, as embeddings keep them."""
 
     def __init__(self, named: dict[str, str], folder: Path) -> None:
@@ -133,7 +135,7 @@ class _Named(dict):
 
 
 def model_digest(model: FeatureExtractor) -> str:
-    """Tell models apart: a digest of weights, geometry and normalisation."""
+    """Distinguish models: a digest of weights, geometry and normalization."""
     tensors = model.backbone.state_dict()
     parts = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in tensors.values())
     return _digest((repr(model.spec).encode(), *parts))

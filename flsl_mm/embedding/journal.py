@@ -67,8 +67,8 @@ class Journal:
             earlier = json.loads((self.folder / SETTINGS).read_text(encoding='utf-8'))
             if differing := [name for name, value in settings.items() if earlier.get(name) != value]:
                 raise ValueError(
-                    f'{self.folder} was begun with another {" and another ".join(differing)}: repeat that command to '
-                    'finish it, or give --force to begin anew'
+                    f'{self.folder} was started with another {" and another ".join(differing)}: repeat that command to '
+                    'finish it, or give --force to start over'
                 )
             return json.loads((self.folder / STATE).read_text(encoding='utf-8'))
         write_text(self.folder / SETTINGS, json.dumps(settings) + '\n')
@@ -107,7 +107,7 @@ class Journal:
             file.close()
 
     def table(self, embed_dim: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give number and grid of each image (N, 3), and the mean tokens (N, C), memory-mapped."""
+        """Return number and grid of each image (N, 3), and the mean tokens (N, C), memory-mapped."""
         rows = np.fromfile(self.folder / 'rows.i64', np.int64).reshape(-1, 3)
         if not len(rows):
             return rows, np.zeros((0, embed_dim), np.float32)
@@ -129,7 +129,7 @@ def discard(folder: Path) -> None:
     """Remove a journal, if there is one: what it held lies elsewhere, or is not wanted."""
     if not folder.is_dir():
         return
-    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is begun anew
+    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is started over
         (folder / name).unlink(missing_ok=True)
     remove_partial(folder)
     folder.rmdir()
@@ -144,7 +144,7 @@ def _open_cut(path: Path, size: int):
     file = open(path, 'ab')  # noqa: SIM115  it is kept open
     if file.tell() < size:
         file.close()
-        raise ValueError(f'{path} has lost its end: give --force to begin anew')
+        raise ValueError(f'{path} is truncated: give --force to start over')
     file.truncate(size)
     file.seek(0, os.SEEK_END)
     return file

@@ -21,7 +21,7 @@ class Embeddings:
     """Features of the images of a folder.
 
     Attributes:
-        mean: Mean token of each image (N, C), float32, not normalised.
+        mean: Mean token of each image (N, C), float32, not normalized.
         paths: Its path relative to ``folder``, with ``/``.
         grid_hw: Its grid (N, 2), in patches.
         patch_start: Row of its first patch in the file of patch tokens (N,); they follow in raster order.
@@ -39,17 +39,17 @@ class Embeddings:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write them whole or not at all, in the format that the ending says, one of :data:`SUFFIXES`."""
+        """Write them atomically, in the format that the ending says, one of :data:`SUFFIXES`."""
         with atomic_writer(path) as file:
             (self._write_parquet if path.suffix == '.parquet' else self._write_npz)(file)
 
-    def _said(self) -> dict[str, str]:
+    def _metadata(self) -> dict[str, str]:
         return dict(folder=self.folder, settings=json.dumps(self.settings), skipped=json.dumps(self.skipped))
 
     def _write_npz(self, file) -> None:
         columns = dict(paths=np.array(self.paths, dtype=str), grid_hw=self.grid_hw, patch_start=self.patch_start)
-        said = {name: np.array(text) for name, text in self._said().items()}
-        np.savez(file, mean=self.mean, **columns, **said)
+        described = {name: np.array(text) for name, text in self._metadata().items()}
+        np.savez(file, mean=self.mean, **columns, **described)
 
     def _write_parquet(self, file) -> None:
         import pyarrow
@@ -57,15 +57,15 @@ class Embeddings:
 
         values = pyarrow.array(np.ascontiguousarray(self.mean).ravel())
         columns = dict(
-            # Names of files are bytes; those that are no text in UTF-8 are written as escapes.
+            # Names of files are bytes; those that are not text in UTF-8 are written as escapes.
             path=pyarrow.array([_as_text(path) for path in self.paths]),
             mean=pyarrow.FixedSizeListArray.from_arrays(values, self.mean.shape[1]),
             grid_h=self.grid_hw[:, 0],
             grid_w=self.grid_hw[:, 1],
             patch_start=self.patch_start,
         )
-        said = {name: _as_text(text) for name, text in self._said().items()}
-        parquet.write_table(pyarrow.table(columns).replace_schema_metadata(said), file)
+        described = {name: _as_text(text) for name, text in self._metadata().items()}
+        parquet.write_table(pyarrow.table(columns).replace_schema_metadata(described), file)
 
 
 def _as_text(text: str) -> str:
@@ -103,28 +103,28 @@ def read_embeddings(path: Path) -> Embeddings:
     except OSError:
         raise
     except Exception as error:  # damaged files make the readers raise errors of many kinds
-        raise ValueError(f'{path} is no file of embeddings: {type(error).__name__} {error}') from None
+        raise ValueError(f'{path} is not a file of embeddings: {type(error).__name__} {error}') from None
 
 
 def _read_npz(path: Path) -> Embeddings:
     with np.load(path, allow_pickle=False) as data:
-        said = {name: json.loads(str(data[name])) for name in ('settings', 'skipped')}
+        described = {name: json.loads(str(data[name])) for name in ('settings', 'skipped')}
         columns = {name: data[name] for name in ('mean', 'grid_hw', 'patch_start')}
-        return Embeddings(paths=data['paths'].tolist(), folder=str(data['folder']), **columns, **said)
+        return Embeddings(paths=data['paths'].tolist(), folder=str(data['folder']), **columns, **described)
 
 
 def _read_parquet(path: Path) -> Embeddings:
     from pyarrow import parquet
 
     table = parquet.read_table(path)
-    said = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
+    described = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
     mean = table['mean'].combine_chunks()
     return Embeddings(
         mean=mean.flatten().to_numpy().reshape(len(mean), -1),
         paths=table['path'].to_pylist(),
         grid_hw=np.stack([table[name].to_numpy() for name in ('grid_h', 'grid_w')], axis=1),
         patch_start=table['patch_start'].to_numpy(),
-        folder=said['folder'],
-        settings=json.loads(said['settings']),
-        skipped=json.loads(said['skipped']),
+        folder=described['folder'],
+        settings=json.loads(described['settings']),
+        skipped=json.loads(described['skipped']),
     )

@@ -1,4 +1,4 @@
-"""Training beside the method: loop, hooks, optimiser, resuming; imports models, checkpoint, datasets, evaluation."""
+"""Training beside the method: loop, hooks, optimizer, resuming; imports models, checkpoint, datasets, evaluation."""
 
 from . import hooks, optim
 from .atomic_backend import FLSLAtomicBackend

@@ -1,4 +1,4 @@
-"""File backend of MMEngine that writes a file whole or not at all."""
+"""File backend of MMEngine that writes a file atomically."""
 
 from __future__ import annotations
 

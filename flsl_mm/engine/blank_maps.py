@@ -1,4 +1,4 @@
-"""What reaches the heads of a detector or segmentor, found out with a blank picture."""
+"""What reaches the heads of a detector or segmentor, found out with a blank image."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 PROBE_SIZE = 256
-"""Side in pixels of the blank picture that measures strides; the coarsest usual map, stride 128, is 2x2 on it."""
+"""Side in pixels of the blank image that measures strides; the coarsest usual map, stride 128, is 2x2 on it."""
 
 
 @torch.no_grad()
 def blank_maps(model: nn.Module) -> tuple[Tensor, ...]:
-    """Run a blank picture through backbone and necks.
+    """Run a blank image through backbone and necks.
 
     Args:
         model: A model of mmdet or mmseg, with ``extract_feat``.
@@ -32,7 +32,7 @@ def blank_maps(model: nn.Module) -> tuple[Tensor, ...]:
     except (RuntimeError, AssertionError) as error:
         detail = f' ({str(error).splitlines()[0]})' if str(error) else ''
         raise ValueError(
-            f'a blank picture does not get through backbone and necks{detail}: each neck takes one map for each entry '
+            f'a blank image does not get through backbone and necks{detail}: each neck takes one map for each entry '
             'of its in_channels, as many as out_indices of the backbone, and with as many channels'
         ) from error
     finally:
@@ -40,12 +40,12 @@ def blank_maps(model: nn.Module) -> tuple[Tensor, ...]:
 
 
 def measure_strides(model: nn.Module) -> tuple[int, ...]:
-    """Give the image pixels per feature pixel of each map of :func:`blank_maps`."""
+    """Return the image pixels per feature pixel of each map of :func:`blank_maps`."""
     return tuple(PROBE_SIZE // features.shape[-1] for features in blank_maps(model))
 
 
 def check_names(classes: Sequence[str] | str) -> None:
-    """Make sure that class names are a list: Python takes a string for one of letters.
+    """Check that class names are a list: Python takes a string for one of letters.
 
     Raises:
         ValueError: If they are one string.

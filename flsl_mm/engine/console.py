@@ -45,7 +45,7 @@ class ConsoleHandler(logging.StreamHandler):
     """Writes log records above the progress bar, if there is one, without those of :data:`FILE_ONLY`."""
 
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
-        """Tell whether a record is shown."""
+        """Return whether a record is shown."""
         shown = not _hiding and not record.getMessage().lstrip('\n-').startswith(FILE_ONLY)
         return shown and super().filter(record)
 
@@ -58,7 +58,7 @@ class ConsoleHandler(logging.StreamHandler):
             self.handleError(record)
 
 
-def show_short_lines(logger: logging.Logger) -> None:
+def use_short_lines(logger: logging.Logger) -> None:
     """Put a :class:`ConsoleHandler` in the place of a logger's handler for the console; files are left as they are."""
     for index, handler in enumerate(logger.handlers):
         if type(handler) is logging.StreamHandler:
@@ -82,7 +82,7 @@ def hidden(hide: bool) -> Iterator[None]:
 
 
 def is_terminal() -> bool:
-    """Tell whether somebody watches standard output."""
+    """Return whether somebody watches standard output."""
     return sys.stdout.isatty()
 
 

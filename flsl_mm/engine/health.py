@@ -1,4 +1,4 @@
-"""Whether a pretraining run learns: what is looked at now and then, and the verdict (pure functions)."""
+"""Whether a pretraining run learns: what is measured at intervals, and the verdict (pure functions)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from statistics import median
 
 LAST = 3
-"""Looks in a row that must show a symptom before it counts."""
+"""Measurements in a row that must show a symptom before it counts."""
 
-LEAST_LOOKS, LEAST_STEPS = 5, 100
+MIN_MEASUREMENTS, MIN_STEPS = 5, 100
 """Below either, a run is too short to tell."""
 
-MOST_INITIAL = 0.5
+MAX_INITIAL_SHARE = 0.5
 """Above this share of its initial weights in the teacher, a run is too short to tell."""
 
 ADVICE = {
@@ -31,14 +31,14 @@ ADVICE = {
     'patches alike': (
         'all patches of an image have one feature: raise self_scale and cross_scale, or set anchor_width=0.12'
     ),
-    'images alike': 'the features of all images are the same: look at the images, and lower the learning rate',
+    'images alike': 'the features of all images are the same: check the images, and lower the learning rate',
 }
-"""What each symptom says, and the knob to turn."""
+"""What each symptom means, and the setting to change."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at a run saw.
+class Measurement:
+    """What was measured of a run at one step.
 
     Args:
         step: Number of steps done.
@@ -61,37 +61,45 @@ class Look:
     between_share: float
 
 
-def symptoms(look: Look, first: Look, num_prototypes: int, batch_size: int) -> set[str]:
-    """Name what is wrong at a look, as keys of :data:`ADVICE`.
+def symptoms(measurement: Measurement, first: Measurement, num_prototypes: int, batch_size: int) -> set[str]:
+    """Name what is wrong at a measurement, as keys of :data:`ADVICE`.
 
     Args:
-        look: The look.
-        first: The look before training; ranks are compared with it.
+        measurement: The measurement.
+        first: The measurement before training; ranks are compared with it.
         num_prototypes: K.
-        batch_size: Images of the batch that was looked at; an image-level representation uses no more prototypes.
+        batch_size: Images of the batch that was measured; an image-level representation uses no more prototypes.
     """
     ln_k = math.log(num_prototypes)
     # The share between images is undefined where all tokens are the same, which is a symptom itself.
-    numbers = (look.inter, look.teacher_entropy, look.marginal_entropy, look.rank, look.within_cosine)
+    numbers = (
+        measurement.inter,
+        measurement.teacher_entropy,
+        measurement.marginal_entropy,
+        measurement.rank,
+        measurement.within_cosine,
+    )
     if not all(math.isfinite(number) for number in numbers):
         return {'not finite'}
-    few = look.prototypes_used <= max(1, min(0.02 * num_prototypes, batch_size / 4))
+    few = measurement.prototypes_used <= max(1, min(0.02 * num_prototypes, batch_size / 4))
     seen = {
-        'above chance level': look.inter > 1.1 * ln_k,
-        'uniform': look.inter > 0.98 * ln_k and look.teacher_entropy > 0.9 * ln_k,
-        'few prototypes': few or look.marginal_entropy < 0.4 * ln_k,
-        'low rank': look.rank < 0.2 * first.rank,
-        'patches alike': look.within_cosine > 0.98,
-        'images alike': batch_size > 1 and not look.between_share > 1e-3,
+        'above chance level': measurement.inter > 1.1 * ln_k,
+        'uniform': measurement.inter > 0.98 * ln_k and measurement.teacher_entropy > 0.9 * ln_k,
+        'few prototypes': few or measurement.marginal_entropy < 0.4 * ln_k,
+        'low rank': measurement.rank < 0.2 * first.rank,
+        'patches alike': measurement.within_cosine > 0.98,
+        'images alike': batch_size > 1 and not measurement.between_share > 1e-3,
     }
     return {name for name, is_seen in seen.items() if is_seen}
 
 
-def lasting(looks: Sequence[Look], num_prototypes: int, batch_size: int) -> list[str]:
-    """Name the symptoms that each of the last :data:`LAST` looks shows, in the order of :data:`ADVICE`."""
-    if len(looks) <= LAST:
+def persistent_symptoms(measurements: Sequence[Measurement], num_prototypes: int, batch_size: int) -> list[str]:
+    """Name the symptoms that each of the last :data:`LAST` measurements shows, in the order of :data:`ADVICE`."""
+    if len(measurements) <= LAST:
         return []
-    common = set.intersection(*(symptoms(look, looks[0], num_prototypes, batch_size) for look in looks[-LAST:]))
+    common = set.intersection(
+        *(symptoms(measurement, measurements[0], num_prototypes, batch_size) for measurement in measurements[-LAST:])
+    )
     return [name for name in ADVICE if name in common]
 
 
@@ -100,26 +108,26 @@ def initial_share(momentum_start: float, momentum_end: float, steps: int) -> flo
     return math.exp(-steps * (1 - (momentum_start + momentum_end) / 2))
 
 
-def verdict(looks: Sequence[Look], num_prototypes: int, batch_size: int, teacher_initial: float) -> str:
+def verdict(measurements: Sequence[Measurement], num_prototypes: int, batch_size: int, teacher_initial: float) -> str:
     """Judge a run.
 
     Args:
-        looks: All looks, the first before training.
+        measurements: All measurements, the first before training.
         num_prototypes: K.
-        batch_size: Images of the batches that were looked at.
+        batch_size: Images of the batches that were measured.
         teacher_initial: Share of its initial weights in the teacher, as of :func:`initial_share`.
 
     Returns:
         ``'healthy'``, ``'collapsed: '`` and the symptoms with advice, or ``'too short to tell: '`` and why. Healthy
         says that nothing collapsed; whether features are of use, probes tell.
     """
-    steps = looks[-1].step if looks else 0
-    if steps < LEAST_STEPS or len(looks) < LEAST_LOOKS:
+    steps = measurements[-1].step if measurements else 0
+    if steps < MIN_STEPS or len(measurements) < MIN_MEASUREMENTS:
         return f'too short to tell: {steps} steps'
-    found = lasting(looks, num_prototypes, batch_size)
+    found = persistent_symptoms(measurements, num_prototypes, batch_size)
     if found:
         return 'collapsed: ' + '; '.join(f'{name} ({ADVICE[name]})' for name in found)
-    if teacher_initial > MOST_INITIAL:
+    if teacher_initial > MAX_INITIAL_SHARE:
         return (
             f'too short to tell: {teacher_initial:.0%} of the teacher is its initial weights (lower '
             'default_hooks.schedule.momentum.start, or train longer)'
@@ -127,10 +135,13 @@ def verdict(looks: Sequence[Look], num_prototypes: int, batch_size: int, teacher
     return 'healthy'
 
 
-def summary(looks: Sequence[Look]) -> str:
-    """Tell what changed from the first look to the median of the last ones."""
-    last = {name: median(getattr(look, name) for look in looks[-LAST:]) for name in Look.__dataclass_fields__}
-    first = looks[0]
+def summary(measurements: Sequence[Measurement]) -> str:
+    """Describe what changed from the first measurement to the median of the last ones."""
+    last = {
+        name: median(getattr(measurement, name) for measurement in measurements[-LAST:])
+        for name in Measurement.__dataclass_fields__
+    }
+    first = measurements[0]
     return (
         f'inter loss {first.inter:.2f} -> {last["inter"]:.2f}, prototypes used {first.prototypes_used:.0f} -> '
         f'{last["prototypes_used"]:.0f}, effective rank {first.rank:.0f} -> {last["rank"]:.0f}, cosine within images '

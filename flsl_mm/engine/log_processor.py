@@ -27,7 +27,7 @@ class FLSLLogProcessor(LogProcessor):
         super().__init__(*args, mean_pattern=mean_pattern, **kwargs)
 
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
-        """Give the numbers of a step and its line."""
+        """Return the numbers of a step and its line."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
         return tag, self.line(runner, batch_idx, tag) if mode == 'train' else line
 
@@ -41,7 +41,7 @@ class FLSLLogProcessor(LogProcessor):
             parts = [f'step {runner.iter + 1}/{runner.max_iters}']
         if 'loss' in numbers:
             parts.append(f'loss {numbers["loss"]:.4f}')
-        terms = [f'{name} {written(name, value)}' for name, value in numbers.items() if name not in ELSEWHERE]
+        terms = [f'{name} {format_value(name, value)}' for name, value in numbers.items() if name not in ELSEWHERE]
         parts.append(' '.join(terms))
         if 'lr' in numbers:
             parts.append(f'lr {numbers["lr"]:.3g}')
@@ -65,7 +65,7 @@ def batch_size_of(loader: DataLoader) -> int:
     return getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
 
 
-def written(name: str, value: float) -> str:
+def format_value(name: str, value: float) -> str:
     """Write a number with four decimals; a momentum near 1 with three digits of what it lacks."""
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)

@@ -13,12 +13,12 @@ from .model_input import check_model_input
 
 
 class ModelCheckHook(Hook):
-    """Stops a model that does not fit its data before it runs; subclasses say what else than colours is checked.
+    """Stops a model that does not fit its data before it runs; subclasses say what else than colors is checked.
 
     See :func:`~flsl_mm.engine.model_input.check_model_input`.
 
     Args:
-        allow_other_input: Whether the backbone may get images of another normalisation or channel order than those
+        allow_other_input: Whether the backbone may get images of another normalization or channel order than those
             that it was trained on.
     """
 

@@ -37,5 +37,5 @@ def check_model_input(model: nn.Module, insist: str) -> None:
             if mismatch:
                 raise ValueError(
                     f'{mismatch}: set mean={rounded(backbone.spec.mean, 255)}, std={rounded(backbone.spec.std, 255)}, '
-                    f'bgr_to_rgb=True in model.data_preprocessor, or {insist} to go on so'
+                    f'bgr_to_rgb=True in model.data_preprocessor, or {insist} to continue'
                 )

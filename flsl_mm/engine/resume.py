@@ -18,7 +18,7 @@ PREEMPTED = re.compile(r'preempted_iter_\d{1,15}\.pth')
 
 
 def iterations_done(checkpoint: Path, epoch_length: int) -> int | None:
-    """Tell from a checkpoint's name after how many iterations it was written.
+    """Infer from a checkpoint's name after how many iterations it was written.
 
     Returns:
         The number for ``epoch_N.pth``, ``iter_N.pth`` and ``preempted_iter_N.pth``, ``None`` for other names.
@@ -40,7 +40,7 @@ def newest_first(folder: Path, epoch_length: int) -> list[Path]:
     """
     known = [path for path in folder.glob('*.pth') if iterations_done(path, epoch_length) is not None]
     known.sort(key=lambda path: iterations_done(path, epoch_length), reverse=True)
-    named = pointed_to(folder)
+    named = last_checkpoint_path(folder)
     # In a copied folder it names a file of the original.
     inside = named and folder / named.name
     if inside and is_file(inside) and inside not in known:
@@ -48,7 +48,7 @@ def newest_first(folder: Path, epoch_length: int) -> list[Path]:
     return known
 
 
-def pointed_to(folder: Path) -> Path | None:
+def last_checkpoint_path(folder: Path) -> Path | None:
     """Read ``last_checkpoint``; ``None`` if there is none, or if it holds no path."""
     pointer = folder / 'last_checkpoint'
     if not pointer.is_file():
@@ -58,8 +58,8 @@ def pointed_to(folder: Path) -> Path | None:
     return Path(name) if name and name.isprintable() and Path(name).name else None
 
 
-def readable(checkpoints: list[Path], complain: Callable[[str], None]) -> Iterator[tuple[Path, dict]]:
-    """Yield the checkpoints that can be continued from, with their contents, and complain of the others in a line."""
+def readable(checkpoints: list[Path], warn: Callable[[str], None]) -> Iterator[tuple[Path, dict]]:
+    """Yield the checkpoints that can be continued from, with their contents, and warn of each other in a line."""
     for path in checkpoints:
         try:
             content = read_checkpoint(path)
@@ -67,12 +67,12 @@ def readable(checkpoints: list[Path], complain: Callable[[str], None]) -> Iterat
             if missing:
                 raise ValueError(f'{path} has no {", ".join(missing)}')
         except (ValueError, OSError) as error:
-            complain(f'passed over a checkpoint: {error}')
+            warn(f'passed over a checkpoint: {error}')
         else:
             yield path, content
 
 
-def find_resumable(folder: Path, epoch_length: int, complain: Callable[[str], None]) -> Path | None:
+def find_resumable(folder: Path, epoch_length: int, warn: Callable[[str], None]) -> Path | None:
     """Find the newest checkpoint of a run that can be continued from.
 
     Neither a pointer file that is missing, empty or stale nor a damaged newest checkpoint keeps it from being found.
@@ -80,7 +80,7 @@ def find_resumable(folder: Path, epoch_length: int, complain: Callable[[str], No
     Args:
         folder: The run's folder.
         epoch_length: Iterations of an epoch.
-        complain: Takes a line for each newer checkpoint that was passed over.
+        warn: Takes a line for each newer checkpoint that was passed over.
 
     Returns:
         The checkpoint, or ``None`` where there is none at all.
@@ -90,23 +90,23 @@ def find_resumable(folder: Path, epoch_length: int, complain: Callable[[str], No
             and there is none here.
     """
     checkpoints = newest_first(folder, epoch_length)
-    for path, _ in readable(checkpoints, complain):
+    for path, _ in readable(checkpoints, warn):
         return path
     if checkpoints:
         raise ValueError(
-            f'none of the {len(checkpoints)} checkpoints in {folder} can be read: move them away to start anew'
+            f'none of the {len(checkpoints)} checkpoints in {folder} can be read: move them away to start over'
         )
-    elsewhere = pointed_to(folder)
+    elsewhere = last_checkpoint_path(folder)
     if elsewhere is not None and is_file(elsewhere):
         raise ValueError(
             f'there is no checkpoint in {folder}, and its last_checkpoint names {elsewhere}: continue from there with '
-            '--resume PATH, or remove last_checkpoint to start anew'
+            '--resume PATH, or remove last_checkpoint to start over'
         )
     return None
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file of a name that may be too long for one."""
+    """Return whether there is a file of a name that may be too long for one."""
     try:
         return path.is_file()
     except OSError:

@@ -26,7 +26,7 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
         super().__init__(*args, **kwargs)
         if len(self.dataloader) == 0:
             raise ValueError(
-                f'{len(self.dataloader.sampler)} images a process do not fill one batch of '
+                f'{len(self.dataloader.sampler)} images per process do not fill one batch of '
                 f'{self.dataloader.batch_size}: lower train_dataloader.batch_size or add images'
             )
 
@@ -41,7 +41,7 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
             if resumed not in (None, value):
                 raise ValueError(
                     f'the resumed run had {resumed} {what}, this one has {value}: continue with the same images, '
-                    'batch_size and processes, or start anew from its weights with load_from instead of resume'
+                    'batch_size and processes, or start over from its weights with load_from instead of resume'
                 )
             hub.update_info(name, value)
         return super().run()
@@ -58,7 +58,7 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def batches_from(self, done: int) -> Iterable[dict]:
-        """Give this epoch's batches without the first ``done`` ones."""
+        """Return this epoch's batches without the first ``done`` ones."""
         sampler = self.dataloader.sampler
         if not hasattr(sampler, 'set_position'):
             return islice(self.dataloader, done, None)

@@ -28,7 +28,7 @@ def without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def add_viewer(cfg: Config, name: str) -> None:
+def add_vis_backend(cfg: Config, name: str) -> None:
     """Have a run write its numbers for a viewer of curves too.
 
     Args:

@@ -22,7 +22,7 @@ TOP = 5
 def resized_boxes(
     boxes: Tensor, image_hw: tuple[int, int], resize: int = 256, crop: int = 224, squash: bool = False
 ) -> Tensor:
-    """Follow boxes through a resize of the shorter side to ``resize`` and a centre crop of ``crop`` pixels.
+    """Follow boxes through a resize of the shorter side to ``resize`` and a center crop of ``crop`` pixels.
 
     Args:
         boxes: Corners x1, y1, x2, y2 in pixels of the image (N, 4).
@@ -48,12 +48,12 @@ def resized_boxes(
 
 
 def largest_box(boxes: Tensor) -> int:
-    """Give the index of the box (N, 4) of corners with the largest area; the first of equals."""
+    """Return the index of the box (N, 4) of corners with the largest area; the first of equals."""
     return int(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).argmax())
 
 
 def box_patches(box: Tensor, patch_size: int, crop: int = 224) -> Tensor:
-    """Give the patches at the centres of a box's 3x3 parts.
+    """Return the patches at the centers of a box's 3x3 parts.
 
     Args:
         box: Corners x1, y1, x2, y2 in pixels of the crop (4,).
@@ -86,7 +86,7 @@ def bbox_knn_right(
         train_labels: Classes of the boxes (N,), 0 or more.
         features: Features to classify (M, P, C).
         labels: Their classes (M,).
-        k: Number of neighbours of a patch.
+        k: Number of neighbors of a patch.
         temperature: Of the weights ``exp(cosine / temperature)``.
         count_every_rank: Count an image in top-5 once for every rank at which one of its patches is right, as the
             original does; its top-5 accuracy can exceed 1.
@@ -106,7 +106,7 @@ def bbox_knn_right(
 
 
 def chance_bbox_accuracy(train_labels: Tensor, labels: Tensor, count_every_rank: bool = False) -> dict[str, float]:
-    """Give the accuracy of the best blind answer, a different one of the most frequent training classes for each patch.
+    """Return the accuracy of the best blind answer, another of the most frequent training classes for each patch.
 
     An image counts when one of its nine patches is right, so that guesses score far more than the most frequent class:
     with nine classes or fewer, 1.

@@ -19,8 +19,8 @@ def kmeans(
         chunk: Number of features compared at once.
 
     Returns:
-        Centres (num_clusters, C), and the cluster of each feature (N,). A cluster that lost all features keeps its
-        centre.
+        Centers (num_clusters, C), and the cluster of each feature (N,). A cluster that lost all features keeps its
+        center.
 
     Raises:
         ValueError: If there are fewer features than clusters.
@@ -28,7 +28,7 @@ def kmeans(
     if len(features) < num_clusters:
         raise ValueError(f'{len(features)} features do not make {num_clusters} clusters')
     features = features.float()
-    centers = _far_apart(features, num_clusters, torch.Generator().manual_seed(seed))
+    centers = _kmeans_plus_plus(features, num_clusters, torch.Generator().manual_seed(seed))
     clusters = nearest_center(features, centers, chunk)
     for _ in range(iterations):
         sizes = torch.bincount(clusters, minlength=num_clusters)
@@ -41,13 +41,13 @@ def kmeans(
 
 
 def nearest_center(features: Tensor, centers: Tensor, chunk: int = 16384) -> Tensor:
-    """Give the cluster (N,) of features (N, C): the nearest of the centres (K, C)."""
-    # |x - c|^2 without |x|^2, which is the same for every centre.
+    """Return the cluster (N,) of features (N, C): the nearest of the centers (K, C)."""
+    # |x - c|^2 without |x|^2, which is the same for every center.
     half_squares = centers.square().sum(-1) / 2
     return torch.cat([(part.float() @ centers.T - half_squares).argmax(-1) for part in features.split(chunk)])
 
 
-def _far_apart(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def _kmeans_plus_plus(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Draw features with a chance in proportion to their squared distance from those drawn before."""
     first = int(torch.randint(len(features), (1,), generator=generator))
     chosen = [first]
@@ -64,7 +64,7 @@ def _far_apart(features: Tensor, count: int, generator: torch.Generator) -> Tens
 
 
 def contingency(clusters: Tensor, labels: Tensor, num_clusters: int, num_classes: int) -> Tensor:
-    """Count the patches of each cluster and class (num_clusters, num_classes), but for labels that are no class."""
+    """Count the patches of each cluster and class (num_clusters, num_classes), but for labels that are not classes."""
     counted = (labels >= 0) & (labels < num_classes)
     pairs = clusters[counted] * num_classes + labels[counted]
     return torch.bincount(pairs, minlength=num_clusters * num_classes).view(num_clusters, num_classes)
@@ -100,7 +100,7 @@ def match_many_to_one(counts: Tensor) -> Tensor:
 
 
 def named_counts(counts: Tensor, names: Tensor) -> Tensor:
-    """Give right predictions, predictions and labels of each class (3, classes) from counts and names of clusters."""
+    """Return right predictions, predictions and labels of each class (3, classes) from counts and names of clusters."""
     counts = counts.cpu()
     num_classes = counts.shape[1]
     named = names >= 0

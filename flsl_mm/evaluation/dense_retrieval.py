@@ -13,7 +13,7 @@ Search = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
 def patch_class_shares(labels: Tensor, patch_size: int, num_classes: int) -> Tensor:
-    """Give the share of each class in the annotated pixels of each patch.
+    """Return the share of each class in the annotated pixels of each patch.
 
     Args:
         labels: Classes of pixels (H, W); numbers outside of 0 to ``num_classes`` - 1 are not annotated.
@@ -24,11 +24,11 @@ def patch_class_shares(labels: Tensor, patch_size: int, num_classes: int) -> Ten
         Shares (h * w, num_classes), rows sum to one; zeros where no pixel is annotated.
 
     Raises:
-        ValueError: If H or W is no multiple of the patch size.
+        ValueError: If H or W is not a multiple of the patch size.
     """
     height, width = labels.shape
     if height % patch_size or width % patch_size:
-        raise ValueError(f'labels of {height}x{width} pixels are not whole patches of {patch_size}')
+        raise ValueError(f'labels of {height}x{width} pixels are not a multiple of the patch size {patch_size}')
     pixels = labels.unfold(0, patch_size, patch_size).unfold(1, patch_size, patch_size).reshape(-1, patch_size**2)
     annotated = (pixels >= 0) & (pixels < num_classes)
     counts = torch.zeros(len(pixels), num_classes)
@@ -36,7 +36,7 @@ def patch_class_shares(labels: Tensor, patch_size: int, num_classes: int) -> Ten
     return counts / counts.sum(-1, keepdim=True).clamp_min(1)
 
 
-def draw_patches(shares: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+def sample_patches(shares: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
     """Draw the patches of an image that go into the memory; rare classes come first (arXiv 2306.01667, appendix).
 
     A class is as frequent as the patches of the image that have it. A patch scores the sum of the frequencies of its
@@ -96,10 +96,10 @@ def retrieve_labels(
     Args:
         bank: Features of the memory (N, C), of any length.
         bank_shares: Their labels (N, K), as of :func:`patch_class_shares`.
-        features: Features asked about (M, C).
-        k: Number of neighbours; all of the memory where there are fewer.
-        temperature: Divides the cosine similarities, whose softmax over the neighbours weighs their labels.
-        search: How neighbours are found; it gets features of length one.
+        features: Features to label (M, C).
+        k: Number of neighbors; all of the memory where there are fewer.
+        temperature: Divides the cosine similarities, whose softmax over the neighbors weighs their labels.
+        search: How neighbors are found; it gets features of length one.
 
     Returns:
         Labels (M, K), rows sum to one.

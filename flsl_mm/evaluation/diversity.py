@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def effective_rank(features: Tensor) -> float:
-    """Exponential of the entropy of the normalised singular values of centred features (Roy and Vetterli, 2007).
+    """Exponential of the entropy of the normalized singular values of centered features (Roy and Vetterli, 2007).
 
     Args:
         features: Features (N, C), N at least 2.
@@ -16,9 +16,9 @@ def effective_rank(features: Tensor) -> float:
     Returns:
         From 1 (all on a line) to min(N - 1, C); 0 for constant features.
     """
-    centred = features.double() - features.double().mean(0)
+    centered = features.double() - features.double().mean(0)
     # Singular values of (N, C) from the (C, C) Gram matrix: exact enough here and much cheaper for many features.
-    spectrum = torch.linalg.eigvalsh(centred.T @ centred).clamp_min(0).sqrt()
+    spectrum = torch.linalg.eigvalsh(centered.T @ centered).clamp_min(0).sqrt()
     if spectrum.max() <= 1e-6 * max(float(features.double().norm()), 1e-30):
         return 0.0
     share = spectrum / spectrum.sum()
@@ -36,7 +36,7 @@ def within_image_cosine(tokens: Tensor) -> float:
 def between_image_share(tokens: Tensor) -> float:
     """Share of the variance of tokens (B, N, C) that lies between the means of images, 0..1; NaN for constant tokens.
 
-    1 says that all patches of an image are alike, which is a picture-level representation.
+    1 says that all patches of an image are alike, which is an image-level representation.
     """
     tokens = tokens.double()
     overall = tokens.mean((0, 1))

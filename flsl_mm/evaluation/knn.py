@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification by cosine similarity (pure functions)."""
+"""Weighted k-nearest-neighbor classification by cosine similarity (pure functions)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def knn_scores(
         train_labels: Their classes (N,), 0 to ``num_classes`` - 1.
         features: Features to classify (M, C).
         num_classes: Number of classes.
-        k: Number of neighbours; all training features where there are fewer.
-        temperature: Smaller values give the nearest neighbours more weight.
+        k: Number of neighbors; all training features where there are fewer.
+        temperature: Smaller values give the nearest neighbors more weight.
         chunk: Number of features compared at once.
 
     Returns:
@@ -42,10 +42,10 @@ def knn_scores(
 
 
 def accuracy(predictions: Tensor, labels: Tensor) -> float:
-    """Give the share of predictions (M,) that equal the labels (M,), in 0..1."""
+    """Return the share of predictions (M,) that equal the labels (M,), in 0..1."""
     return float((predictions == labels).double().mean())
 
 
 def chance_accuracy(train_labels: Tensor, labels: Tensor) -> float:
-    """Give the accuracy of always answering the most frequent training class."""
+    """Return the accuracy of always answering the most frequent training class."""
     return accuracy(train_labels.mode().values.expand_as(labels), labels)

@@ -26,14 +26,14 @@ class LinearProbe:
     bias: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Give logits (M, num_classes) of features (M, C)."""
+        """Return logits (M, num_classes) of features (M, C)."""
         return ((features.float() - self.mean) / self.std) @ self.weight + self.bias
 
 
 def fit_linear_probe(
     features: Tensor, labels: Tensor, num_classes: int, weight_decay: float = 1e-4, iterations: int = 100
 ) -> LinearProbe:
-    """Fit multinomial logistic regression on standardised features, all of them at once, with L-BFGS.
+    """Fit multinomial logistic regression on standardized features, all of them at once, with L-BFGS.
 
     Nothing is drawn: the same features give the same classifier.
 

@@ -10,8 +10,8 @@ DECIMALS = 10**5
 """Similarities are compared in whole multiples of its inverse, so that equal but for the order of summation ties."""
 
 
-def share_below(scores: Tensor, places: Tensor, others: Tensor, places_of_others: Tensor) -> Tensor:
-    """Give the share of the other scores of the same place that lie below each score, ties counting half.
+def fraction_below(scores: Tensor, places: Tensor, others: Tensor, places_of_others: Tensor) -> Tensor:
+    """Return the share of the other scores of the same place that lie below each score, ties counting half.
 
     Args:
         scores: Whole numbers of at most :data:`DECIMALS` (P,).
@@ -70,7 +70,7 @@ def matched_same_object_auc(features: Tensor, owners: Tensor) -> tuple[float, fl
             together = counts[0] * counts[1] / (counts[0] + counts[1]).clamp_min(1)
             for kind, count, sign in ((same, counts[0], 1), (~same, counts[1], -1)):
                 weight = (together / count.clamp_min(1)).double()[place[kind]]
-                share = share_below(sign * scores[kind], place[kind], sign * scores[~kind], place[~kind])
+                share = fraction_below(sign * scores[kind], place[kind], sign * scores[~kind], place[~kind])
                 won.index_add_(0, image[kind], weight * share)
                 weights.index_add_(0, image[kind], weight)
     total = float(weights.sum())

@@ -1,6 +1,6 @@
 """Object discovery: cut the one salient object out of an image by its patch features (pure functions).
 
-TokenCut (Wang et al., CVPR 2022, arXiv 2202.11539): a normalised cut of the graph of patches.
+TokenCut (Wang et al., CVPR 2022, arXiv 2202.11539): a normalized cut of the graph of patches.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 
 def fiedler_vector(features: Tensor, threshold: float = 0.2, weak: float = 1e-5) -> Tensor:
-    """Give the second smallest generalised eigenvector of the patches' graph, whose sign cuts it in two.
+    """Return the second smallest generalized eigenvector of the patches' graph, whose sign cuts it in two.
 
     Edges are 1 between patches whose cosine similarity exceeds ``threshold`` and ``weak`` otherwise.
 
@@ -34,8 +34,8 @@ def fiedler_vector(features: Tensor, threshold: float = 0.2, weak: float = 1e-5)
     return root * torch.linalg.eigh(laplacian).eigenvectors[:, 1]
 
 
-def connected_part(mask: Tensor, seed: tuple[int, int]) -> Tensor:
-    """Give the part of a mask (h, w) that hangs together with its patch ``seed`` (row, column) by sides."""
+def connected_component(mask: Tensor, seed: tuple[int, int]) -> Tensor:
+    """Return the part of a mask (h, w) that hangs together with its patch ``seed`` (row, column) by sides."""
     part = torch.zeros_like(mask)
     part[seed] = mask[seed]
     grown = part
@@ -73,24 +73,24 @@ def discover_object(features: Tensor, threshold: float = 0.2) -> Tensor:
     seed = int(vector.abs().argmax())
     above = vector > vector.mean()
     mask = above if above[seed] else ~above
-    return connected_part(mask.view(h, w), (seed // w, seed % w))
+    return connected_component(mask.view(h, w), (seed // w, seed % w))
 
 
 def patch_box(mask: Tensor, patch_size: int, image_hw: tuple[int, int]) -> Tensor:
-    """Give the corners x1, y1, x2, y2 in pixels (4,) of a non-empty mask of patches (h, w), within the image."""
+    """Return the corners x1, y1, x2, y2 in pixels (4,) of a non-empty mask of patches (h, w), within the image."""
     rows, columns = mask.any(1).nonzero().flatten(), mask.any(0).nonzero().flatten()
     corners = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) * patch_size
     height, width = image_hw
     return corners.minimum(torch.tensor([width, height] * 2)).float()
 
 
-def correctly_localised(box: Tensor, boxes: Tensor, threshold: float = 0.5) -> bool:
-    """Tell whether a box (4,) overlaps one of the true boxes (N, 4) by IoU ``threshold`` or more (CorLoc)."""
+def correctly_localized(box: Tensor, boxes: Tensor, threshold: float = 0.5) -> bool:
+    """Return whether a box (4,) overlaps one of the true boxes (N, 4) by IoU ``threshold`` or more (CorLoc)."""
     return bool((box_iou(box[None], boxes) >= threshold).any())
 
 
 def chance_corloc(boxes: Sequence[Tensor], sizes_hw: Sequence[tuple[int, int]]) -> float:
-    """Give the CorLoc of the best blind answer: a box in the middle of every image, of the best of ten sizes.
+    """Return the CorLoc of the best blind answer: a box in the middle of every image, of the best of ten sizes.
 
     Args:
         boxes: True boxes of each image (N, 4), corners in pixels.

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def patch_majority(labels: Tensor, patch_size: int, min_share: float = 0.0, ignore_index: int = -1) -> Tensor:
-    """Give each patch the label that covers most of its pixels; of equally many, the smallest.
+    """Assign each patch the label that covers most of its pixels; of equally many, the smallest.
 
     Args:
         labels: Labels of pixels (B, H, W), 0 or more, H and W multiples of the patch size.
@@ -18,11 +18,11 @@ def patch_majority(labels: Tensor, patch_size: int, min_share: float = 0.0, igno
         Labels of patches (B, h, w); ``ignore_index`` where no pixel is annotated.
 
     Raises:
-        ValueError: If H or W is no multiple of the patch size.
+        ValueError: If H or W is not a multiple of the patch size.
     """
     batch, height, width = labels.shape
     if height % patch_size or width % patch_size:
-        raise ValueError(f'labels of {height}x{width} pixels are not whole patches of {patch_size}')
+        raise ValueError(f'labels of {height}x{width} pixels are not a multiple of the patch size {patch_size}')
     h, w = height // patch_size, width // patch_size
     pixels = labels.reshape(batch, h, patch_size, w, patch_size).transpose(2, 3).reshape(batch * h * w, -1).long()
     annotated = (pixels != ignore_index) & (pixels >= 0)

@@ -1,4 +1,4 @@
-"""Patch features as colours: their three directions of greatest variance (pure functions)."""
+"""Patch features as colors: their three directions of greatest variance (pure functions)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class ColorBasis(NamedTuple):
-    """Three directions of feature space, and the range of each that colours span.
+    """Three directions of feature space, and the range of each that colors span.
 
     Attributes:
         mean: Mean of the unit-length features (C,).
@@ -30,7 +30,7 @@ def color_basis(features: Tensor, share: float = 0.98) -> ColorBasis:
 
     Args:
         features: Patch features (..., C) of one image or of many, C at least 3.
-        share: Share of the patches that a colour's range covers; outliers beyond it are cut off.
+        share: Share of the patches that a color's range covers; outliers beyond it are cut off.
 
     Returns:
         The basis. The sign of a direction, arbitrary in a PCA, is the one that makes its largest component positive.
@@ -39,15 +39,15 @@ def color_basis(features: Tensor, share: float = 0.98) -> ColorBasis:
         ValueError: If C is below 3.
     """
     if features.shape[-1] < 3:
-        raise ValueError(f'colours need features of 3 channels at least, got {features.shape[-1]}')
+        raise ValueError(f'colors need features of 3 channels at least, got {features.shape[-1]}')
     tokens = F.normalize(features.reshape(-1, features.shape[-1]).float(), dim=-1)
     mean = tokens.mean(0)
-    centred = tokens - mean
+    centered = tokens - mean
     # Ascending eigenvalues.
-    directions = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -3:].flip(1).T
+    directions = torch.linalg.eigh(centered.T @ centered).eigenvectors[:, -3:].flip(1).T
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
     directions = directions * largest.sign()
-    coordinates = centred @ directions.T
+    coordinates = centered @ directions.T
     cut = (1 - share) / 2
     ordered = coordinates.sort(0).values
     first = int(cut * (len(ordered) - 1))
@@ -55,11 +55,11 @@ def color_basis(features: Tensor, share: float = 0.98) -> ColorBasis:
 
 
 def pca_rgb(features: Tensor, basis: ColorBasis | None = None) -> Tensor:
-    """Give patches a colour each by the three directions of greatest variance: alike features, alike colours.
+    """Color each patch by the three directions of greatest variance: alike features, alike colors.
 
     Args:
         features: Patch features (..., C).
-        basis: As of :func:`color_basis`, so that colours of several images compare; by default that of these features.
+        basis: As of :func:`color_basis`, so that colors of several images compare; by default that of these features.
 
     Returns:
         Red, green and blue (..., 3), 0 to 1, float32; 0.5 in a direction in which the basis saw no variance.

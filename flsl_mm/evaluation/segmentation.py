@@ -24,9 +24,9 @@ def class_counts(predictions: Tensor, labels: Tensor, num_classes: int) -> Tenso
 
 
 def class_iou(counts: Tensor) -> Tensor:
-    """Give the IoU of each class (..., K) from :func:`class_counts` (..., 3, K); NaN for one without labels."""
-    right, predicted, labelled = counts.double().unbind(-2)
-    return torch.where(labelled > 0, right / (predicted + labelled - right), torch.nan)
+    """Return the IoU of each class (..., K) from :func:`class_counts` (..., 3, K); NaN for one without labels."""
+    right, predicted, labeled = counts.double().unbind(-2)
+    return torch.where(labeled > 0, right / (predicted + labeled - right), torch.nan)
 
 
 def mean_iou(counts: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def mean_iou(counts: Tensor) -> Tensor:
 
 
 def chance_mean_iou(train_labels: Tensor, labels: Tensor, num_classes: int) -> float:
-    """Give the mean IoU of the better of two blind answers: the most frequent class, or classes drawn as they occur.
+    """Return the mean IoU of the better of two blind answers: the most frequent class, or classes drawn as they occur.
 
     Drawing class c with its training share p gives, in expectation of the counts, the IoU
     ``n p / (n + M p - n p)`` where n of the M labels are c.

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def similarity_map(features: Tensor, point: tuple[int, int]) -> Tensor:
-    """Give the cosine similarity of every patch to one of them.
+    """Return the cosine similarity of every patch to one of them.
 
     Args:
         features: Patch features (h, w, C).
@@ -29,9 +29,9 @@ def similarity_map(features: Tensor, point: tuple[int, int]) -> Tensor:
 
 
 def aggregated_similarity(features: Tensor) -> Tensor:
-    """Give the mean cosine similarity of every patch to all patches of its image.
+    """Return the mean cosine similarity of every patch to all patches of its image.
 
-    The aggregated similarity map of FLSL (arXiv 2306.06203, visualisations): the larger the part of the image that a
+    The aggregated similarity map of FLSL (arXiv 2306.06203, visualizations): the larger the part of the image that a
     patch is like, the brighter it is, so that a map in which clusters have formed falls into flat regions.
 
     Args:

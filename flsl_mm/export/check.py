@@ -41,12 +41,12 @@ class Difference:
 
 
 def recorded_hw(spec: BackboneSpec) -> tuple[int, int]:
-    """Give the image size on whose grid the position table lies, in pixels."""
+    """Return the image size on whose grid the position table lies, in pixels."""
     return (spec.img_size, spec.img_size)
 
 
 def other_hw(spec: BackboneSpec, whole_patches: bool = False) -> tuple[int, int]:
-    """Give an image size of another grid than the recorded one: taller, narrower, and not of whole patches.
+    """Return an image size of another grid than the recorded one: taller, narrower, and not of whole patches.
 
     Args:
         spec: The backbone.
@@ -90,7 +90,7 @@ def check(difference: Difference) -> None:
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Keep remarks of exporters, and on files that are read again, off the terminal."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

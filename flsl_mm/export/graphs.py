@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.models.spec import SPEC_KEY
 
-from .check import other_hw, without_chatter
+from .check import other_hw, silenced
 from .traceable import TraceableFeatures
 
 ONNX_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
@@ -28,14 +28,14 @@ def traced(model: FeatureExtractor, size_hw: tuple[int, int] | None) -> Exported
         dims |= {axis: Dim(name, min=model.patch_size + 1) for axis, name in ((2, 'height'), (3, 'width'))}
     # A length of one would be taken for a constant.
     example = torch.rand(2, 3, *(size_hw or other_hw(model.spec)))
-    with torch.no_grad(), without_chatter():
+    with torch.no_grad(), silenced():
         return torch.export.export(TraceableFeatures(model).eval(), (example,), dynamic_shapes=dict(images=dims))
 
 
 def write_program(model: FeatureExtractor, path: Path, size_hw: tuple[int, int] | None) -> None:
     """Write the graph for ``torch.export.load``."""
-    said = {f'{SPEC_KEY}.json': json.dumps(model.spec.to_dict())}
-    torch.export.save(traced(model, size_hw), path, extra_files=said)
+    extra_files = {f'{SPEC_KEY}.json': json.dumps(model.spec.to_dict())}
+    torch.export.save(traced(model, size_hw), path, extra_files=extra_files)
 
 
 def load_program(path: Path) -> Callable[[Tensor], Tensor]:
@@ -52,7 +52,7 @@ def check_onnx_packages() -> None:
 def write_onnx(model: FeatureExtractor, path: Path, size_hw: tuple[int, int] | None) -> None:
     """Write the graph as one ONNX file, input ``images``, output ``features``."""
     program = traced(model, size_hw)
-    with without_chatter():
+    with silenced():
         graph = torch.onnx.export(program, (), input_names=['images'], output_names=['features'], verbose=False)
     graph.model.metadata_props[SPEC_KEY] = json.dumps(model.spec.to_dict())
     graph.save(path, external_data=False)

@@ -67,7 +67,7 @@ def _graph(
     lines: Callable[[Path], list[str]],
     ready: Callable[[], None] = lambda: None,
 ) -> Target:
-    """Make the target of a graph, which pads and resizes positions by itself and normalises images."""
+    """Make the target of a graph, which pads and resizes positions by itself and normalizes images."""
 
     def differences(model: FeatureExtractor, path: Path, size_hw: Size) -> list[Difference]:
         exported = load(path)
@@ -101,7 +101,7 @@ def _timm_differences(model: FeatureExtractor, path: Path, size_hw: Size) -> lis
     ]
 
 
-def timm_elsewhere(model: FeatureExtractor, path: Path, size_hw: Size) -> Difference:
+def timm_at_other_size(model: FeatureExtractor, path: Path, size_hw: Size) -> Difference:
     """Compare a timm file with the model at a size that it is not for, where timm resizes the positions."""
     exported = timm_file.load_timm(model, path, size_hw or recorded_hw(model.spec))
     return compare(model, exported, other_hw(model.spec))
@@ -112,7 +112,7 @@ def _timm_usage(model: FeatureExtractor, path: Path, size_hw: Size) -> list[str]
     return [
         'import timm',
         timm_file.timm_line(model, path, size_hw),
-        f'# model.forward_features(images): (B, h * w, C) of normalised images of {size_hw[0]}x{size_hw[1]} pixels',
+        f'# model.forward_features(images): (B, h * w, C) of normalized images of {size_hw[0]}x{size_hw[1]} pixels',
     ]
 
 

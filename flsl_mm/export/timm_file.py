@@ -34,7 +34,7 @@ def write_timm(model: FeatureExtractor, path: Path, size_hw: tuple[int, int]) ->
 
 
 def timm_arguments(model: FeatureExtractor, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """Give the arguments of ``timm.create_model``, after the name, that build the network of :func:`write_timm`."""
+    """Return the arguments of ``timm.create_model``, after the name, that build the network of :func:`write_timm`."""
     spec, size_hw = model.spec, whole_patches(size_hw, model.patch_size)
     return dict(
         **spec.arch,
@@ -56,8 +56,8 @@ def _rounded(values: Sequence[float]) -> tuple[float, ...]:
 
 def timm_line(model: FeatureExtractor, path: Path, size_hw: tuple[int, int]) -> str:
     """Write the line of Python that loads the file in timm."""
-    said = {**timm_arguments(model, size_hw), 'checkpoint_path': str(path)}
-    return f'model = timm.create_model({BASE!r}, {", ".join(f"{name}={value!r}" for name, value in said.items())})'
+    arguments = {**timm_arguments(model, size_hw), 'checkpoint_path': str(path)}
+    return f'model = timm.create_model({BASE!r}, {", ".join(f"{name}={value!r}" for name, value in arguments.items())})'
 
 
 def load_timm(model: FeatureExtractor, path: Path, size_hw: tuple[int, int]) -> Callable[[Tensor], Tensor]:

@@ -66,7 +66,7 @@ def resized_positions(table: Tensor, grid_hw: tuple[int, int], target_hw: tuple[
 
 
 def cubic_weights(targets: Tensor, source: int, scale: Tensor) -> Tensor:
-    """Give the weights of bicubic interpolation along one axis, beyond whose ends its last values count.
+    """Return the weights of bicubic interpolation along one axis, beyond whose ends its last values count.
 
     Args:
         targets: Positions on the new axis (N,).

@@ -50,7 +50,7 @@ class PatchBackbone(BaseModule, ABC):
         init_cfg: As of :func:`verified_init_cfg`.
 
     Attributes:
-        spec: What it is, with the normalisation of the images that it was trained on where a file said it.
+        spec: What it is, with the normalization of the images that it was trained on where a file said it.
         embed_dim: Width C.
         patch_size: Side in pixels of the part of an image that a token stands for.
 
@@ -83,14 +83,14 @@ class PatchBackbone(BaseModule, ABC):
 
     @abstractmethod
     def parts(self) -> tuple[Iterable[nn.Module | nn.Parameter], Sequence[nn.Module], nn.Module]:
-        """Give what precedes the blocks, the blocks, and the final norm."""
+        """Return what precedes the blocks, the blocks, and the final norm."""
 
     @abstractmethod
     def block_tokens(self, images: Tensor, out_indices: Sequence[int]) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
         """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
 
         Args:
-            images: Normalised images (B, in_channels, H, W), any H and W.
+            images: Normalized images (B, in_channels, H, W), any H and W.
             out_indices: Blocks, 0-based.
 
         Returns:
@@ -101,7 +101,7 @@ class PatchBackbone(BaseModule, ABC):
         """Return the outputs of the blocks in ``out_indices``.
 
         Args:
-            images: Normalised images (B, in_channels, H, W), any H and W.
+            images: Normalized images (B, in_channels, H, W), any H and W.
 
         Returns:
             One tensor per entry of ``out_indices``: (B, C, h, w) feature maps, or (B, h * w, C) tokens.
@@ -118,15 +118,15 @@ class PatchBackbone(BaseModule, ABC):
             destination._metadata[prefix[:-1]][SPEC_KEY] = self.spec.to_dict()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any) -> None:
-        """Take over the normalisation that a checkpoint noted in the same way, a detector's for one."""
+        """Take over the normalization that a checkpoint noted in the same way, a detector's for one."""
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
-        said = local_metadata.get(SPEC_KEY)
-        if isinstance(said, Mapping):
-            said = BackboneSpec.from_dict(said)
-            self.spec = replace(self.spec, mean=said.mean, std=said.std)
+        saved_spec = local_metadata.get(SPEC_KEY)
+        if isinstance(saved_spec, Mapping):
+            saved_spec = BackboneSpec.from_dict(saved_spec)
+            self.spec = replace(self.spec, mean=saved_spec.mean, std=saved_spec.std)
 
     def _dump_init_info(self) -> None:
-        """Log nothing where a backbone is initialised by itself; MMEngine would log each of its tensors."""
+        """Log nothing where a backbone is initialized by itself; MMEngine would log each of its tensors."""
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:
@@ -156,7 +156,7 @@ class PatchBackbone(BaseModule, ABC):
         return self
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Give the depth of a parameter for layer-wise learning-rate decay.
+        """Return the depth of a parameter for layer-wise learning-rate decay.
 
         Args:
             param_name: Full parameter name.

@@ -23,15 +23,15 @@ class DropPathBlock(Block):
         return add_branch(tokens, self.mlp_branch, self.drop_rate(self.drop_path2))
 
     def attention_branch(self, tokens: Tensor) -> Tensor:
-        """Normalised attention of tokens (B, N, C), to be added to them."""
+        """Normalized attention of tokens (B, N, C), to be added to them."""
         return self.ls1(self.attn(self.norm1(tokens)))
 
     def mlp_branch(self, tokens: Tensor) -> Tensor:
-        """Normalised MLP of tokens (B, N, C), to be added to them."""
+        """Normalized MLP of tokens (B, N, C), to be added to them."""
         return self.ls2(self.mlp(self.norm2(tokens)))
 
     def drop_rate(self, drop_path: torch.nn.Module) -> float:
-        """Give the present probability of a sample to be dropped."""
+        """Return the present probability of a sample to be dropped."""
         return getattr(drop_path, 'drop_prob', 0.0) if self.training else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Comparing how a model's images are normalised with how its backbone saw them in its own training."""
+"""Comparing how a model's images are normalized with how its backbone saw them in its own training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from .spec import BackboneSpec
 
 TOLERANCE = 0.01
 """Greatest difference of means and deviations, for pixel values 0 to 1, that counts as none. DAVIS's deviation of red
-is 0.001 off ImageNet's; other usual normalisations are 0.02 off and more."""
+is 0.001 off ImageNet's; other usual normalizations are 0.02 off and more."""
 
 
 def input_mismatch(spec: BackboneSpec, mean: Sequence[float], std: Sequence[float], bgr: bool = False) -> str | None:
-    """Say in half a sentence how a backbone's images would differ from those of its training.
+    """Describe in half a sentence how a backbone's images would differ from those of its training.
 
     Args:
         spec: The backbone, with the mean and deviation of red, green and blue that its file records, or None.

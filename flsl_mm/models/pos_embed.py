@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PATCH_OFFSET = 0.1
-"""Added to the target grid before the scale factor is taken (DINO, `vision_transformer.py`)."""
+"""Added to the target grid before the scale factor is taken (DINO, ``vision_transformer.py``)."""
 
 
 def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int], temperature: float = 10000.0) -> Tensor:

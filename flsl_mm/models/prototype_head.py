@@ -14,9 +14,9 @@ from flsl_mm.mm import MODELS, BaseModule
 
 @MODELS.register_module()
 class FLSLHead(BaseModule):
-    """MLP with GELU, L2 normalisation and cosine logits against K prototypes (arXiv 2306.06203, section 5).
+    """MLP with GELU, L2 normalization and cosine logits against K prototypes (arXiv 2306.06203, section 5).
 
-    The last layer is a weight-normalised linear map without bias whose norms are fixed to one, so its logits are
+    The last layer is a weight-normalized linear map without bias whose norms are fixed to one, so its logits are
     cosines; temperatures divide them outside.
 
     Args:
@@ -25,7 +25,7 @@ class FLSLHead(BaseModule):
         hidden_channels: Widths of the hidden layers of the MLP.
         bottleneck_channels: Width in which features and prototypes are compared.
         norm_last_layer: Whether the prototypes' norms stay one; otherwise they are learned.
-        init_cfg: MMEngine initialisation config.
+        init_cfg: MMEngine initialization config.
 
     Raises:
         ValueError: If a width or ``num_prototypes`` is not positive.
@@ -59,5 +59,5 @@ class FLSLHead(BaseModule):
         norms.requires_grad_(not norm_last_layer)
 
     def forward(self, modes: Tensor) -> Tensor:
-        """Give logits (..., K), cosines if the norms are fixed, of modes (..., C)."""
+        """Return logits (..., K), cosines if the norms are fixed, of modes (..., C)."""
         return self.last_layer(F.normalize(self.mlp(modes), dim=-1))

@@ -1,4 +1,4 @@
-"""What a backbone is, told in one way whether a config, a module or a file says it."""
+"""What a backbone is, in one form for configs, modules and files."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SPEC_KEY = 'flsl_mm'
 """Entry that holds a backbone's spec in the version metadata which torch keeps beside the tensors of a model."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Normalisation of FLSL's and DINO's training, RGB values 0 to 1."""
+"""Normalization of FLSL's and DINO's training, RGB values 0 to 1."""
 
 
-def usual_heads(embed_dim: int) -> int | None:
-    """Give the number of attention heads that ViTs of a width are published with, None for an unusual width."""
+def default_num_heads(embed_dim: int) -> int | None:
+    """Return the number of attention heads that ViTs of a width are published with, None for an unusual width."""
     return next((arch['num_heads'] for arch in ARCHS.values() if arch['embed_dim'] == embed_dim), None)
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Geometry, positions and input of a vision transformer on patch tokens; what nobody said is None.
+    """Geometry, positions and input of a vision transformer on patch tokens; unknown fields are None.
 
     Attributes:
         embed_dim: Width C.
@@ -44,7 +44,7 @@ class BackboneSpec:
         in_channels: Number of channels of the images.
         pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
         pos_resize: ``'offset'`` or ``'size'``, see :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
-        mean: Mean of red, green and blue, for values 0 to 1, with which images are normalised.
+        mean: Mean of red, green and blue, for values 0 to 1, with which images are normalized.
         std: Standard deviation of the same.
     """
 
@@ -88,14 +88,14 @@ class BackboneSpec:
         return spec
 
     @classmethod
-    def from_dict(cls, said: Mapping) -> BackboneSpec:
+    def from_dict(cls, values: Mapping) -> BackboneSpec:
         """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said."""
-        arch = said.get('arch')
-        flat = {**said, **arch} if isinstance(arch, Mapping) else said
+        arch = values.get('arch')
+        flat = {**values, **arch} if isinstance(arch, Mapping) else values
         return cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
+        """Return the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
 
         Raises:
             ValueError: If ``std`` is for values 0 to 255.
@@ -122,7 +122,7 @@ class BackboneSpec:
         return replace(other, **{name: value for name, value in vars(self).items() if value is not None})
 
     def differences(self, other: BackboneSpec) -> dict[str, tuple[Any, Any]]:
-        """Say where two specs disagree: both values by field, where both have one."""
+        """List where two specs disagree: both values by field, where both have one."""
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
         differing = {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
         # Tensors tell whole channels: a ratio of 2.667 and one of 512 / 192 build the same MLP.
@@ -132,7 +132,7 @@ class BackboneSpec:
 
 
 def _well_typed(name: str, value: Any) -> Any:
-    """Give a field's value in a file if it is one that the field can have, None otherwise."""
+    """Return a field's value in a file if it is one that the field can have, None otherwise."""
     if name in ('mean', 'std'):
         numbers = isinstance(value, (list, tuple)) and value and all(map(_is_number, value))
         return tuple(value) if numbers else None

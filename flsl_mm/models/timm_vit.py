@@ -39,7 +39,7 @@ def create_vit(model_name: str, pretrained: bool, options: Mapping[str, Any]) ->
         options: Other arguments of ``timm.create_model``.
 
     Raises:
-        ValueError: If timm knows no such model, or it is no plain vision transformer for images of any size.
+        ValueError: If timm knows no such model, or it is not a plain vision transformer for images of any size.
         OSError: If the weights cannot be fetched.
     """
     if not timm.is_model(model_name):
@@ -49,7 +49,7 @@ def create_vit(model_name: str, pretrained: bool, options: Mapping[str, Any]) ->
             f'timm {timm.__version__} has no model {model_name!r}{": " + ", ".join(similar) if similar else ""} '
             '(all: python -c "import timm; print(timm.list_models(\'vit*\', pretrained=True))")'
         )
-    unfit = f'timm model {model_name} is no plain vision transformer for images of any size, with maps of one stride'
+    unfit = f'timm model {model_name} is not a plain vision transformer for images of any size, with maps of one stride'
     try:
         vit = timm.create_model(model_name, dynamic_img_size=True, **options)
     except TypeError as error:
@@ -71,7 +71,7 @@ def create_vit(model_name: str, pretrained: bool, options: Mapping[str, Any]) ->
 
 
 def filter_of(vit: nn.Module) -> Callable | None:
-    """Give timm's translation of published files for a model: of its module, or None if that has none."""
+    """Return timm's translation of published files for a model: of its module, or None if that has none."""
     return getattr(sys.modules[type(vit).__module__], 'checkpoint_filter_fn', None)
 
 
@@ -84,7 +84,7 @@ class TimmViT(PatchBackbone):
     padded with zeros on the right and bottom to whole patches. Heads and pooling are left out.
 
     Args:
-        model_name: timm's name; its tag says which weights, and with which normalisation they were trained, for
+        model_name: timm's name; its tag says which weights, and with which normalization they were trained, for
             example ``'vit_small_patch14_dinov2.lvd142m'``.
         model_options: Other arguments of ``timm.create_model``, for example ``dict(depth=6)``.
         stride: Pixels of an image for each patch; by default the patch size. Another one resizes images first: 16 with
@@ -101,7 +101,7 @@ class TimmViT(PatchBackbone):
             that timm translates; verified, see :mod:`flsl_mm.checkpoint`.
 
     Raises:
-        ValueError: If timm has no such model, or it is no plain vision transformer; or as of the base class.
+        ValueError: If timm has no such model, or it is not a plain vision transformer; or as of the base class.
         OSError: If weights are to be fetched and cannot be.
     """
 
@@ -164,7 +164,7 @@ class TimmViT(PatchBackbone):
         self.spec = replace(self.spec, **self.published_input)
 
     def parts(self) -> tuple[list, nn.Sequential, nn.Module]:
-        """Give what precedes the blocks, the blocks, and the final norm."""
+        """Return what precedes the blocks, the blocks, and the final norm."""
         norm = getattr(self.vit, self.norm_name)
         after = {id(parameter) for part in (self.vit.blocks, norm) for parameter in part.parameters()}
         stem = [parameter for parameter in self.vit.parameters() if id(parameter) not in after]
@@ -174,7 +174,7 @@ class TimmViT(PatchBackbone):
         """Pad images to whole strides and resize them to whole patches.
 
         Args:
-            images: Normalised images (B, 3, H, W).
+            images: Normalized images (B, 3, H, W).
 
         Returns:
             Images (B, 3, h * p, w * p) of patches of p pixels, and the grid (h, w).
@@ -193,7 +193,7 @@ class TimmViT(PatchBackbone):
         """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
 
         Args:
-            images: Normalised images (B, 3, H, W), any H and W.
+            images: Normalized images (B, 3, H, W), any H and W.
             out_indices: Blocks, 0-based.
 
         Returns:

@@ -27,7 +27,7 @@ SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_resiz
 class FLSLViT(PatchBackbone):
     """Vision transformer whose only tokens are patches (FLSL, arXiv 2306.06203, section 4.1).
 
-    The blocks, the patch embedding and the weight initialisation are timm's; parameter names are timm's too
+    The blocks, the patch embedding and the weight initialization are timm's; parameter names are timm's too
     (``patch_embed.proj``, ``blocks.0.attn.qkv``, ``norm``). Images of any height and width are padded with zeros on the
     right and bottom to a multiple of the patch size, and positions are resized to the padded grid.
 
@@ -109,18 +109,18 @@ class FLSLViT(PatchBackbone):
     @classmethod
     def from_spec(cls, spec: BackboneSpec, **options: Any) -> FLSLViT:
         """Build the backbone that a spec describes, its fields all said; ``options`` are other arguments."""
-        said = {name: getattr(spec, name) for name in SPEC_OPTIONS}
-        return cls(arch=spec.arch, **said, **options)
+        spec_options = {name: getattr(spec, name) for name in SPEC_OPTIONS}
+        return cls(arch=spec.arch, **spec_options, **options)
 
     def parts(self) -> tuple[list, nn.Sequential, nn.Module]:
-        """Give what precedes the blocks, the blocks, and the final norm."""
+        """Return what precedes the blocks, the blocks, and the final norm."""
         return [self.patch_embed, self.pos_embed], self.blocks, self.norm
 
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Pad images to whole patches, embed the patches and add positions.
 
         Args:
-            images: Normalised images (B, in_channels, H, W).
+            images: Normalized images (B, in_channels, H, W).
 
         Returns:
             Tokens (B, h * w, C) and the grid (h, w) = (ceil(H / patch_size), ceil(W / patch_size)).
@@ -138,7 +138,7 @@ class FLSLViT(PatchBackbone):
         """Return the tokens after the given blocks, whatever ``out_indices`` and ``out_type`` of the backbone are.
 
         Args:
-            images: Normalised images (B, in_channels, H, W), any H and W.
+            images: Normalized images (B, in_channels, H, W), any H and W.
             out_indices: Blocks, 0-based.
 
         Returns:

@@ -12,7 +12,7 @@ NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm}
 
 
 def resolve_norm(norm: str) -> type[nn.Module]:
-    """Return the normalisation layer class of a name.
+    """Return the normalization layer class of a name.
 
     Args:
         norm: ``'BN'``, ``'SyncBN'``, or ``'auto'``: SyncBN among several NCCL processes and BN everywhere else, since
@@ -36,7 +36,7 @@ def resample(channels: int, patch_size: int, stride: int, norm: type[nn.Module])
         channels: Channels of the map, kept.
         patch_size: Image pixels per pixel of the map.
         stride: Wanted image pixels per pixel.
-        norm: Normalisation layer class of the fourfold upsampling.
+        norm: Normalization layer class of the fourfold upsampling.
 
     Returns:
         Fourfold: deconvolution, norm, GELU, deconvolution. Twofold: deconvolution. Coarser: maximum pooling, its sizes
@@ -73,8 +73,8 @@ class FLSLViTPyramid(BaseModule):
         in_channels: Channels of the maps, one number for all or one for each stride.
         patch_size: Stride of the maps.
         strides: Strides of the pyramid, one per map; the backbone has as many ``out_indices``. Leave out 4 for
-            detectors that start at stride 8: a map that nobody reads would stop distributed training.
-        norm: Normalisation within the 4x upsampling: ``'auto'``, ``'BN'`` or ``'SyncBN'``, see :func:`resolve_norm`.
+            detectors that start at stride 8: a map without a reader would stop distributed training.
+        norm: Normalization within the 4x upsampling: ``'auto'``, ``'BN'`` or ``'SyncBN'``, see :func:`resolve_norm`.
         init_cfg: As of MMEngine's ``BaseModule``.
 
     Raises:

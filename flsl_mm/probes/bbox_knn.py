@@ -21,8 +21,8 @@ from flsl_mm.evaluation.bbox_knn import (
 )
 
 from .boxes import BoxedImage, read_boxed_images
-from .figures import Figure, right_figure
 from .images import feature_maps, sample
+from .scores import Score, accuracy_score
 from .sources import FeatureSource
 
 RESIZE, CROP = 256, 224
@@ -50,11 +50,11 @@ class BBoxKNNProbe:
 
     Args:
         annotations: COCO annotation file of the images with known classes; without ``val_annotations`` half of its
-            images, drawn with ``seed``, are asked about.
+            images, drawn with ``seed``, are evaluated.
         images: Folder of its images.
-        val_annotations: COCO annotation file of the images that are asked about, with the same categories.
+        val_annotations: COCO annotation file of the images that are evaluated, with the same categories.
         val_images: Folder of those; by default ``images``.
-        k: Numbers of neighbours.
+        k: Numbers of neighbors.
         temperature: Of their weights.
         official: Scale boxes and count top-5 as the original program does (:mod:`flsl_mm.evaluation.bbox_knn`).
         limit: Images of each half, drawn with ``seed``; all of them by default.
@@ -87,17 +87,17 @@ class BBoxKNNProbe:
         known = self._largest_boxes(boxed)
         if val_annotations is None:
             drawn = set(sample(range(len(known)), len(known) // 2, seed))
-            asked = [target for index, target in enumerate(known) if index in drawn]
+            queries = [target for index, target in enumerate(known) if index in drawn]
             known = [target for index, target in enumerate(known) if index not in drawn]
         else:
             boxed, val_names = read_boxed_images(val_annotations, val_images or images)
             if val_names != names:
                 raise ValueError(f'{val_annotations} has other categories, or in another order, than {annotations}')
-            asked = self._largest_boxes(boxed)
-        self.known, self.asked = (sample(part, limit, seed) for part in (known, asked))
-        if not self.known or not self.asked:
+            queries = self._largest_boxes(boxed)
+        self.known, self.queries = (sample(part, limit, seed) for part in (known, queries))
+        if not self.known or not self.queries:
             raise ValueError(f'{annotations} has too few images with a box in the middle square for bbox-aligned k-NN')
-        if len({target.label for target in (*self.known, *self.asked)}) < 2:
+        if len({target.label for target in (*self.known, *self.queries)}) < 2:
             raise ValueError(f'{annotations} has boxes of one category only: bbox-aligned k-NN needs two or more')
         self.rows = {
             f'{top}_k{k}': f'bbox-aligned {k}-NN, {name}'
@@ -105,10 +105,10 @@ class BBoxKNNProbe:
             for top, name in (('top1', 'top-1'), ('top5', 'top-5'))
         }
         counting = "the original's counting" if official else 'each image counts once'
-        self.title = f'boxes of {Path(annotations).name}: {len(self.known)} + {len(self.asked)} images, {counting}'
+        self.title = f'boxes of {Path(annotations).name}: {len(self.known)} + {len(self.queries)} images, {counting}'
 
     def _largest_boxes(self, images: list[BoxedImage]) -> list[Target]:
-        """Give the largest box of each image after cropping, of the images where it has an area."""
+        """Return the largest box of each image after cropping, of the images where it has an area."""
         targets = []
         for image in images:
             boxes = resized_boxes(image.boxes, image.image_hw, RESIZE, CROP, squash=self.official)
@@ -118,7 +118,7 @@ class BBoxKNNProbe:
         return targets
 
     def _features(self, source: FeatureSource, targets: list[Target]) -> tuple[Tensor, Tensor]:
-        """Give the features of the boxes' patches (N, 9, C) and the boxes' labels (N,)."""
+        """Return the features of the boxes' patches (N, 9, C) and the boxes' labels (N,)."""
         found, labels = [], []
         for index, features in feature_maps(source, targets, Target.read, self.skipped):
             patches = box_patches(targets[index].box, source.patch_size, CROP).to(features.device)
@@ -128,24 +128,26 @@ class BBoxKNNProbe:
             raise ValueError(f'none of the {len(targets)} images can be used, {targets[0]} for one')
         return torch.stack(found), torch.tensor(labels, device=found[0].device)
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         _check_crop(source.patch_size)
-        bank, asked = (self._features(source, targets) for targets in (self.known, self.asked))
-        figures = {}
+        bank, queries = (self._features(source, targets) for targets in (self.known, self.queries))
+        scores = {}
         for k in self.k:
-            right = bbox_knn_right(*bank, *asked, k, self.temperature, count_every_rank=self.official)
-            figures |= {f'{top}_k{k}': right_figure(of_images.cpu()) for top, of_images in right.items()}
-        return figures
+            right = bbox_knn_right(*bank, *queries, k, self.temperature, count_every_rank=self.official)
+            scores |= {f'{top}_k{k}': accuracy_score(of_images.cpu()) for top, of_images in right.items()}
+        return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give what the most frequent classes score, a different one for each of the nine patches."""
+        """Return what the most frequent classes score, a different one for each of the nine patches."""
         _check_crop(patch_size)
-        labels = (torch.tensor([target.label for target in targets]) for targets in (self.known, self.asked))
+        labels = (torch.tensor([target.label for target in targets]) for targets in (self.known, self.queries))
         chance = chance_bbox_accuracy(*labels, self.official)
         return {key: chance[key[:4]] for key in self.rows}
 
 
 def _check_crop(patch_size: int) -> None:
     if CROP % patch_size:
-        raise ValueError(f'bbox-aligned k-NN cuts out {CROP} pixels, which are not whole patches of {patch_size}')
+        raise ValueError(
+            f'bbox-aligned k-NN cuts out {CROP} pixels, which are not a multiple of the patch size {patch_size}'
+        )

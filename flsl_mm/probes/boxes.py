@@ -58,7 +58,7 @@ def read_boxed_images(annotations: str | os.PathLike, folder: str | os.PathLike)
 
     Raises:
         FileNotFoundError: If the file, the folder or all images are missing.
-        ValueError: If it is no COCO annotation file or has no box.
+        ValueError: If it is not a COCO annotation file or has no box.
     """
     content = _read_json(Path(annotations))
     try:

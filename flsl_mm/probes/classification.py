@@ -11,8 +11,8 @@ from torch import Tensor
 
 from flsl_mm.evaluation.knn import chance_accuracy, knn_scores
 
-from .figures import Figure, right_figure
 from .images import feature_maps, find_images, fitted, sample
+from .scores import Score, accuracy_score
 from .sources import FeatureSource
 
 LAYOUT = 'classification needs train/CLASS/IMAGE and val/CLASS/IMAGE'
@@ -24,7 +24,7 @@ class ClassificationProbe:
     Args:
         root: Folder with ``train/CLASS/*`` and ``val/CLASS/*``.
         size: The shorter side is resized to at most this many pixels, and the square in the middle is taken.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Of their weights.
         limit: Images of each split, drawn with ``seed``; all of them by default.
         seed: Seed of the draw.
@@ -92,13 +92,13 @@ class ClassificationProbe:
         means = torch.stack([mean for _, mean in found])
         return means, labels[[index for index, _ in found]].to(means.device)
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         bank, bank_labels = self._means(source, self.train, self.train_labels)
         means, labels = self._means(source, self.images, self.labels)
         scores = knn_scores(bank, bank_labels, means, len(self.classes), self.k, self.temperature)
-        return dict(knn_accuracy=right_figure((scores.argmax(-1) == labels).cpu()))
+        return dict(knn_accuracy=accuracy_score((scores.argmax(-1) == labels).cpu()))
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the accuracy of always answering the most frequent class."""
+        """Return the accuracy of always answering the most frequent class."""
         return dict(knn_accuracy=chance_accuracy(self.train_labels, self.labels))

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from flsl_mm.evaluation.diversity import between_image_share, effective_rank, within_image_cosine
 
-from .figures import Figure
 from .images import feature_maps, fitted, sample
+from .scores import Score
 from .sources import FeatureSource
 
 
@@ -24,7 +24,7 @@ class DiversityProbe:
     Args:
         images: Files, or images as :func:`~flsl_mm.api.image_tensor` takes them.
         size: Their shorter side is resized to at most this many pixels and the square in the middle is taken.
-        limit: Images to look at, drawn with ``seed``.
+        limit: Images to measure, drawn with ``seed``.
         seed: Seed of the draw.
         name: What the images are, for the title.
     """
@@ -44,7 +44,7 @@ class DiversityProbe:
         self.title = f'diversity of features, {name}: {len(self.images)}'
         self.skipped: dict[str, str] = {}
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         by_shape: dict[torch.Size, list[Tensor]] = {}
         read = partial(fitted, size=self.size, patch_size=source.patch_size, square=True)
@@ -57,11 +57,11 @@ class DiversityProbe:
         cosines = torch.tensor([within_image_cosine(of_image[None]) for of_image in tokens])
         error = float(cosines.std() / len(cosines) ** 0.5) if len(cosines) > 1 else None
         return dict(
-            effective_rank=Figure(effective_rank(tokens.flatten(0, 1))),
-            within_cosine=Figure(float(cosines.mean()), error),
-            between_share=Figure(between_image_share(tokens)),
+            effective_rank=Score(effective_rank(tokens.flatten(0, 1))),
+            within_cosine=Score(float(cosines.mean()), error),
+            between_share=Score(between_image_share(tokens)),
         )
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give nothing: no blind answer exists."""
+        """Return nothing: no blind answer exists."""
         return {}

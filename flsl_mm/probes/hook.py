@@ -14,15 +14,15 @@ from torch import nn
 
 from flsl_mm.api import FeatureExtractor, image_tensor
 from flsl_mm.evaluation.clusters import mean_shift_clusters
-from flsl_mm.visualization.clusters import paint_clusters, picture_grid
+from flsl_mm.visualization.clusters import image_grid, paint_clusters
 
 from .bbox_knn import BBoxKNNProbe
 from .classification import ClassificationProbe
-from .figures import Probe
 from .images import feature_maps
 from .object_discovery import ObjectDiscoveryProbe
 from .retrieval import ClusteringProbe, RetrievalProbe
 from .scenes import ScenesProbe
+from .scores import Probe
 from .segmentation import SegmentationProbe
 
 PROBES = dict(
@@ -41,13 +41,13 @@ PROBES = dict(
 class FLSLProbeHook(Hook):
     """Measures the teacher's features at the start, at the end and in between: ``probe/NAME/FIGURE`` in the logs.
 
-    Looking changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
-    main process looks while the others wait for it in their next step, so probes should take minutes at most.
+    Measuring changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
+    main process measures while the others wait for it in their next step, so probes should take minutes at most.
 
     Args:
-        interval: Epochs, or iterations, between two looks; 0 looks at the start and at the end only.
+        interval: Epochs, or iterations, between two measurements; 0 measures at the start and at the end only.
         by_epoch: Whether ``interval`` counts epochs.
-        num_pictures: Rows of the picture of the teacher's clusters before and after training, which is drawn where
+        num_images: Rows of the figure of the teacher's clusters before and after training, which is drawn where
             ``scenes`` is among the probes; 0 draws none.
         scale: Multiplies the cosine similarities in the mean shift that finds the clusters.
         **probes: One dict of settings for each name in :data:`PROBES` that is wanted.
@@ -59,7 +59,7 @@ class FLSLProbeHook(Hook):
     priority = 'LOW'
 
     def __init__(
-        self, interval: int = 0, by_epoch: bool = True, num_pictures: int = 6, scale: float = 20.0, **probes: dict
+        self, interval: int = 0, by_epoch: bool = True, num_images: int = 6, scale: float = 20.0, **probes: dict
     ) -> None:
         if not probes or set(probes) - set(PROBES):
             raise ValueError(
@@ -68,7 +68,7 @@ class FLSLProbeHook(Hook):
             )
         self.interval = interval
         self.by_epoch = by_epoch
-        self.num_pictures = num_pictures if 'scenes' in probes else 0
+        self.num_images = num_images if 'scenes' in probes else 0
         self.scale = scale
         self.settings = probes
         self.probes: dict[str, Probe] = {}
@@ -76,10 +76,10 @@ class FLSLProbeHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Build the probes and look at the untrained teacher; a resumed run keeps what the first one saw."""
+        """Build the probes and measure the untrained teacher; a resumed run keeps the first measurement."""
         self.probes = {name: PROBES[name](**settings) for name, settings in self.settings.items()}
         if 'probe_before' not in runner.message_hub.runtime_info:
-            before = dict(figures=self.look(runner, runner.iter), clusters=self.clusters(runner))
+            before = dict(figures=self.measure(runner, runner.iter), clusters=self.clusters(runner))
             runner.message_hub.update_info('probe_before', before)
             for path, reason in (item for probe in self.probes.values() for item in probe.skipped.items()):
                 runner.logger.warning(f'not used by the probes: {path} ({reason})')
@@ -87,76 +87,76 @@ class FLSLProbeHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look every ``interval`` iterations."""
+        """Measure every ``interval`` iterations."""
         if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
-            self.look(runner, runner.iter + 1)
+            self.measure(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look every ``interval`` epochs."""
+        """Measure every ``interval`` epochs."""
         if self.by_epoch and self.every_n_epochs(runner, self.interval):
-            self.look(runner, runner.iter)
+            self.measure(runner, runner.iter)
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Look at the trained teacher, print both looks side by side and write the picture."""
+        """Measure the trained teacher, print both measurements side by side and write the figure."""
         step, after = self.latest
         if step != runner.iter:
-            after = self.look(runner, runner.iter)
+            after = self.measure(runner, runner.iter)
         before = runner.message_hub.get_info('probe_before')
         runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
-        if self.num_pictures:
+        if self.num_images:
             path = self.draw(before['clusters'], self.clusters(runner), Path(runner.work_dir))
-            runner.message_hub.update_info('probe_picture', str(path))
+            runner.message_hub.update_info('probe_figure', str(path))
 
     @master_only
-    def look(self, runner: Runner, step: int) -> dict[str, float]:
+    def measure(self, runner: Runner, step: int) -> dict[str, float]:
         """Measure the teacher and log the figures at a step; returns them by name."""
         source = _source(runner)
         training = source.backbone.training
         source.eval()
         try:
-            figures = {
-                f'probe/{name}/{key}': figure.value
+            scores = {
+                f'probe/{name}/{key}': score.value
                 for name, probe in self.probes.items()
-                for key, figure in probe(source).items()
+                for key, score in probe(source).items()
             }
         finally:
             source.train(training)
-        for name, value in figures.items():
+        for name, value in scores.items():
             runner.message_hub.update_scalar(name, value)
-        runner.visualizer.add_scalars(figures, step=step)
-        self.latest = step, figures
-        return figures
+        runner.visualizer.add_scalars(scores, step=step)
+        self.latest = step, scores
+        return scores
 
     def comparison(self, runner: Runner, before: dict[str, float], after: dict[str, float]) -> list[str]:
-        """Give a line for each figure: before, after, chance."""
+        """Return a line for each figure: before, after, chance."""
         patch_size = _source(runner).patch_size
         lines = []
         for name, probe in self.probes.items():
             lines.append(f'  {probe.title}')
             chance = probe.chance(patch_size)
             for key, row in probe.rows.items():
-                figures = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
-                lines.append(f'    {row}: {figures[0]:.3f} -> {figures[1]:.3f} (chance {chance[key]:.3f})')
+                scores = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
+                lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f} (chance {chance[key]:.3f})')
         return lines
 
     def clusters(self, runner: Runner) -> list:
         """Find the clusters of the first scenes, as nested lists (they go into checkpoints)."""
-        if not self.num_pictures:
+        if not self.num_images:
             return []
-        images = self.probes['scenes'].images[: self.num_pictures]
+        images = self.probes['scenes'].images[: self.num_images]
         maps = feature_maps(_source(runner), images, image_tensor, {})
         return [mean_shift_clusters(features.cpu(), self.scale).tolist() for _, features in maps]
 
     def draw(self, before: list, after: list, folder: Path) -> Path:
-        """Write the picture: scenes, their objects, and the clusters of both looks."""
+        """Write the figure: scenes, their objects, and the clusters before and after."""
         scenes = self.probes['scenes']
         rows = []
-        for image, instances, *looks in zip(scenes.images, scenes.instances, before, after, strict=False):
+        for image, instances, *clusters in zip(scenes.images, scenes.instances, before, after, strict=False):
             pixels = image.permute(1, 2, 0).numpy()
-            rows.append([pixels, *(paint_clusters(pixels, np.array(look)) for look in (instances, *looks))])
+            rows.append([pixels, *(paint_clusters(pixels, np.array(labels)) for labels in (instances, *clusters))])
         titles = ('input', 'objects', 'clusters before', 'clusters after')
-        return picture_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
+        return image_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
 
 
 def _model(runner: Runner) -> nn.Module:
@@ -164,7 +164,7 @@ def _model(runner: Runner) -> nn.Module:
 
 
 def _source(runner: Runner) -> FeatureExtractor:
-    """Make the teacher's backbone a feature source, with the normalisation of the run."""
+    """Make the teacher's backbone a feature source, with the normalization of the run."""
     model = _model(runner)
     mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
     return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')

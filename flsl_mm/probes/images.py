@@ -88,7 +88,7 @@ def fitted(image: Path | Tensor, size: int | None, patch_size: int, square: bool
 def feature_maps(
     source: FeatureSource, images: Sequence[T], read: Callable[[T], Tensor], skipped: MutableMapping[str, str]
 ) -> Iterator[tuple[int, Tensor]]:
-    """Give the features of images, computed together for as many of one size as come in a row.
+    """Return the features of images, computed together for as many of one size as come in a row.
 
     Args:
         source: Gives the features.

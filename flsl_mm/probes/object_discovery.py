@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flsl_mm.evaluation.object_discovery import chance_corloc, correctly_localised, discover_object, patch_box
+from flsl_mm.evaluation.object_discovery import chance_corloc, correctly_localized, discover_object, patch_box
 
 from .boxes import BoxedImage, read_boxed_images
-from .figures import Figure, right_figure
 from .images import feature_maps, fitted, sample
+from .scores import Score, accuracy_score
 from .sources import FeatureSource
 
 
@@ -55,7 +55,7 @@ class ObjectDiscoveryProbe:
         """Files of the images."""
         return [image.path for image in self.boxed]
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
 
         def read(image: BoxedImage) -> Tensor:
@@ -67,11 +67,11 @@ class ObjectDiscoveryProbe:
             box = patch_box(discover_object(features.float().cpu(), self.threshold), 1, (h, w))
             height, width = image.image_hw
             in_pixels = box * torch.tensor([width / w, height / h] * 2)
-            right.append(correctly_localised(in_pixels, image.boxes))
+            right.append(correctly_localized(in_pixels, image.boxes))
         if not right:
             raise ValueError(f'none of the {len(self.boxed)} images can be used, {self.boxed[0]} for one')
-        return dict(corloc=right_figure(torch.tensor(right)))
+        return dict(corloc=accuracy_score(torch.tensor(right)))
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the CorLoc of a box in the middle, of the best of ten sizes."""
+        """Return the CorLoc of a box in the middle, of the best of ten sizes."""
         return dict(corloc=chance_corloc([i.boxes for i in self.boxed], [i.image_hw for i in self.boxed]))

@@ -20,17 +20,17 @@ from flsl_mm.evaluation.clustering import (
 )
 from flsl_mm.evaluation.dense_retrieval import (
     Search,
-    draw_patches,
     exact_search,
     faiss_search,
     label_map,
     patch_class_shares,
     retrieve_labels,
+    sample_patches,
 )
 from flsl_mm.evaluation.segmentation import class_counts, mean_iou
 
-from .figures import Figure
 from .images import feature_maps, fitted, fitting_hw
+from .scores import Score
 from .segmentation import SegmentationProbe, read_mask
 from .sources import FeatureSource
 
@@ -47,9 +47,9 @@ class RetrievalProbe(SegmentationProbe):
     Args:
         root: As of :class:`SegmentationProbe`.
         bank_sizes: Sizes of the memory, a figure each. Published ones are 10,240,000 and less.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Divides cosine similarities.
-        search: ``'exact'``, or ``'faiss'``, which gives the same neighbours.
+        search: ``'exact'``, or ``'faiss'``, which gives the same neighbors.
         **options: ``num_classes``, ``ignore_index``, ``class_names``, ``size``, ``limit`` and ``seed`` likewise.
 
     Raises:
@@ -81,7 +81,7 @@ class RetrievalProbe(SegmentationProbe):
         return torch.from_numpy(np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST)))
 
     def memory(self, source: FeatureSource) -> list[tuple[Tensor, Tensor]]:
-        """Give what each image puts into the memory: features (n, C) and shares of classes (n, K), in drawn order."""
+        """Return what each image puts into the memory: features (n, C) and shares of classes (n, K), in drawn order."""
         most = -(-self.bank_sizes[-1] // len(self.train))
         generator = torch.Generator().manual_seed(self.seed)
         read = partial(fitted, size=self.size, patch_size=source.patch_size)
@@ -89,7 +89,7 @@ class RetrievalProbe(SegmentationProbe):
         for index, features in feature_maps(source, [pair.image for pair in self.train], read, self.skipped):
             pixels = self._pixels(self.train[index].mask, source.patch_size)
             shares = patch_class_shares(pixels, source.patch_size, self.num_classes)
-            drawn = draw_patches(shares, most, generator)
+            drawn = sample_patches(shares, most, generator)
             memory.append(
                 (features.flatten(0, 1)[drawn.to(features.device)].float(), shares[drawn].to(features.device))
             )
@@ -97,7 +97,7 @@ class RetrievalProbe(SegmentationProbe):
             raise ValueError(f'no annotated patch in {self.root / "annotations/train"}')
         return memory
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         memory = self.memory(source)
         banks = {}
@@ -117,10 +117,10 @@ class RetrievalProbe(SegmentationProbe):
                 labels = retrieve_labels(bank, shares, features.flatten(0, 1), self.k, self.temperature, search)
                 predicted = label_map(labels.unflatten(0, features.shape[:2]), tuple(mask.shape)).cpu()
                 counts[key].append(class_counts(predicted.flatten(), mask.flatten(), self.num_classes))
-        return {key: self._figure(torch.stack(of_images)) for key, of_images in counts.items()}
+        return {key: self._score(torch.stack(of_images)) for key, of_images in counts.items()}
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the mean IoU of the better of two blind answers, on patches."""
+        """Return the mean IoU of the better of two blind answers, on patches."""
         value = next(iter(super().chance(patch_size).values()))
         return dict.fromkeys(self.rows, value)
 
@@ -130,7 +130,7 @@ class ClusteringProbe(SegmentationProbe):
 
     As many clusters as classes, matched one to one (Hungarian), and ``num_clusters`` clusters, each of which gets the
     class that most of its patches have (overclustering, as of arXiv 2204.13101). The names are taken from the masks
-    that are asked about: a figure of what could be read off, not of a prediction.
+    that are evaluated: a figure of what could be read off, not of a prediction.
 
     Args:
         root: As of :class:`SegmentationProbe`; ``train`` must be there, but is not used.
@@ -151,7 +151,7 @@ class ClusteringProbe(SegmentationProbe):
         }
         self.title = self.title.replace('segmentation', 'clusters', 1)
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         labels = self.labels(source.patch_size)[1]
         drawn = self._draw(labels)
@@ -172,14 +172,14 @@ class ClusteringProbe(SegmentationProbe):
                 clusters = nearest_center(tokens, of_key).cpu()
                 counts[key].append(contingency(clusters, labels[index], numbers[key], self.num_classes))
         matches = dict(zip(self.rows, (match_one_to_one, match_many_to_one), strict=True))
-        figures = {}
+        scores = {}
         for key, of_images in counts.items():
             names = matches[key](torch.stack(of_images).sum(0))
-            figures[key] = self._figure(torch.stack([named_counts(counts, names) for counts in of_images]))
-        return figures
+            scores[key] = self._score(torch.stack([named_counts(counts, names) for counts in of_images]))
+        return scores
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the mean IoU of one cluster, named after the most frequent class."""
+        """Return the mean IoU of one cluster, named after the most frequent class."""
         val = torch.cat(self.labels(patch_size)[1])
         val = val[val != self.ignore_index]
         constant = class_counts(val.mode().values.expand_as(val), val, self.num_classes)

@@ -12,8 +12,8 @@ from flsl_mm.evaluation.matched_auc import matched_same_object_auc
 from flsl_mm.evaluation.patches import patch_majority
 from flsl_mm.scenes.painter import CLASSES, render_scene
 
-from .figures import Figure, share_figure
 from .images import feature_maps
+from .scores import Score, share_score
 from .sources import FeatureSource
 
 
@@ -21,10 +21,10 @@ class ScenesProbe:
     """Matched same-object AUC, and 20-NN classification of object patches by the patches of other scenes.
 
     Args:
-        num_scenes: Scenes whose patches are classified; as many others are the neighbours. The AUC is over all.
+        num_scenes: Scenes whose patches are classified; as many others are the neighbors. The AUC is over all.
         size: Side of the scenes in pixels, a multiple of the patch size.
         seed: Seed of the scenes; whatever it is, no training has seen them (their split is 'val').
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Of their weights.
 
     Attributes:
@@ -51,37 +51,39 @@ class ScenesProbe:
         self._labels = [torch.from_numpy(scene.labels) for scene in scenes]
 
     def patches(self, patch_size: int) -> tuple[Tensor, Tensor]:
-        """Give the object and the class of each patch (2 num_scenes, h, w).
+        """Return the object and the class of each patch (2 num_scenes, h, w).
 
         Returns:
             Objects, 0 for background, -1 where nothing covers half of a patch; classes, -1 off objects.
         """
         if self.size % patch_size:
-            raise ValueError(f'scenes of {self.size} pixels are not whole patches of {patch_size}: set another size')
+            raise ValueError(
+                f'scenes of {self.size} pixels are not a multiple of the patch size {patch_size}: set another size'
+            )
         owners = patch_majority(self.instances, patch_size, min_share=0.5)
         classes = torch.full_like(owners, -1)
         for of_scene, owner, labels in zip(classes, owners, self._labels, strict=True):
             of_scene[owner > 0] = labels[owner[owner > 0] - 1]
         return owners, classes
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         owners, classes = self.patches(source.patch_size)
         features = torch.stack([of_scene for _, of_scene in feature_maps(source, self.images, image_tensor, {})])
         owners, classes, n = owners.to(features.device), classes.to(features.device), self.num_scenes
-        known, asked = classes[:n] >= 0, classes[n:] >= 0
+        known, evaluated = classes[:n] >= 0, classes[n:] >= 0
         scores = knn_scores(
-            features[:n][known], classes[:n][known], features[n:][asked], len(CLASSES), self.k, self.temperature
+            features[:n][known], classes[:n][known], features[n:][evaluated], len(CLASSES), self.k, self.temperature
         )
-        right = torch.zeros_like(asked)
-        right[asked] = scores.argmax(-1) == classes[n:][asked]
-        counts = torch.stack([right.flatten(1).sum(1), asked.flatten(1).sum(1)], dim=-1)
+        right = torch.zeros_like(evaluated)
+        right[evaluated] = scores.argmax(-1) == classes[n:][evaluated]
+        counts = torch.stack([right.flatten(1).sum(1), evaluated.flatten(1).sum(1)], dim=-1)
         return dict(
-            matched_auc=Figure(*matched_same_object_auc(features, owners)), knn_accuracy=share_figure(counts.cpu())
+            matched_auc=Score(*matched_same_object_auc(features, owners)), knn_accuracy=share_score(counts.cpu())
         )
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give 0.5, and the accuracy of always answering the most frequent class."""
+        """Return 0.5, and the accuracy of always answering the most frequent class."""
         _, classes = self.patches(patch_size)
-        known, asked = classes[: self.num_scenes], classes[self.num_scenes :]
-        return dict(matched_auc=0.5, knn_accuracy=chance_accuracy(known[known >= 0], asked[asked >= 0]))
+        known, evaluated = classes[: self.num_scenes], classes[self.num_scenes :]
+        return dict(matched_auc=0.5, knn_accuracy=chance_accuracy(known[known >= 0], evaluated[evaluated >= 0]))

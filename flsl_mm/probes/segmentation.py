@@ -1,4 +1,4 @@
-"""Patch segmentation by neighbours and by a linear classifier, on a folder of images and masks."""
+"""Patch segmentation by neighbors and by a linear classifier, on a folder of images and masks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from flsl_mm.evaluation.linear_probe import fit_linear_probe
 from flsl_mm.evaluation.patches import patch_majority
 from flsl_mm.evaluation.segmentation import chance_mean_iou, class_counts, class_iou, mean_iou
 
-from .figures import Figure
 from .images import feature_maps, find_images, fitted, fitting_hw, image_hw, sample
+from .scores import Score
 from .sources import FeatureSource
 
 LAYOUT = 'segmentation needs images/train, images/val, annotations/train and annotations/val, masks named as images'
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 class SegmentationProbe:
-    """Mean IoU of classifying patches by their nearest neighbours, and by a linear classifier, both from ``train``.
+    """Mean IoU of classifying patches by their nearest neighbors, and by a linear classifier, both from ``train``.
 
     A patch has the class that covers most of it. The features of at most ``bank_size`` training patches are kept.
 
@@ -46,7 +46,7 @@ class SegmentationProbe:
         ignore_index: Number of pixels that are not counted.
         class_names: Names of the classes, for the IoU of each.
         size: Images are resized so that their shorter side has at most this many pixels.
-        k: Number of neighbours.
+        k: Number of neighbors.
         temperature: Of their weights.
         bank_size: Training patches, drawn with ``seed`` from all that are annotated.
         limit: Images of each split, drawn with ``seed``; all of them by default.
@@ -95,7 +95,7 @@ class SegmentationProbe:
 
     @property
     def images(self) -> list[Path]:
-        """Files of the images that are asked about."""
+        """Files of the images that are evaluated."""
         return [pair.image for pair in self.val]
 
     def _pairs(self, split: str, limit: int | None) -> list[Pair]:
@@ -128,7 +128,7 @@ class SegmentationProbe:
         return num_classes or greatest + 1
 
     def labels(self, patch_size: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Give the classes of the patches of each image (h * w,), ``ignore_index`` where none, of train and val."""
+        """Return the classes of the patches of each image (h * w,), ``ignore_index`` where none, of train and val."""
         if patch_size not in self._labels:
             self._labels[patch_size] = tuple(
                 [self._patch_labels(pair.mask, patch_size) for pair in pairs] for pairs in (self.train, self.val)
@@ -150,7 +150,7 @@ class SegmentationProbe:
         parts = drawn.tensor_split(torch.searchsorted(drawn, torch.tensor(ends[:-1], dtype=torch.long)))
         return [part - start for part, start in zip(parts, [0, *ends[:-1]], strict=True)]
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features."""
         train, val = self.labels(source.patch_size)
         drawn = self._draw(train)
@@ -166,8 +166,8 @@ class SegmentationProbe:
         linear = fit_linear_probe(bank, bank_labels, self.num_classes)
         counts: dict[str, list[Tensor]] = {key: [] for key in self.rows}
         for index, features in feature_maps(source, self.images, read, self.skipped):
-            asked = val[index] != self.ignore_index
-            tokens, labels = features.flatten(0, 1)[asked.to(features.device)], val[index][asked]
+            evaluated = val[index] != self.ignore_index
+            tokens, labels = features.flatten(0, 1)[evaluated.to(features.device)], val[index][evaluated]
             answers = dict(
                 knn_miou=knn_scores(bank, bank_labels, tokens, self.num_classes, self.k, self.temperature),
                 linear_miou=linear(tokens),
@@ -176,15 +176,15 @@ class SegmentationProbe:
                 counts[key].append(class_counts(scores.argmax(-1).cpu(), labels, self.num_classes))
         if not all(counts.values()):
             raise ValueError(f'none of the {len(self.val)} images below {self.root / "images/val"} can be read')
-        return {key: self._figure(torch.stack(of_images)) for key, of_images in counts.items()}
+        return {key: self._score(torch.stack(of_images)) for key, of_images in counts.items()}
 
-    def _figure(self, counts: Tensor) -> Figure:
+    def _score(self, counts: Tensor) -> Score:
         total = counts.sum(0)
         parts = dict(zip(self.class_names, class_iou(total).tolist(), strict=True))
-        return Figure(float(mean_iou(total)), bootstrap_error(counts, mean_iou), parts)
+        return Score(float(mean_iou(total)), bootstrap_error(counts, mean_iou), parts)
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give the mean IoU of the better of two blind answers."""
+        """Return the mean IoU of the better of two blind answers."""
         train, val = (torch.cat(labels) for labels in self.labels(patch_size))
         train, val = train[train != self.ignore_index], val[val != self.ignore_index]
         return dict.fromkeys(self.rows, chance_mean_iou(train, val, self.num_classes))
@@ -194,15 +194,17 @@ def read_mask(path: Path) -> np.ndarray:
     """Read a mask of class numbers (H, W).
 
     Raises:
-        ValueError: If it is an image of colours, or cannot be read.
+        ValueError: If it is an image of colors, or cannot be read.
     """
     try:
         with open_image(path) as image:
             mask = np.array(image)
             mode = image.mode
-    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
         raise ValueError(f'mask {path} cannot be read: {error}') from None
     if mask.ndim != 2 or mode == 'F':
-        raise ValueError(f'mask {path} is an image of mode {mode}: masks hold one class number a pixel (modes P, L, I)')
+        raise ValueError(
+            f'mask {path} is an image of mode {mode}: masks hold one class number per pixel (modes P, L, I)'
+        )
     return mask

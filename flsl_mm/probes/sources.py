@@ -28,7 +28,7 @@ class FeatureSource(Protocol):
     patch_size: int
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Give features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, sides multiples of the patch size."""
+        """Return features (B, h, w, C) of images (B, 3, H, W), RGB 0 to 1, sides multiples of the patch size."""
 
 
 def random_weights(spec: BackboneSpec, seed: int = 0) -> FeatureExtractor:
@@ -41,15 +41,15 @@ def random_weights(spec: BackboneSpec, seed: int = 0) -> FeatureExtractor:
 
 
 class MeanColor:
-    """Mean colour of each patch, as a network sees it, and a constant, so that the cosine tells dark from bright."""
+    """Mean color of each patch, as a network sees it, and a constant, so that the cosine tells dark from bright."""
 
-    name = 'mean colour'
+    name = 'mean color'
 
     def __init__(self, patch_size: int) -> None:
         self.patch_size = patch_size
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Give colours (B, h, w, 4)."""
+        """Return colors (B, h, w, 4)."""
         mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         colors = F.avg_pool2d((images - mean) / std, self.patch_size)
         return F.pad(colors, (0, 0, 0, 0, 0, 1), value=1.0).permute(0, 2, 3, 1)
@@ -66,7 +66,7 @@ class PositionAlone:
         self.table = sincos_pos_embed(spec.embed_dim, spec.grid_hw)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Give the same table for each image (B, h, w, C)."""
+        """Return the same table for each image (B, h, w, C)."""
         grid_hw = (images.shape[2] // self.patch_size, images.shape[3] // self.patch_size)
         table = resize_pos_embed(self.table, self.spec.grid_hw, grid_hw, self.spec.pos_resize)
         return table.unflatten(1, grid_hw).expand(len(images), -1, -1, -1)
@@ -81,5 +81,5 @@ class Constant:
         self.patch_size = patch_size
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Give ones (B, h, w, 8)."""
+        """Return ones (B, h, w, 8)."""
         return images.new_ones(len(images), images.shape[2] // self.patch_size, images.shape[3] // self.patch_size, 8)

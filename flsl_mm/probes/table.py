@@ -10,7 +10,7 @@ from typing import Any
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.models.spec import BackboneSpec
 
-from .figures import Figure, Probe
+from .scores import Probe, Score
 from .sources import FeatureSource, MeanColor, PositionAlone, random_weights
 
 RANDOM, CHANCE = 'random weights', 'chance'
@@ -21,7 +21,7 @@ MARK = '!'
 
 
 def trivial_sources(spec: BackboneSpec, seeds: int = 2, device: str = 'cpu') -> dict[str, list[FeatureSource]]:
-    """Make the features that a network has to beat, by column: random weights of ``seeds`` seeds, colour, position."""
+    """Make the features that a network has to beat, by column: random weights of ``seeds`` seeds, color, position."""
     drawn = [random_weights(spec, seed).to(device) for seed in range(seeds)]
     others = (MeanColor(spec.patch_size), PositionAlone(spec))
     return {RANDOM: drawn, **{source.name: [source] for source in others}}
@@ -51,48 +51,50 @@ def measure(
         seconds[name] = round(time.perf_counter() - start, 1)
     rows = []
     for key, row_name in probe.rows.items():
-        cells = {name: _cell([figures[key] for figures in of_seeds]) for name, of_seeds in measured.items()}
+        cells = {name: _cell([scores[key] for scores in of_seeds]) for name, of_seeds in measured.items()}
         if key in chance:
             cells[CHANCE] = dict(value=_plain(chance[key]))
         not_beaten = {}
         if probe.more_is_better:
-            not_beaten = {m.name: _not_beaten(cells, cells[m.name], [*trivial, CHANCE]) for m in models}
+            not_beaten = {m.name: _not_exceeded(cells, cells[m.name], [*trivial, CHANCE]) for m in models}
         rows.append(dict(key=key, name=row_name, columns=cells, not_beaten=not_beaten))
     return dict(title=probe.title, rows=rows, skipped=dict(probe.skipped), seconds=seconds)
 
 
-def _cell(figures: Sequence[Figure]) -> dict[str, Any]:
+def _cell(scores: Sequence[Score]) -> dict[str, Any]:
     """Average the figures of several seeds; images are the same for all, so that errors do not average out."""
-    values = [figure.value for figure in figures]
+    values = [score.value for score in scores]
     cell: dict[str, Any] = dict(value=_plain(sum(values) / len(values)))
-    errors = [figure.error for figure in figures if figure.error is not None]
+    errors = [score.error for score in scores if score.error is not None]
     if errors:
         cell['error'] = _plain(math.sqrt(sum(error**2 for error in errors) / len(errors)))
-    if len(figures) > 1:
+    if len(scores) > 1:
         cell['seeds'] = [_plain(value) for value in values]
-    if figures[0].parts:
-        means = {name: sum(figure.parts[name] for figure in figures) / len(figures) for name in figures[0].parts}
+    if scores[0].parts:
+        means = {name: sum(score.parts[name] for score in scores) / len(scores) for name in scores[0].parts}
         cell['parts'] = {name: _plain(mean) for name, mean in means.items()}
     return cell
 
 
 def _plain(value: float) -> float | None:
-    """Give a number that JSON has: None for NaN."""
+    """Return a number that JSON has: None for NaN."""
     return None if math.isnan(value) else float(value)
 
 
-def _not_beaten(cells: Mapping[str, Mapping], cell: Mapping, names: Sequence[str]) -> list[str]:
+def _not_exceeded(cells: Mapping[str, Mapping], cell: Mapping, names: Sequence[str]) -> list[str]:
     """Name the cells that one does not exceed by two standard errors of the difference.
 
     That of independent measurements is taken; the images are the same, so that the true one is mostly smaller.
     """
 
-    def beaten(other: Mapping) -> bool:
+    def is_exceeded(other: Mapping) -> bool:
         error = math.hypot(cell.get('error') or 0.0, other.get('error') or 0.0)
         return cell['value'] > other['value'] + 2 * error
 
     others = {name: cells[name] for name in names if name in cells}
-    return [name for name, other in others.items() if None not in (cell['value'], other['value']) and not beaten(other)]
+    return [
+        name for name, other in others.items() if None not in (cell['value'], other['value']) and not is_exceeded(other)
+    ]
 
 
 def render(results: Sequence[Mapping[str, Any]]) -> str:

@@ -14,14 +14,14 @@ MIN_VISIBLE_PIXELS = 16
 
 
 def write_coco(folder: Path, request: TreeRequest) -> Written:
-    """Write pictures `train/000000.jpg` and so on, with `annotations/instances_train.json`, and the same for val.
+    """Write images ``train/000000.jpg`` and so on, with ``annotations/instances_train.json``, and the same for val.
 
-    Masks are run-length codes; category ids count from 1 in the order of `CLASSES`. An object of which fewer than 16
+    Masks are run-length codes; category ids count from 1 in the order of ``CLASSES``. An object of which fewer than 16
     pixels are visible is not annotated.
     """
-    pictures, lines = [], []
+    previews, lines = [], []
     (folder / 'annotations').mkdir()
-    with tqdm(total=request.num, unit='picture', disable=None if request.progress else True) as bar:
+    with tqdm(total=request.num, unit='image', disable=None if request.progress else True) as bar:
         for split, number in request.split_sizes().items():
             (folder / split).mkdir()
             images, annotations = [], []
@@ -31,14 +31,14 @@ def write_coco(folder: Path, request: TreeRequest) -> Written:
                 height, width = request.size_hw
                 images.append(dict(id=index, file_name=f'{index:06d}.jpg', height=height, width=width))
                 annotations += coco_annotations(scene, image_id=index, first_id=len(annotations) + 1)
-                if len(pictures) < MAX_PREVIEWS:
-                    pictures.append(tint_instances(scene.image, scene.instance_map))
+                if len(previews) < MAX_PREVIEWS:
+                    previews.append(tint_instances(scene.image, scene.instance_map))
                 bar.update()
             categories = [dict(id=i + 1, name=name, supercategory='object') for i, name in enumerate(CLASSES)]
             content = dict(images=images, annotations=annotations, categories=categories)
             (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
-            lines.append(f'{split}: {number} pictures, {len(annotations)} objects of {len(CLASSES)} classes')
-    return Written(lines, pictures)
+            lines.append(f'{split}: {number} images, {len(annotations)} objects of {len(CLASSES)} classes')
+    return Written(lines, previews)
 
 
 def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
@@ -46,7 +46,7 @@ def coco_annotations(scene: Scene, image_id: int, first_id: int) -> list[dict]:
 
     Args:
         scene: The scene.
-        image_id: Id of its picture.
+        image_id: Id of its image.
         first_id: Id of its first annotation, counted on from there.
     """
     annotations = []

@@ -12,7 +12,7 @@ from .output import MAX_PREVIEWS, TreeRequest, Written, save_image, tint_instanc
 from .painter import Scene, render_clip
 from .specs import Role
 
-# With fewer frames an object that leaves the picture in the middle of the clip may never be out of it.
+# With fewer frames an object that leaves the image in the middle of the clip may never be out of it.
 MIN_DAVIS_FRAMES = 5
 # Whatever enters is not the last of the objects: DAVIS scores no object beyond the largest id of the first frame.
 _ROLES: tuple[tuple[Role, ...], ...] = (('enters', 'returns'), ('returns',), ('enters',), ())
@@ -21,14 +21,14 @@ _ROLES: tuple[tuple[Role, ...], ...] = (('enters', 'returns'), ('returns',), ('e
 def write_davis(folder: Path, request: TreeRequest) -> Written:
     """Write videos in the layout of DAVIS-2017.
 
-    `JPEGImages/480p/scene-000/00000.jpg`, `Annotations/480p/scene-000/00000.png` (palette, object ids) and
-    `ImageSets/2017/train.txt` and `val.txt`. The first video of each split has an object that leaves and returns and
-    one that is not in the first frame, whose id is below the largest one there. In the second one object leaves and
+    ``JPEGImages/480p/scene-000/00000.jpg``, ``Annotations/480p/scene-000/00000.png`` (palette, object ids) and
+    ``ImageSets/2017/train.txt`` and ``val.txt``. The first video of each split has an object that leaves and returns
+    and one that is not in the first frame, whose id is below the largest one there. In the second one object leaves and
     returns, in the third one comes later, in the fourth all stay, and so on.
     """
     lists = folder / 'ImageSets' / '2017'
     lists.mkdir(parents=True)
-    pictures, lines = [], []
+    previews, lines = [], []
     with tqdm(total=request.num * request.frames, unit='frame', disable=None if request.progress else True) as bar:
         for split, number in request.split_sizes().items():
             names, objects = [], 0
@@ -38,10 +38,10 @@ def write_davis(folder: Path, request: TreeRequest) -> Written:
                 clip = list(render_clip(request.seed, index, request.frames, request.size_hw, split, roles))
                 objects += _write_davis_video(folder, names[-1], clip, bar)
                 shown = [clip[i] for i in np.linspace(0, request.frames - 1, 6).astype(int)]
-                pictures += [tint_instances(scene.image, scene.instance_map) for scene in shown]
+                previews += [tint_instances(scene.image, scene.instance_map) for scene in shown]
             (lists / f'{split}.txt').write_text(''.join(f'{name}\n' for name in names))
             lines.append(f'{split}: {number} videos, {number * request.frames} frames, {objects} objects')
-    return Written(lines, pictures[:MAX_PREVIEWS])
+    return Written(lines, previews[:MAX_PREVIEWS])
 
 
 def _write_davis_video(folder: Path, name: str, clip: Sequence[Scene], bar: tqdm) -> int:

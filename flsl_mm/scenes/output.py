@@ -1,4 +1,4 @@
-"""What the writers of scene trees share: whole-folder writes, pictures, and the contact sheet."""
+"""What the writers of scene trees share: whole-folder writes, images, and the contact sheet."""
 
 import json
 import os
@@ -30,12 +30,12 @@ class TreeRequest:
     """What to write.
 
     Args:
-        num: Number of pictures, videos or sequences, 2 or more.
+        num: Number of images, videos or sequences, 2 or more.
         seed: Seed of the scenes, 0 or more.
         size_hw: Height and width in pixels, at least 32 each.
-        frames: Frames of a video or sequence; for the layouts of pictures without meaning.
-        val_fraction: Share of the pictures or videos in the split `val`, each split having at least one.
-        image_folder: Whether UAVDT's frames lie in a folder `img1` of their sequence.
+        frames: Frames of a video or sequence; for the layouts of images without meaning.
+        val_fraction: Share of the images or videos in the split ``val``, each split having at least one.
+        image_folder: Whether UAVDT's frames lie in a folder ``img1`` of their sequence.
         progress: Whether to show a progress bar.
     """
 
@@ -48,31 +48,31 @@ class TreeRequest:
     progress: bool = False
 
     def split_sizes(self) -> dict[str, int]:
-        """Return the number of pictures or videos in each split."""
+        """Return the number of images or videos in each split."""
         num_val = min(max(round(self.num * self.val_fraction), 1), self.num - 1)
         return {'train': self.num - num_val, 'val': num_val}
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a writer wrote: lines that say it, and pictures (H, W, 3) uint8 with their annotations drawn in."""
+    """What a writer wrote: lines that say it, and images (H, W, 3) uint8 with their annotations drawn in."""
 
     lines: list[str]
-    pictures: list[np.ndarray]
+    previews: list[np.ndarray]
 
 
 @contextmanager
 def new_folder(out: Path, force: bool) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `out` once everything in it has been written.
+    """Yield a temporary folder that takes the place of ``out`` once everything in it has been written.
 
-    After an error or an interrupt the temporary folder is removed, and what `out` held before is as it was.
+    After an error or an interrupt the temporary folder is removed, and what ``out`` held before is as it was.
 
     Args:
         out: The folder to make.
         force: Whether a folder that an earlier run wrote (it has the manifest) may be replaced.
 
     Raises:
-        FileExistsError: If `out` is a file, or a folder that holds something and may not be replaced.
+        FileExistsError: If ``out`` is a file, or a folder that holds something and may not be replaced.
     """
     out = Path(os.path.abspath(out))
     if out.exists() and not out.is_dir():
@@ -103,12 +103,12 @@ def write_manifest(folder: Path, **entries: object) -> None:
 
 
 def save_image(path: Path, image: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8 RGB in the format that its name ends with; its folder must exist."""
+    """Write an image (H, W, 3) uint8 RGB in the format that its name ends with; its folder must exist."""
     Image.fromarray(image).save(path, quality=_JPEG_QUALITY)
 
 
 def tint_instances(image: np.ndarray, instance_map: np.ndarray) -> np.ndarray:
-    """Return a picture (H, W, 3) uint8 whose instances (H, W) are tinted in palette colours and outlined in white."""
+    """Return an image (H, W, 3) uint8 whose instances (H, W) are tinted in palette colors and outlined in white."""
     numbers = np.unique(instance_map[instance_map > 0])
     if not len(numbers):
         return image
@@ -123,7 +123,7 @@ def tint_instances(image: np.ndarray, instance_map: np.ndarray) -> np.ndarray:
 
 
 def draw_boxes(image: np.ndarray, boxes: Sequence[tuple[Box, Color]]) -> np.ndarray:
-    """Return a picture (H, W, 3) uint8 with boxes, left, top, width, height, drawn in their colours."""
+    """Return an image (H, W, 3) uint8 with boxes, left, top, width, height, drawn in their colors."""
     if not boxes:
         return image
     corners = torch.tensor([(left, top, left + width - 1, top + height - 1) for (left, top, width, height), _ in boxes])
@@ -131,19 +131,19 @@ def draw_boxes(image: np.ndarray, boxes: Sequence[tuple[Box, Color]]) -> np.ndar
     return _to_image(draw_bounding_boxes(_to_tensor(image), corners, colors=[color for _, color in boxes], width=line))
 
 
-def contact_sheet(pictures: Sequence[np.ndarray], sheet_width: int = 1536) -> np.ndarray:
-    """Lay pictures of one size out in a grid, larger ones reduced to a quarter of the sheet's width.
+def contact_sheet(images: Sequence[np.ndarray], sheet_width: int = 1536) -> np.ndarray:
+    """Lay images of one size out in a grid, larger ones reduced to a quarter of the sheet's width.
 
     Args:
-        pictures: (H, W, 3) uint8 each, at least one.
+        images: (H, W, 3) uint8 each, at least one.
         sheet_width: Greatest width of the sheet in pixels.
 
     Returns:
         (rows * h, columns * w, 3) uint8, unused places black.
     """
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     ratio = min(1.0, sheet_width / 4 / width)
-    tiles = resize(_to_tensor(np.stack(pictures)), [round(height * ratio), round(width * ratio)], antialias=True)
+    tiles = resize(_to_tensor(np.stack(images)), [round(height * ratio), round(width * ratio)], antialias=True)
     return _to_image(make_grid(tiles, nrow=min(sheet_width // tiles.shape[-1], len(tiles)), padding=0))
 
 

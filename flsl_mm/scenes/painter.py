@@ -1,7 +1,7 @@
 """Procedural scenes: textured objects of several classes over textured backgrounds, with exact instance masks.
 
-A scene is drawn in two steps: everything random is drawn once (`specs.sample_scene`), and the result is painted at a
-moment of its clip (`paint_scene`). Both are deterministic: the same (seed, split, index) gives the same bytes with
+A scene is drawn in two steps: everything random is drawn once (``specs.sample_scene``), and the result is painted at a
+moment of its clip (``paint_scene``). Both are deterministic: the same (seed, split, index) gives the same bytes with
 the same versions of NumPy and OpenCV. The two splits take disjoint random streams: 'val' scenes are unseen whatever
 seeds and indices were used for training.
 """
@@ -22,7 +22,7 @@ _STILL, _CLIP = 0, 1
 
 
 class Outline(NamedTuple):
-    """All of an object, hidden parts and parts outside the picture too: its mask (h, w) bool, and where that begins."""
+    """All of an object, hidden parts and parts outside the image too: its mask (h, w) bool, and where that begins."""
 
     left: int
     top: int
@@ -40,7 +40,7 @@ class Scene:
         image: (H, W, 3) uint8 RGB.
         instance_map: (H, W) int32, the visible object of each pixel: 0 background, i + 1 for object i. An object with
             a greater number was painted later and covers those with a smaller one.
-        labels: (N,) int64, class of object i as an index into `CLASSES`; objects out of sight are listed too.
+        labels: (N,) int64, class of object i as an index into ``CLASSES``; objects out of sight are listed too.
         outlines: Outline of object i as if it were alone.
     """
 
@@ -60,7 +60,7 @@ def render_scene(seed: int, index: int, size_hw: tuple[int, int], split: str = '
         split: 'train' or 'val'.
 
     Raises:
-        ValueError: For an unknown split, a negative seed or index, or too small a picture.
+        ValueError: For an unknown split, a negative seed or index, or too small an image.
     """
     return paint_scene(sample_scene(scene_generator(_STILL, seed, split, index), size_hw), time=0.0)
 
@@ -76,9 +76,9 @@ def render_clip(
     """Paint the frames of a clip, with the same objects under the same numbers in every frame.
 
     Args:
-        seed, index, size_hw, split: As for `render_scene`.
+        seed, index, size_hw, split: As for ``render_scene``.
         num_frames: Number of frames, evenly spaced over the clip's motion.
-        roles: What the second and following objects do, one entry each: 'stays', 'returns' (out of the picture in the
+        roles: What the second and following objects do, one entry each: 'stays', 'returns' (out of the image in the
             middle of the clip) or 'enters' (out of it at first). Every other object stays.
     """
     spec = sample_scene(scene_generator(_CLIP, seed, split, index), size_hw, roles)
@@ -101,7 +101,7 @@ def paint_scene(spec: SceneSpec, time: float) -> Scene:
     """Paint a scene at a moment of its clip, its objects in the order of their numbers.
 
     Args:
-        spec: From `sample_scene`.
+        spec: From ``sample_scene``.
         time: 0 (first frame) to 1 (last frame).
     """
     canvas = _paint_background(spec, time)
@@ -134,9 +134,9 @@ def _paint_object(
     height, width = spec.size_hw
     short = min(spec.size_hw)
     radius = item.radius * short * (1 + item.swell * np.sin(np.pi * time))
-    centre = np.array([width, height]) * 0.5 + short * item.motion.centre(time)
+    center = np.array([width, height]) * 0.5 + short * item.motion.center(time)
     reach = int(np.ceil(radius)) + 3
-    left, top = (int(c) for c in np.floor(centre) - reach)
+    left, top = (int(c) for c in np.floor(center) - reach)
     # A shadow falls no further than the object is wide.
     if left + 4 * reach < 0 or top + 4 * reach < 0 or left - 2 * reach > width or top - 2 * reach > height:
         return _OUT_OF_SIGHT
@@ -144,8 +144,8 @@ def _paint_object(
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos / item.squash[0], sin / item.squash[0]], [-sin / item.squash[1], cos / item.squash[1]]])
     turn /= radius
-    affine = np.column_stack([turn, turn @ (np.array([left, top]) - centre)])
-    field, colors = OBJECT_CLASSES[item.label].paint(Grid.make((2 * reach, 2 * reach), affine), item.look)
+    affine = np.column_stack([turn, turn @ (np.array([left, top]) - center)])
+    field, colors = OBJECT_CLASSES[item.label].paint(Grid.make((2 * reach, 2 * reach), affine), item.style)
     coverage, colors = _shade(field, colors, radius, spec.light, item.label)
     _cast_shadow(canvas, coverage, (left, top), radius, spec)
     inside, outside = _overlap((left, top), coverage.shape, spec.size_hw)
@@ -157,7 +157,7 @@ def _paint_object(
 
 
 def _overlap(corner: tuple[int, int], patch_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple:
-    """Return the slices of a patch at (left, top), and of the picture, where the two overlap."""
+    """Return the slices of a patch at (left, top), and of the image, where the two overlap."""
     inside, outside = [], []
     for start, length, limit in zip(corner[::-1], patch_hw, size_hw, strict=True):
         low, high = min(max(start, 0), limit), max(min(start + length, limit), 0)
@@ -167,7 +167,7 @@ def _overlap(corner: tuple[int, int], patch_hw: tuple[int, int], size_hw: tuple[
 
 
 def _shade(field: np.ndarray, colors: np.ndarray, radius: float, light: np.ndarray, label: int) -> tuple:
-    """Turn a painter's field into coverage (H, W) in 0..1 and its colours into lit colours (H, W, 3).
+    """Turn a painter's field into coverage (H, W) in 0..1 and its colors into lit colors (H, W, 3).
 
     The field divided by its slope is the distance to the outline in pixels; the surface leans outwards within the
     class's bevel, and its brightness follows from the angle to the light.
@@ -205,7 +205,7 @@ def _cast_shadow(
 
 
 def _expose(canvas: np.ndarray, spec: SceneSpec, time: float) -> np.ndarray:
-    """Apply exposure, colour cast, sensor noise and gamma; (H, W, 3) uint8."""
+    """Apply exposure, color cast, sensor noise and gamma; (H, W, 3) uint8."""
     height, width = spec.size_hw
     start = int(spec.noise_start + 7919 * TILE * time) % (TILE * TILE)
     grain = np.resize(np.roll(noise_tile('white'), -start), (height, width))

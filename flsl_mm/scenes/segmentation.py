@@ -15,14 +15,14 @@ SEGMENTATION_CLASSES = ('background', *CLASSES)
 
 
 def class_map(scene: Scene) -> np.ndarray:
-    """Give the class of each pixel (H, W), uint8: 0 is the background, class i + 1 is ``CLASSES[i]``."""
+    """Return the class of each pixel (H, W), uint8: 0 is the background, class i + 1 is ``CLASSES[i]``."""
     return np.concatenate([[0], scene.labels + 1]).astype(np.uint8)[scene.instance_map]
 
 
 def write_segmentation(folder: Path, request: TreeRequest) -> Written:
-    """Write pictures `images/train/000000.jpg` with masks `annotations/train/000000.png` (palette), and `val`."""
-    pictures, lines = [], []
-    with tqdm(total=request.num, unit='picture', disable=not request.progress) as bar:
+    """Write images ``images/train/000000.jpg`` with masks ``annotations/train/000000.png`` (palette), and ``val``."""
+    previews, lines = [], []
+    with tqdm(total=request.num, unit='image', disable=not request.progress) as bar:
         for split, number in request.split_sizes().items():
             images, masks = (folder / kind / split for kind in ('images', 'annotations'))
             images.mkdir(parents=True)
@@ -31,8 +31,8 @@ def write_segmentation(folder: Path, request: TreeRequest) -> Written:
                 scene = render_scene(request.seed, index, request.size_hw, split)
                 save_image(images / f'{index:06d}.jpg', scene.image)
                 write_palette_mask(masks / f'{index:06d}.png', class_map(scene))
-                if len(pictures) < MAX_PREVIEWS:
-                    pictures.append(tint_instances(scene.image, scene.instance_map))
+                if len(previews) < MAX_PREVIEWS:
+                    previews.append(tint_instances(scene.image, scene.instance_map))
                 bar.update()
-            lines.append(f'{split}: {number} pictures with masks')
-    return Written(lines, pictures)
+            lines.append(f'{split}: {number} images with masks')
+    return Written(lines, previews)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from .backgrounds import BACKGROUND_KINDS, BackgroundKind
-from .objects import OBJECT_CLASSES, Look
+from .objects import OBJECT_CLASSES, Style
 from .textures import TILE, pick
 
 SPLITS = ('train', 'val')
@@ -17,15 +17,15 @@ _SPEED = {'stays': 1.0, 'returns': 0.4, 'enters': 0.4}
 
 @dataclass(frozen=True)
 class Motion:
-    """The way of an object's centre through a clip, in units of the short side, (x, y) from the picture's centre.
+    """The way of an object's center through a clip, in units of the short side, (x, y) from the image's center.
 
     Args:
-        start: Centre at time 0.
+        start: Center at time 0.
         drift: Straight displacement over the whole clip.
         sway: Amplitude of one slow oscillation.
         phase: Phase of the oscillation in turns.
-        away: Displacement that takes the object out of the picture.
-        role: 'stays', 'returns' (out of the picture in the middle of the clip) or 'enters' (out of it at first).
+        away: Displacement that takes the object out of the image.
+        role: 'stays', 'returns' (out of the image in the middle of the clip) or 'enters' (out of it at first).
     """
 
     start: np.ndarray
@@ -36,23 +36,23 @@ class Motion:
     role: Role
 
     def absence(self, time: float) -> float:
-        """How far the object is on its way out at a time in 0..1: 0 in its place, 1 out of the picture."""
+        """How far the object is on its way out at a time in 0..1: 0 in its place, 1 out of the image."""
         if self.role == 'returns':
             return _smooth_step(time, 0.15, 0.42) - _smooth_step(time, 0.58, 0.85)
         return 1.0 - _smooth_step(time, 0.2, 0.55) if self.role == 'enters' else 0.0
 
-    def centre(self, time: float) -> np.ndarray:
-        """Return the centre (2,) at a time in 0..1."""
+    def center(self, time: float) -> np.ndarray:
+        """Return the center (2,) at a time in 0..1."""
         swing = np.sin(2 * np.pi * (time + self.phase)) - np.sin(2 * np.pi * self.phase)
         return self.start + self.drift * time + self.sway * swing + self.away * self.absence(time)
 
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """One object of a scene: class index, look, radius in short sides, orientation in radians, and motion."""
+    """One object of a scene: class index, style, radius in short sides, orientation in radians, and motion."""
 
     label: int
-    look: Look
+    style: Style
     radius: float
     angle: float
     spin: float
@@ -63,11 +63,11 @@ class ObjectSpec:
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """Everything random about a scene. `light` (3,) is the unit vector towards the light, z towards the viewer."""
+    """Everything random about a scene. ``light`` (3,) is the unit vector towards the light, z towards the viewer."""
 
     size_hw: tuple[int, int]
     background: BackgroundKind
-    background_look: Look
+    background_look: Style
     background_angle: float
     pan: np.ndarray
     light: np.ndarray
@@ -112,15 +112,15 @@ def check_seed(seed: int) -> None:
 
 
 def check_size(size_hw: tuple[int, int]) -> None:
-    """Raise ValueError where a picture (height, width) is too small to show anything."""
+    """Raise ValueError where an image (height, width) is too small to show anything."""
     if min(size_hw) < MIN_SIDE:
         raise ValueError(
-            f'scenes need at least {MIN_SIDE} pixels a side, got {size_hw[0]}x{size_hw[1]} (height x width)'
+            f'scenes need at least {MIN_SIDE} pixels per side, got {size_hw[0]}x{size_hw[1]} (height x width)'
         )
 
 
 def _sample_place(rng: np.random.Generator, half: np.ndarray, radius: float, others: list[ObjectSpec]) -> np.ndarray:
-    """Draw a centre that covers no earlier object altogether, if one is found in a few tries."""
+    """Draw a center that covers no earlier object altogether, if one is found in a few tries."""
     candidates = rng.uniform(-1, 1, (6, 2)) * (half - 0.4 * radius)
     for candidate in candidates:
         if all(np.hypot(*(candidate - o.motion.start)) > 0.62 * (radius + o.radius) for o in others):
@@ -146,7 +146,7 @@ def _sample_object(rng: np.random.Generator, half: np.ndarray, others: list[Obje
     )
     return ObjectSpec(
         label=label,
-        look=kind.sample(rng),
+        style=kind.sample(rng),
         radius=radius,
         angle=float(rng.uniform(-kind.upright, kind.upright)),
         spin=float(rng.uniform(-1, 1) * min(kind.upright, 1.2)),
@@ -160,12 +160,12 @@ def sample_scene(rng: np.random.Generator, size_hw: tuple[int, int], roles: tupl
     """Draw everything random about a scene of 3 to 7 objects.
 
     Args:
-        rng: Generator; see `scene_generator`.
+        rng: Generator; see ``scene_generator``.
         size_hw: Height and width in pixels.
         roles: Roles of the second and following objects; every other object stays.
 
     Returns:
-        The scene, to be painted by `paint_scene`.
+        The scene, to be painted by ``paint_scene``.
     """
     check_size(size_hw)
     half = np.array(size_hw[::-1]) / (2.0 * min(size_hw))

@@ -1,4 +1,4 @@
-"""Periodic noise tiles, colours and the pixel grids on which procedural scenes are painted.
+"""Periodic noise tiles, colors and the pixel grids on which procedural scenes are painted.
 
 The tiles are made once per process from a constant seed, so every scene that samples them is a pure function of its
 own random numbers. A grid maps pixels to an object's own coordinates; textures sampled through it move, turn and scale
@@ -44,7 +44,7 @@ _MAKERS: dict[str, Callable[[], np.ndarray]] = {
     'clouds': lambda: _spectral(_power(1.9), 1),
     'rough': lambda: _spectral(_power(1.1), 2),
     'grain': lambda: _spectral(lambda fx, fy: np.exp(-((np.hypot(fx, fy) / 0.16) ** 2)), 3),
-    'fibres': lambda: _spectral(lambda fx, fy: np.exp(-((fx / 0.012) ** 2)) * np.maximum(np.abs(fy), 0.01) ** -0.6, 4),
+    'fibers': lambda: _spectral(lambda fx, fy: np.exp(-((fx / 0.012) ** 2)) * np.maximum(np.abs(fy), 0.01) ** -0.6, 4),
     'ripples': lambda: _spectral(lambda fx, fy: np.exp(-(((np.abs(fy) - 0.03) / 0.013) ** 2) - (fx / 0.013) ** 2), 5),
     'blades': lambda: _spectral(lambda fx, fy: np.exp(-((fy / 0.05) ** 2) - ((fx / 0.2) ** 2)), 6),
     'cells': lambda: _cells(7),
@@ -70,26 +70,26 @@ def pick(rng: np.random.Generator, options: Sequence[Any]) -> Any:
 
 
 def random_offset(rng: np.random.Generator) -> tuple[float, float]:
-    """Return a random tile pixel (x, y), for `Grid.texture`."""
+    """Return a random tile pixel (x, y), for ``Grid.texture``."""
     x, y = rng.uniform(0, TILE, 2)
     return float(x), float(y)
 
 
 def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
-    """Return an RGB colour (3,) float32 in 0..1; the hue wraps, saturation and value are clipped to 0..1."""
+    """Return an RGB color (3,) float32 in 0..1; the hue wraps, saturation and value are clipped to 0..1."""
     red_green_blue = colorsys.hsv_to_rgb(hue % 1.0, min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0))
     return np.array(red_green_blue, np.float32)
 
 
 def mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Blend two colours, each (3,) or (H, W, 3), by a weight (H, W) in 0..1 of the second; (H, W, 3)."""
+    """Blend two colors, each (3,) or (H, W, 3), by a weight (H, W) in 0..1 of the second; (H, W, 3)."""
     result = (second - first) * weight[..., None]
     result += first
     return result
 
 
 def ramp(colors: tuple[np.ndarray, ...], position: np.ndarray) -> np.ndarray:
-    """Map positions (H, W), clipped to 0..1, through evenly spaced colours (3,); (H, W, 3) float32."""
+    """Map positions (H, W), clipped to 0..1, through evenly spaced colors (3,); (H, W, 3) float32."""
     stops = np.linspace(0, 255, len(colors))
     channels = [np.interp(np.arange(256), stops, [color[c] for color in colors]) for c in range(3)]
     table = np.stack(channels, axis=1).astype(np.float32)
@@ -97,7 +97,7 @@ def ramp(colors: tuple[np.ndarray, ...], position: np.ndarray) -> np.ndarray:
 
 
 def soft_step(values: np.ndarray, softness: float) -> np.ndarray:
-    """A step at 0 whose rise takes `softness` of the values' unit; float32 in 0..1."""
+    """A step at 0 whose rise takes ``softness`` of the values' unit; float32 in 0..1."""
     return np.clip(values * (1.0 / softness) + 0.5, 0, 1)
 
 
@@ -133,7 +133,7 @@ class Grid:
             name: Tile.
             pixels_per_unit: Tile pixels for a unit of u or v.
             offset: Tile pixel (x, y) at the origin.
-            turn: Exchange the tile's axes (fibres then run along v).
+            turn: Exchange the tile's axes (fibers then run along v).
 
         Returns:
             (H, W) float32, mean 0 and standard deviation 1 over the whole tile.

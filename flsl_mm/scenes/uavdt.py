@@ -1,8 +1,8 @@
 """Writing clips of moving objects in the layout of UAVDT, with its attributes, occlusions and ignore regions.
 
-Three classes of objects stand for car, truck and bus; the others are left away. The attributes show in the pictures:
+Three classes of objects stand for car, truck and bus; the others are left out. The attributes show in the images:
 night is dark, fog pales them, the higher the camera the smaller the objects, and the view is the direction in which
-they move: along the picture's height (front), its width (side), or any (bird).
+they move: along the image's height (front), its width (side), or any (bird).
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ _REGION_COLOR = (255, 40, 40)
 
 @dataclass(frozen=True)
 class Conditions:
-    """The attributes of a sequence: one of `WEATHERS`, one of `ALTITUDES` and one of `VIEWS`."""
+    """The attributes of a sequence: one of ``WEATHERS``, one of ``ALTITUDES`` and one of ``VIEWS``."""
 
     weather: str
     altitude: str
@@ -65,12 +65,12 @@ def apply_conditions(spec: SceneSpec, conditions: Conditions) -> SceneSpec:
 
 
 def add_haze(image: np.ndarray) -> np.ndarray:
-    """Blend a picture (H, W, 3) uint8 with the grey of fog."""
+    """Blend an image (H, W, 3) uint8 with the gray of fog."""
     return np.rint(image * (1 - _HAZE) + _HAZE_LEVEL * _HAZE).astype(np.uint8)
 
 
 def sample_regions(rng: np.random.Generator, number: int, size_hw: tuple[int, int]) -> list[Box]:
-    """Draw the ignore regions of a split's sequence, within the picture: one in every other sequence."""
+    """Draw the ignore regions of a split's sequence, within the image: one in every other sequence."""
     if number % 2 == 0:
         return []
     limits = np.array(size_hw[::-1])
@@ -82,18 +82,18 @@ def sample_regions(rng: np.random.Generator, number: int, size_hw: tuple[int, in
 def annotate(outline: Outline, visible: int, size_hw: tuple[int, int], regions: list[Box]) -> tuple[int, ...] | None:
     """Return an object's box and its codes, or None where UAVDT would not annotate it.
 
-    Annotated is what has 12 pixels and a tenth of its part in the picture to be seen, at least half of it in the
-    picture, and less than half of its box in an ignore region.
+    Annotated is what has 12 pixels and a tenth of its part in the image to be seen, at least half of it in the
+    image, and less than half of its box in an ignore region.
 
     Args:
         outline: All of the object.
         visible: Number of its pixels that can be seen.
-        size_hw: Height and width of the picture.
+        size_hw: Height and width of the image.
         regions: Ignore regions.
 
     Returns:
         Left, top, width, height of the whole object; out of view (1 no, 2 medium: 30 to 50%, 3 small); occlusion of the
-        part in the picture (1 no, 2 large: over 70%, 3 medium, 4 small: up to 30%). Up to 1% counts as no.
+        part in the image (1 no, 2 large: over 70%, 3 medium, 4 small: up to 30%). Up to 1% counts as no.
     """
     if visible < 12:
         return None
@@ -121,11 +121,11 @@ def _share_inside(box: Box, region: Box) -> float:
 def write_uavdt(folder: Path, request: TreeRequest) -> Written:
     """Write sequences in the layout of the UAVDT download; the request's split val is UAVDT's test.
 
-    `UAV-benchmark-M/S0001/img000001.jpg` (or `S0001/img1/img000001.jpg`),
-    `UAV-benchmark-MOTD_v1.0/GT/S0001_gt_whole.txt` and `S0001_gt_ignore.txt`, and `M_attr/train/S0001_attr.txt`.
+    ``UAV-benchmark-M/S0001/img000001.jpg`` (or ``S0001/img1/img000001.jpg``),
+    ``UAV-benchmark-MOTD_v1.0/GT/S0001_gt_whole.txt`` and ``S0001_gt_ignore.txt``, and ``M_attr/train/S0001_attr.txt``.
     """
     (folder / TRUTH).mkdir(parents=True)
-    pictures, lines, first = [], [], 1
+    previews, lines, first = [], [], 1
     with tqdm(total=request.num * request.frames, unit='frame', disable=None if request.progress else True) as bar:
         for stream, num_sequences in request.split_sizes().items():
             split, totals = {'train': 'train', 'val': 'test'}[stream], np.zeros(2, int)
@@ -137,13 +137,13 @@ def write_uavdt(folder: Path, request: TreeRequest) -> Written:
                 attributes.write_text(','.join(map(str, flags)) + '\n')
                 counts, preview = _write_sequence(folder, name, number, stream, request, bar)
                 totals += counts
-                pictures += [preview] * (len(pictures) < MAX_PREVIEWS)
+                previews += [preview] * (len(previews) < MAX_PREVIEWS)
             first += num_sequences
             frames = num_sequences * request.frames
             lines.append(
                 f'{split}: {num_sequences} sequences, {frames} frames, {totals[0]} boxes, {totals[1]} ignore regions'
             )
-    return Written(lines, pictures)
+    return Written(lines, previews)
 
 
 def _write_sequence(

@@ -27,20 +27,20 @@ from .uavdt import write_uavdt
 
 
 def write_images(folder: Path, request: TreeRequest) -> Written:
-    """Write pictures without annotations, `train/00/000000.jpg` and so on, at most 1000 in a folder."""
-    pictures = []
+    """Write images without annotations, ``train/00/000000.jpg`` and so on, at most 1000 in a folder."""
+    previews = []
     sizes = request.split_sizes()
-    with tqdm(total=request.num, unit='picture', disable=None if request.progress else True) as bar:
+    with tqdm(total=request.num, unit='image', disable=None if request.progress else True) as bar:
         for split, number in sizes.items():
             for index in range(number):
                 scene = render_scene(request.seed, index, request.size_hw, split)
                 path = folder / split / f'{index // 1000:02d}' / f'{index:06d}.jpg'
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save_image(path, scene.image)
-                if len(pictures) < MAX_PREVIEWS:
-                    pictures.append(scene.image)
+                if len(previews) < MAX_PREVIEWS:
+                    previews.append(scene.image)
                 bar.update()
-    return Written([f'{split}: {number} pictures' for split, number in sizes.items()], pictures)
+    return Written([f'{split}: {number} images' for split, number in sizes.items()], previews)
 
 
 WRITERS: dict[str, Callable[[Path, TreeRequest], Written]] = {
@@ -68,7 +68,7 @@ def check_request(layout: str, request: TreeRequest) -> None:
 
 
 def write_scenes(out: Path, layout: str, request: TreeRequest, force: bool = False) -> list[str]:
-    """Write a tree of scenes, with a manifest and a contact sheet, whole or not at all.
+    """Write a tree of scenes, with a manifest and a contact sheet, atomically.
 
     Args:
         out: Folder to make.
@@ -81,12 +81,12 @@ def write_scenes(out: Path, layout: str, request: TreeRequest, force: bool = Fal
 
     Raises:
         ValueError: For a request that the layout cannot hold.
-        OSError: If `out` is in use, or cannot be written.
+        OSError: If ``out`` is in use, or cannot be written.
     """
     check_request(layout, request)
     with new_folder(out, force) as folder:
         written = WRITERS[layout](folder, request)
-        save_image(folder / PREVIEW, contact_sheet(written.pictures))
+        save_image(folder / PREVIEW, contact_sheet(written.previews))
         options = {name: value for name, value in asdict(request).items() if name != 'progress'}
         write_manifest(folder, layout=layout, version=__version__, **options)
     return written.lines

@@ -1,4 +1,4 @@
-"""Checks of a segmentor before it runs: colours, and feature maps and class names against its heads."""
+"""Checks of a segmentor before it runs: colors, and feature maps and class names against its heads."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def check_maps(model: nn.Module) -> None:
                 f'model.{name}.in_channels'
             )
         strides = [PROBE_SIZE // maps[index].shape[-1] for index in indices]
-        said = list(getattr(head, 'feature_strides', strides))
-        if said != strides:
+        assumed = list(getattr(head, 'feature_strides', strides))
+        if assumed != strides:
             raise ValueError(
-                f'{name} assumes feature_strides={said}, backbone and necks deliver {strides}: make them agree '
+                f'{name} assumes feature_strides={assumed}, backbone and necks deliver {strides}: make them agree '
                 '(FLSLViTPyramid brings maps of one stride to a pyramid)'
             )
 
@@ -70,7 +70,7 @@ def check_num_classes(model: nn.Module, classes: Sequence[str]) -> None:
 
 @HOOKS.register_module()
 class FLSLSegmentationCheckHook(ModelCheckHook):
-    """Stops a segmentor before training, validation or testing when its colours, maps or classes do not fit.
+    """Stops a segmentor before training, validation or testing when its colors, maps or classes do not fit.
 
     See :func:`check_maps` and :func:`check_num_classes`. Arguments are those of
     :class:`~flsl_mm.engine.model_check.ModelCheckHook`.

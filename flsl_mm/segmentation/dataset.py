@@ -14,7 +14,7 @@ from flsl_mm.scenes.first_use import ensure_scenes
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.segmentation import SEGMENTATION_CLASSES
 
-from .loading import unlabelled_map
+from .loading import unlabeled_map
 
 
 class _Checked:
@@ -42,7 +42,7 @@ class _Checked:
         return data_list
 
     def prepare_data(self, idx: int) -> dict | None:
-        """Read an image and its mask; no pipe or device is waited for, and no picture fills the memory."""
+        """Read an image and its mask; no pipe or device is waited for, and no image fills the memory."""
         info = self.get_data_info(idx)
         for kind in ('img_path', 'seg_map_path'):
             with open_image(info[kind]):
@@ -56,7 +56,7 @@ class FLSLSegmentationDataset(_Checked, BaseSegDataset):
 
     Args:
         split: Name of the folders below ``images`` and ``annotations``.
-        unlabelled: Numbers in the masks of pixels that do not count, besides 255.
+        unlabeled: Numbers in the masks of pixels that do not count, besides 255.
         **options: As of mmseg's ``BaseSegDataset``: ``metainfo=dict(classes=..., palette=...)``, ``data_root``,
             ``data_prefix``, ``img_suffix``, ``pipeline``.
 
@@ -65,14 +65,14 @@ class FLSLSegmentationDataset(_Checked, BaseSegDataset):
         ValueError: If classes are one string.
     """
 
-    def __init__(self, split: str = 'train', unlabelled: Sequence[int] = (), **options) -> None:
-        self.unlabelled = unlabelled_map(tuple(unlabelled))
+    def __init__(self, split: str = 'train', unlabeled: Sequence[int] = (), **options) -> None:
+        self.unlabeled = unlabeled_map(tuple(unlabeled))
         prefix = dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}')
         super().__init__(**{'data_prefix': prefix, **options})
 
     def load_data_list(self) -> list[dict]:
-        """List images and masks; unlabelled numbers become mmseg's own."""
-        self.label_map = {**self.unlabelled, **(self.label_map or {})} or None
+        """List images and masks; unlabeled numbers become mmseg's own."""
+        self.label_map = {**self.unlabeled, **(self.label_map or {})} or None
         return super().load_data_list()
 
 
@@ -81,7 +81,7 @@ class FLSLCamVidDataset(FLSLSegmentationDataset):
     """CamVid street frames with the usual eleven classes (Brostow et al., 2009; classes of SegNet, arXiv 1511.00561).
 
     ``images/{train,val}/*.jpg``, ``annotations/{train,val}/*.png``: class numbers in the order of the names, 11 for
-    pixels without a label. Colours are SegNet's.
+    pixels without a label. Colors are SegNet's.
     """
 
     METAINFO = dict(
@@ -113,8 +113,8 @@ class FLSLCamVidDataset(FLSLSegmentationDataset):
         ],
     )
 
-    def __init__(self, split: str = 'train', unlabelled: Sequence[int] = (11,), **options) -> None:
-        super().__init__(split, unlabelled, **options)
+    def __init__(self, split: str = 'train', unlabeled: Sequence[int] = (11,), **options) -> None:
+        super().__init__(split, unlabeled, **options)
 
 
 @DATASETS.register_module()
@@ -129,7 +129,7 @@ class FLSLScenesSegmentation(FLSLSegmentationDataset):
     Args:
         data_root: Folder; if it exists it is used as it is.
         split: ``'train'`` or ``'val'``.
-        num: Pictures of both splits together.
+        num: Images of both splits together.
         val_fraction: Share of ``'val'``.
         seed: Seed of the scenes.
         size_hw: Height and width in pixels.

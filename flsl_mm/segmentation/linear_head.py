@@ -1,4 +1,4 @@
-"""The usual probe of frozen features: batch normalisation and one linear layer on each patch."""
+"""The usual probe of frozen features: batch normalization and one linear layer on each patch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class FLSLLinearHead(BaseDecodeHead):
-    """Classifies every patch by a linear layer after batch normalisation (DINOv2, arXiv 2304.07193, section 7.4).
+    """Classifies every patch by a linear layer after batch normalization (DINOv2, arXiv 2304.07193, section 7.4).
 
     Logits are upsampled to the image bilinearly, by mmseg. Use it on ``out_indices=(-1,)`` with ``final_norm=True``
     of a backbone with ``frozen_stages`` at its depth.
@@ -24,5 +24,5 @@ class FLSLLinearHead(BaseDecodeHead):
         self.norm = nn.BatchNorm2d(in_channels)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Give logits (B, num_classes, h, w) of maps (B, C, h, w)."""
+        """Return logits (B, num_classes, h, w) of maps (B, C, h, w)."""
         return self.cls_seg(self.norm(self._transform_inputs(inputs)))

@@ -17,7 +17,7 @@ class FLSLLoadSegmentation(LoadAnnotations):
     Otherwise a class beyond the last one ends training deep in a loss, and counts for nothing in evaluation.
 
     Raises:
-        ValueError: If a mask is an image of colours, of another size than its image, or has a class that the data set
+        ValueError: If a mask is an image of colors, of another size than its image, or has a class that the data set
             does not list.
     """
 
@@ -25,7 +25,7 @@ class FLSLLoadSegmentation(LoadAnnotations):
         super()._load_seg_map(results)
         mask, path = results['gt_seg_map'], results['seg_map_path']
         if mask.ndim != 2:
-            raise ValueError(f'mask {path} is an image of colours: masks hold one class number a pixel (modes P, L)')
+            raise ValueError(f'mask {path} is a color image: masks hold one class number per pixel (modes P, L)')
         image_hw = tuple(results.get('ori_shape', mask.shape))
         if mask.shape != image_hw:
             (mask_height, mask_width), (height, width) = mask.shape, image_hw
@@ -36,10 +36,10 @@ class FLSLLoadSegmentation(LoadAnnotations):
         if num_classes is not None and greatest >= num_classes:
             raise ValueError(
                 f'mask {path} has class {greatest}, and the last of {num_classes} classes is {num_classes - 1}: list '
-                'all in metainfo of the data set, or name it in unlabelled'
+                'all in metainfo of the data set, or name it in unlabeled'
             )
 
 
-def unlabelled_map(numbers: tuple[int, ...]) -> dict[int, int]:
+def unlabeled_map(numbers: tuple[int, ...]) -> dict[int, int]:
     """Map numbers in masks to the one that does not count."""
     return dict.fromkeys(map(int, np.unique(numbers)), IGNORED)

@@ -1,4 +1,4 @@
-"""FLSL, feature-level self-supervised learning, as an MMEngine model: one screen tells the method (`loss`)."""
+"""FLSL, feature-level self-supervised learning, as an MMEngine model: one screen tells the method (``loss``)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from . import losses
 from .distributed import mean_over_processes
 from .mean_shift import anchored_queries, gather_queries, mean_shift, sample_queries, stage_attention, token_places
-from .teacher import EMATeacher, StepFollower
+from .teacher import EMATeacher, OptimizerStepCallback
 from .views import Crops
 
 SCHEDULED = (
@@ -49,10 +49,10 @@ class FLSL(BaseSelfSupervisor):
         teacher_temp: Temperature of the teacher's assignment.
         intra_weight: Weight of the first-level loss.
         inter_weight: Weight of the second-level loss.
-        volume_weight: Weight of the volume maximisation.
-        center_momentum: Centre the teacher's logits with a running mean of this momentum (0.9 in the released code);
-            ``None`` does not centre.
-        momentum: Share of itself that the teacher keeps at an optimiser step.
+        volume_weight: Weight of the volume maximization.
+        center_momentum: Center the teacher's logits with a running mean of this momentum (0.9 in the released code);
+            ``None`` does not center.
+        momentum: Share of itself that the teacher keeps at an optimizer step.
         assignment: ``'softmax'`` (paper) or ``'sinkhorn'`` of the teacher's logits; the latter, ours, uses all
             prototypes equally, so that ``volume_weight`` can be 0.
         anchor_width: Ours: start the inter-view mean shift from the teacher's own tokens at the query's place, within
@@ -63,11 +63,11 @@ class FLSL(BaseSelfSupervisor):
         previous_stage_scale: Multiplies the logits of its attention, divided by the root of its own width.
         previous_stage_sharpness: Slope of the sigmoid that sharpens its attention.
         stage_mix: Share of this stage's own attention in the mixture, 0 to 1.
-        init_cfg: MMEngine initialisation config.
+        init_cfg: MMEngine initialization config.
 
     Raises:
-        ValueError: If a crop size is no multiple of the patch size, a window does not fit, or options disagree.
-        RuntimeError: While training, if the teacher was not told which optimiser to follow.
+        ValueError: If a crop size is not a multiple of the patch size, a window does not fit, or options disagree.
+        RuntimeError: While training, if the teacher has no optimizer attached.
     """
 
     optional_tensors = ('center', 'previous_stage.')
@@ -140,7 +140,7 @@ class FLSL(BaseSelfSupervisor):
         if self.previous_stage is not None:
             self.previous_stage.requires_grad_(False).eval()
         self.teacher = EMATeacher(self.backbone, self.head)
-        self.follower = StepFollower(self.update_teacher)
+        self.step_callback = OptimizerStepCallback(self.update_teacher)
         self._check_crops()
 
     def _check_crops(self) -> None:
@@ -159,7 +159,7 @@ class FLSL(BaseSelfSupervisor):
             raise ValueError(f'crop size {size} is not a multiple of patch_size {self.backbone.patch_size}')
 
     def init_weights(self) -> None:
-        """Initialise the student, load weights its configs name, and start the teacher from the same weights."""
+        """Initialize the student, load weights its configs name, and start the teacher from the same weights."""
         super().init_weights()
         self.teacher.copy_from(self.backbone, self.head)
 
@@ -181,16 +181,16 @@ class FLSL(BaseSelfSupervisor):
         """Yield the trainable parameters of backbone and head."""
         return (p for part in (self.backbone, self.head) for p in part.parameters() if p.requires_grad)
 
-    def follow_optimizer(self, optimizer: Optimizer) -> None:
-        """Update the teacher after each step of the optimiser that trains the student.
+    def attach_optimizer(self, optimizer: Optimizer) -> None:
+        """Update the teacher after each step of the optimizer that trains the student.
 
-        :class:`~flsl_mm.engine.optim.FLSLOptimWrapperConstructor` calls this with the optimiser that it builds. Of
-        several optimisers, it is the last one that this was called with that counts.
+        :class:`~flsl_mm.engine.optim.FLSLOptimWrapperConstructor` calls this with the optimizer that it builds. Of
+        several optimizers, it is the last one that this was called with that counts.
 
         Raises:
-            ValueError: If the optimiser has no hooks after its steps, or does not train the student.
+            ValueError: If the optimizer has no hooks after its steps, or does not train the student.
         """
-        self.follower.follow(optimizer, self.student_parameters())
+        self.step_callback.attach(optimizer, self.student_parameters())
 
     def update_teacher(self) -> None:
         """Update the teacher once."""
@@ -200,7 +200,7 @@ class FLSL(BaseSelfSupervisor):
         """Compute the losses of one batch.
 
         Args:
-            inputs: ``views``, a list of normalised images: the teacher view (B, 3, S, S), then the student views in the
+            inputs: ``views``, a list of normalized images: the teacher view (B, 3, S, S), then the student views in the
                 order of ``data_preprocessor.crops``; ``boxes``, where those are in it, for ``anchor_width``; and
                 ``clean_views``, the views without photometric jitter, for multi-stage training.
             data_samples: Unused, there are no labels.
@@ -210,7 +210,7 @@ class FLSL(BaseSelfSupervisor):
             (nats) and ``prototypes_used``.
         """
         if torch.is_grad_enabled():
-            self.follower.check(self.student_parameters())
+            self.step_callback.check(self.student_parameters())
         teacher_view, *student_views = inputs['views']
         batch_size = len(teacher_view)
         self._check_size(teacher_view.shape[-1])
@@ -274,7 +274,7 @@ class FLSL(BaseSelfSupervisor):
         return sample_queries(count, (side, side), window, self.window_member, views[0].device)
 
     def anchored(self, boxes: list[Tensor], indices: list[Tensor], teacher_tokens: Tensor) -> Tensor:
-        """Give the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
+        """Return the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
         places = []
         for (crops, group), sampled in zip(self.group_by_kind(boxes), indices, strict=True):
             of_tokens = token_places(torch.cat(group), crops.size // self.backbone.patch_size)
@@ -287,7 +287,7 @@ class FLSL(BaseSelfSupervisor):
 
     @torch.no_grad()
     def update_center(self, teacher_logits: Tensor) -> None:
-        """Move the centre (K,) towards the mean of the teacher's logits (B, Q, K) over all processes."""
+        """Move the center (K,) towards the mean of the teacher's logits (B, Q, K) over all processes."""
         if self.center_momentum is None:
             return
         logits = teacher_logits.float().flatten(0, 1)
@@ -297,7 +297,7 @@ class FLSL(BaseSelfSupervisor):
         self.center.lerp_(mean, 1 - self.center_momentum)
 
     def previous_attention(self, inputs: dict[str, list[Tensor]], indices: list[Tensor]) -> Tensor | None:
-        """Give the earlier stage's sharpened attention (B, Q, N), or ``None`` in a first stage."""
+        """Return the earlier stage's sharpened attention (B, Q, N), or ``None`` in a first stage."""
         if self.previous_stage is None:
             return None
         teacher_view, *student_views = inputs['clean_views']

@@ -40,12 +40,12 @@ def inter_view_loss(student_logits: Tensor, teacher_probabilities: Tensor) -> Te
 
 
 def entropy(probabilities: Tensor) -> Tensor:
-    """Give the entropy in nats over the last dimension; zero probabilities count zero and give finite gradients."""
+    """Return the entropy in nats over the last dimension; zero probabilities count zero and give finite gradients."""
     return -(probabilities * probabilities.clamp_min(TINY).log()).sum(-1)
 
 
 def volume_regularizer(marginal: Tensor) -> Tensor:
-    """Volume maximisation: ``log K + sum_k p_k log p_k``, the KL divergence of the marginal from uniform.
+    """Volume maximization: ``log K + sum_k p_k log p_k``, the KL divergence of the marginal from uniform.
 
     Args:
         marginal: Mean assignment over all queries of all processes (K,), sums to one.
@@ -69,7 +69,7 @@ def sinkhorn(teacher_logits: Tensor, temperature: float, iterations: int = 3) ->
     """Turn teacher logits into an assignment that uses all prototypes equally (Sinkhorn-Knopp).
 
     Ours as an option of FLSL, after SwAV (Caron et al., arXiv 2006.09882, section 3.1): it takes the place of the
-    volume maximisation, and cannot collapse onto few prototypes.
+    volume maximization, and cannot collapse onto few prototypes.
 
     Args:
         teacher_logits: Logits (..., K).

@@ -49,7 +49,7 @@ def gather_queries(tokens: Tensor, indices: Tensor) -> Tensor:
 
 
 def attention(queries: Tensor, tokens: Tensor, scale: float) -> Tensor:
-    """Give ``softmax(scale / sqrt(C) * q z^T)`` (B, Q, N) of float32 queries q (B, Q, C) and tokens z (B, N, C).
+    """Return ``softmax(scale / sqrt(C) * q z^T)`` (B, Q, N) of float32 queries q (B, Q, C) and tokens z (B, N, C).
 
     Divided by the root of the width, logits and hence ``scale`` mean the same for backbones of any width.
     """
@@ -83,7 +83,7 @@ def mean_shift(
 
 
 def token_places(boxes: Tensor, side: int) -> Tensor:
-    """Give the centres of the tokens of crops, in sides of the teacher view.
+    """Return the centers of the tokens of crops, in sides of the teacher view.
 
     Args:
         boxes: Left, top, width and height of crops as fractions of the teacher view (B, 4).

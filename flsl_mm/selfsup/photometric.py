@@ -1,7 +1,7 @@
 """Photometric jitter of a batch: parameters drawn per sample on the CPU, arithmetic on the images' device.
 
 The operations follow what torchvision does to PIL images, as the original's augmentation (DINO's) is defined by it:
-colour jitter in a random order, random grey, then one of two branches of blur and solarisation. It is our own code
+color jitter in a random order, random gray, then one of two branches of blur and solarisation. It is our own code
 because torchvision draws one set of parameters for a whole batch, and kornia one order of the operations.
 """
 
@@ -34,12 +34,12 @@ class PhotometricPolicy:
     """Probabilities and ranges of the photometric jitter; the defaults are the paper's (appendix, as in DINO).
 
     Args:
-        jitter_prob: Probability of the colour jitter.
+        jitter_prob: Probability of the color jitter.
         brightness: Factors are drawn from [1 - brightness, 1 + brightness].
         contrast: As brightness.
         saturation: As brightness.
-        hue: Shifts are drawn from [-hue, hue], in turns of the colour circle (at most 0.5).
-        grey_prob: Probability that the sample becomes grey.
+        hue: Shifts are drawn from [-hue, hue], in turns of the color circle (at most 0.5).
+        gray_prob: Probability that the sample becomes gray.
         blur_prob: Probability of a Gaussian blur in each of the two equally likely branches.
         solarize_prob: Probability of solarisation in each of the two branches.
         blur_sigma: Range of the blur's standard deviation in pixels.
@@ -53,13 +53,13 @@ class PhotometricPolicy:
     contrast: float = 0.4
     saturation: float = 0.2
     hue: float = 0.1
-    grey_prob: float = 0.2
+    gray_prob: float = 0.2
     blur_prob: tuple[float, float] = (0.5, 0.1)
     solarize_prob: tuple[float, float] = (0.0, 0.2)
     blur_sigma: tuple[float, float] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
-        probabilities = (self.jitter_prob, self.grey_prob, *self.blur_prob, *self.solarize_prob)
+        probabilities = (self.jitter_prob, self.gray_prob, *self.blur_prob, *self.solarize_prob)
         if not all(0 <= p <= 1 for p in probabilities):
             raise ValueError(f'photometric: probabilities must lie between 0 and 1, got {self}')
         if not all(0 <= amount <= 1 for amount in (self.brightness, self.contrast, self.saturation)):
@@ -75,11 +75,11 @@ class PhotometricParams:
     """Parameters of the jitter of ``B`` samples, all on the CPU.
 
     Args:
-        jitter: ``(B,)`` bool, whether the sample's colours are jittered.
+        jitter: ``(B,)`` bool, whether the sample's colors are jittered.
         order: ``(B, 4)`` int64, the order of the sample's jitter: ``order[b, r]`` is the operation of round ``r``
             (0 brightness, 1 contrast, 2 saturation, 3 hue).
         factors: ``(B, 4)`` float, the factors of brightness, contrast and saturation, and the hue's shift in turns.
-        grey: ``(B,)`` bool, whether the sample becomes grey.
+        gray: ``(B,)`` bool, whether the sample becomes gray.
         blur: ``(B,)`` bool, whether the sample is blurred.
         sigma: ``(B,)`` float, standard deviation of the blur in pixels.
         solarize: ``(B,)`` bool, whether the sample is solarised.
@@ -88,7 +88,7 @@ class PhotometricParams:
     jitter: Tensor
     order: Tensor
     factors: Tensor
-    grey: Tensor
+    gray: Tensor
     blur: Tensor
     sigma: Tensor
     solarize: Tensor
@@ -114,7 +114,7 @@ def draw_photometric(batch_size: int, policy: PhotometricPolicy, generator: torc
         jitter=uniform() < policy.jitter_prob,
         order=uniform(4).argsort(dim=1),
         factors=neutral + amount * (2 * uniform(4) - 1),
-        grey=uniform() < policy.grey_prob,
+        gray=uniform() < policy.gray_prob,
         blur=uniform() < torch.tensor(policy.blur_prob)[branch],
         sigma=low + (high - low) * uniform(),
         solarize=uniform() < torch.tensor(policy.solarize_prob)[branch],
@@ -129,7 +129,7 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
 
     Args:
         images: ``(B, 3, H, W)``, values 0 to 1.
-        turns: ``(B,)``, shift in turns of the colour circle.
+        turns: ``(B,)``, shift in turns of the color circle.
     """
     red, green, blue = images.split(1, dim=1)
     value = torch.maximum(torch.maximum(red, green), blue)
@@ -139,7 +139,7 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
         (red - green).add_(chroma, alpha=4), (blue - red).add_(chroma, alpha=2), (value == green).to(images.dtype)
     )
     sector.lerp_(green - blue, (value == red).to(images.dtype))
-    # Hue in sixths of a turn, 0 to 6; a grey pixel has chroma 0, for which any hue will do.
+    # Hue in sixths of a turn, 0 to 6; a gray pixel has chroma 0, for which any hue will do.
     hue = sector.div_(chroma + 1e-12).add_(6 * turns.view(-1, 1, 1, 1))
     hue.sub_((hue / 6).floor_(), alpha=6)
     # A channel lies below the value by a share of the chroma, which follows from the distance to a hue.
@@ -226,8 +226,8 @@ def _steps(params: PhotometricParams) -> Iterator[tuple[Operation, Tensor, Tenso
     for turn in range(len(jitters)):
         for number, operation in enumerate(jitters):
             yield operation, params.jitter & (params.order[:, turn] == number), params.factors[:, number]
-    # Saturation 0 is PIL's grey.
-    yield adjust_saturation_with_gray_subtraction, params.grey, torch.zeros_like(params.sigma)
+    # Saturation 0 is PIL's gray.
+    yield adjust_saturation_with_gray_subtraction, params.gray, torch.zeros_like(params.sigma)
     yield partial(gaussian_blur, max_sigma=float(params.sigma.max())), params.blur, params.sigma
     yield solarize, params.solarize, torch.full_like(params.sigma, SOLARIZE_THRESHOLD)
 

@@ -1,4 +1,4 @@
-"""The exponential-moving-average teacher, which follows every step of its student's optimiser."""
+"""The exponential-moving-average teacher, updated after every step of its student's optimizer."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class EMATeacher(nn.Module):
         ema_update(self.parameters(), student, momentum)
 
 
-class StepFollower:
-    """Calls a function after each step of the student's optimiser, and notices where another one trains the student.
+class OptimizerStepCallback:
+    """Calls a function after each step of an optimizer, and detects that another one trains the student.
 
     Args:
         after_step: Called without arguments.
@@ -56,63 +56,63 @@ class StepFollower:
     def __init__(self, after_step: Callable[[], None]) -> None:
         self.after_step = after_step
         self.handle: RemovableHandle | None = None
-        self.moving = False
-        self.seen: float | None = None
-        self.missed = 0
+        self.stepped = False
+        self.last_sum: float | None = None
+        self.changes = 0
 
     def __getstate__(self) -> dict:
-        """Have a copy follow nobody: it has to be told its own optimiser."""
-        return vars(StepFollower(self.after_step))
+        """Detach copies: :meth:`attach` their own optimizer to them."""
+        return vars(OptimizerStepCallback(self.after_step))
 
-    def follow(self, optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+    def attach(self, optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
         """Call the function after each step of ``optimizer`` from now on, and of no other.
 
         Args:
-            optimizer: Optimiser of some of the parameters.
+            optimizer: Optimizer of some of the parameters.
             parameters: What is trained.
 
         Raises:
-            ValueError: If the optimiser has no hooks after its steps, or trains none of the parameters.
+            ValueError: If the optimizer has no hooks after its steps, or trains none of the parameters.
         """
         name = type(optimizer).__name__
         if not hasattr(optimizer, 'register_step_post_hook'):
             raise ValueError(
-                f'the teacher cannot follow {name}, which has no register_step_post_hook: use an optimiser that '
+                f'the teacher cannot be updated by {name}, which has no register_step_post_hook: use an optimizer that '
                 'derives from torch.optim.Optimizer'
             )
         trained = {id(parameter) for group in optimizer.param_groups for parameter in group['params']}
         if not any(id(parameter) in trained for parameter in parameters):
             raise ValueError(
-                f'the teacher cannot follow {name}, which trains no parameter of the student: build the optimiser of '
-                'the parameters of this very model'
+                f'the teacher cannot be updated by {name}, which trains no parameter of the student: build the '
+                'optimizer from the parameters of this model'
             )
         if self.handle is not None:
             self.handle.remove()
         self.handle = optimizer.register_step_post_hook(self._after_step)
 
     def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
-        self.moving = True
-        # A fused optimiser is called under a gradient scaler for a step, too, that it leaves out.
+        self.stepped = True
+        # A fused optimizer is called under a gradient scaler for a step, too, that it leaves out.
         if not getattr(optimizer, 'found_inf', False):
             self.after_step()
 
     def check(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Until the first step that is followed, compare the first parameter with what it was in the last call.
+        """Until the first step of the attached optimizer, compare the first parameter with its value in the last call.
 
-        Once, somebody may have loaded weights; twice is training.
+        One change may be loaded weights; two are training.
 
         Raises:
             RuntimeError: If it has changed twice.
         """
-        parameter = None if self.moving else next(iter(parameters), None)
+        parameter = None if self.stepped else next(iter(parameters), None)
         if parameter is None:
             return
-        # Its sum: fused optimisers do not count as changes in place, of which tensors keep a count.
+        # Its sum: fused optimizers do not count as changes in place, of which tensors keep a count.
         now = float(parameter.detach().cpu().double().sum())
-        self.missed += self.seen not in (None, now)
-        self.seen = now
-        if self.missed > 1:
+        self.changes += self.last_sum not in (None, now)
+        self.last_sum = now
+        if self.changes > 1:
             raise RuntimeError(
-                'the student is being trained and its teacher does not follow: set '
-                "optim_wrapper.constructor='FLSLOptimWrapperConstructor', or call model.follow_optimizer(optimizer)"
+                'the student is being trained but its teacher is not updated: set '
+                "optim_wrapper.constructor='FLSLOptimWrapperConstructor', or call model.attach_optimizer(optimizer)"
             )

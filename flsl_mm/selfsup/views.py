@@ -1,4 +1,4 @@
-"""Data preprocessor of the pretraining: teacher views from the loader -> normalised views, batched, on the device."""
+"""Data preprocessor of the pretraining: teacher views from the loader -> normalized views, batched, on the device."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
     """Make the views of FLSL on the training device (paper section 4.1 and appendix).
 
     The loader's uint8 crop is the teacher view. The student views are crops of it, without flips. Then each view
-    gets a photometric jitter of its own, independent between samples, and is normalised. The random numbers come
+    gets a photometric jitter of its own, independent between samples, and is normalized. The random numbers come
     from torch's default CPU generator (one draw a batch): its seed decides the views.
 
     Args:
@@ -143,7 +143,7 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
             scale=(0.05, 0.4), window=2.
         photometric: :class:`~flsl_mm.selfsup.photometric.PhotometricPolicy` where it differs from the paper's.
         clean_views: Also return the views without their photometric jitter (for multi-stage pretraining).
-        non_blocking: Whether the host goes on while pinned images are copied to the device.
+        non_blocking: Whether the host continues while pinned images are copied to the device.
 
     Attributes:
         crops: The :class:`Crops` of each student view, in the order of the views.
@@ -180,13 +180,13 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``, a list of ``(3, S, S)`` tensors or one ``(B, 3, S, S)`` tensor, values 0 to 255, uint8
                 as the loader gives them or float. Other keys are not used.
-            training: Whether to make views. If not, the images are only normalised.
+            training: Whether to make views. If not, the images are only normalized.
 
         Returns:
-            Training: ``inputs`` is a dict with ``views``, the normalised views ``[(B, 3, S, S), ...]``: teacher view
+            Training: ``inputs`` is a dict with ``views``, the normalized views ``[(B, 3, S, S), ...]``: teacher view
             first, then global and local student views; ``boxes``, left, top, width and height of each student view as
             fractions of the teacher view ``[(B, 4), ...]``; with the option, ``clean_views`` is the same list as
-            ``views`` without photometric jitter. Otherwise ``inputs`` is the normalised ``(B, 3, S, S)``.
+            ``views`` without photometric jitter. Otherwise ``inputs`` is the normalized ``(B, 3, S, S)``.
             ``data_samples`` is None.
         """
         images = data['inputs']
@@ -209,7 +209,7 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         return views
 
     def crop(self, images: Tensor, generator: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
-        """Give the images ``(B, 3, S, S)``, 0 to 1, which are the teacher view, and crops of them; the crops' boxes."""
+        """Return the teacher view, images ``(B, 3, S, S)``, 0 to 1, with crops of it, and the boxes of the crops."""
         views, boxes = [images], []
         for crops in self.crops:
             drawn = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
@@ -218,7 +218,7 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         return views, boxes
 
     def jitter(self, views: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """Give each view ``(B, 3, S, S)``, values 0 to 1, with photometric jitter of its own, normalised."""
+        """Give each view ``(B, 3, S, S)``, values 0 to 1, with photometric jitter of its own, normalized."""
         drawn = [draw_photometric(len(view), self.photometric, generator) for view in views]
         jittered = (apply_photometric(view, params) for view, params in zip(views, drawn, strict=True))
         return [self._normalize(view) for view in jittered]

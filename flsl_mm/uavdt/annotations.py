@@ -103,14 +103,14 @@ def _parse(path: Path, lines: dict[int, str], columns: int, exact: bool) -> np.n
         table = np.loadtxt(lines.values(), delimiter=',', comments=None, ndmin=2, usecols=used)
     except ValueError:
         table = None
-    if table is None or table.shape[1] != columns or not _is_sound(table).all():
+    if table is None or table.shape[1] != columns or not _is_valid(table).all():
         # Line by line is slow: only to say which line is wrong.
         table = np.array([_parse_line(path, number, line, columns, exact) for number, line in lines.items()])
     return table
 
 
-def _is_sound(table: np.ndarray) -> np.ndarray:
-    """Tell which rows (N, columns) hold finite numbers, whole ones where they must be, and a frame from 1 on."""
+def _is_valid(table: np.ndarray) -> np.ndarray:
+    """Return which rows (N, columns) hold finite numbers, whole ones where they must be, and a frame from 1 on."""
     whole = table[:, [column for column in _WHOLE_NUMBERS if column < table.shape[1]]]
     whole_numbers = (whole == np.floor(whole)) & (np.abs(whole) < 2**53)
     return np.isfinite(table).all(1) & whole_numbers.all(1) & (table[:, 0] >= 1)
@@ -125,7 +125,7 @@ def _parse_line(path: Path, number: int, line: str, columns: int, exact: bool) -
         values = [float(field) for field in fields[:columns]]
     except ValueError:
         raise ValueError(f'{path}, line {number}: no numbers in {_shorten(line)}, expected {expected}') from None
-    if not _is_sound(np.array([values]))[0]:
+    if not _is_valid(np.array([values]))[0]:
         raise ValueError(
             f'{path}, line {number}: {_shorten(line)} must have finite numbers, whole ones except for the box, and '
             f'frames from 1 on: {expected}'

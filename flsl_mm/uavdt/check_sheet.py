@@ -20,7 +20,7 @@ from .annotations import BOX_COLUMNS, CATEGORIES
 from .layout import UAVDTFrames
 
 COLORS = ((60, 230, 60), (255, 220, 40), (60, 220, 255))
-"""Colours of car, truck and bus."""
+"""Colors of car, truck and bus."""
 REGION_COLOR = (255, 40, 40)
 _CATEGORY = BOX_COLUMNS.index('category')
 _BAND = 20
@@ -33,7 +33,7 @@ class SheetFrame:
     """A frame to draw.
 
     Args:
-        path: Its picture.
+        path: Its image.
         title: What is written above it.
         boxes: Objects (N, 4): left, top, width, height in pixels.
         categories: Category of each, 1 to 3 (N,).
@@ -73,7 +73,7 @@ def draw_sheet(frames: Sequence[SheetFrame], columns: int = 3, tile_width: int =
     """Draw frames in a grid, each with its title above it and brought to the width of a tile, above them a legend.
 
     Raises:
-        ValueError: If a picture cannot be read.
+        ValueError: If an image cannot be read.
     """
     tiles = [_draw_tile(frame, tile_width) for frame in frames]
     height = max(tile.shape[1] for tile in tiles)
@@ -97,19 +97,19 @@ def _draw_tile(frame: SheetFrame, width: int) -> Tensor:
     """Draw a frame with its title above it (3, H, width), uint8."""
     try:
         with open_image(frame.path) as file:
-            picture = file.convert('RGB')
-    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+            image = file.convert('RGB')
+    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
-        raise ValueError(f'{frame.path} is no readable picture: {error}') from error
-    scale = width / picture.width
-    picture = pil_to_tensor(picture.resize((width, round(picture.height * scale)), Image.Resampling.LANCZOS))
+        raise ValueError(f'{frame.path} is not a readable image: {error}') from error
+    scale = width / image.width
+    image = pil_to_tensor(image.resize((width, round(image.height * scale)), Image.Resampling.LANCZOS))
     if len(frame.regions):
-        picture = draw_bounding_boxes(picture, _corners(frame.regions, scale), colors=REGION_COLOR, fill=True)
+        image = draw_bounding_boxes(image, _corners(frame.regions, scale), colors=REGION_COLOR, fill=True)
     if len(frame.boxes):
         colors = [COLORS[category - 1] for category in frame.categories]
-        picture = draw_bounding_boxes(picture, _corners(frame.boxes, scale), colors=colors)
-    tile = Image.new('RGB', (width, _BAND + picture.shape[1]), 'white')
-    tile.paste(to_pil_image(picture), (0, _BAND))
+        image = draw_bounding_boxes(image, _corners(frame.boxes, scale), colors=colors)
+    tile = Image.new('RGB', (width, _BAND + image.shape[1]), 'white')
+    tile.paste(to_pil_image(image), (0, _BAND))
     ImageDraw.Draw(tile).text((4, _BAND / 2), frame.title, fill='black', font=_FONT, anchor='lm')
     return pil_to_tensor(tile)
 

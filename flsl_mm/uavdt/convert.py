@@ -51,7 +51,7 @@ class SplitCounts:
         regions: Number of ignore regions.
         boxes: Number of objects of each class.
         frames_with: Number of frames that have an object of each class.
-        outside: Numbers of objects and regions that were left out because they are outside their picture.
+        outside: Numbers of objects and regions that were left out because they are outside their image.
     """
 
     num_classes: int
@@ -79,8 +79,8 @@ class SplitCounts:
 class CocoSplitWriter:
     """Writes the JSON of a split, a sequence at a time.
 
-    Ids of pictures and annotations count from 1. An annotation of an object has, beside COCO's entries, ``track_id``,
-    ``out_of_view`` and ``occlusion`` with the benchmark's codes; a picture has ``sequence`` and ``frame``; the entry
+    Ids of images and annotations count from 1. An annotation of an object has, beside COCO's entries, ``track_id``,
+    ``out_of_view`` and ``occlusion`` with the benchmark's codes; an image has ``sequence`` and ``frame``; the entry
     ``sequences`` has split and flags of each sequence. An ignore region is an annotation with ``iscrowd`` 1; it stands
     for every class and has the first one's id because COCO wants one. Masks are the boxes' rectangles.
 
@@ -122,7 +122,7 @@ class CocoSplitWriter:
 
 
 def coco_images(frames: UAVDTFrames, first_id: int) -> list[dict]:
-    """Return COCO's entries of a sequence's pictures, with ids from ``first_id`` on."""
+    """Return COCO's entries of a sequence's images, with ids from ``first_id`` on."""
     rows = zip(frames.files, frames.sizes.tolist(), frames.numbers.tolist(), strict=True)
     return [
         dict(id=i, file_name=name, width=width, height=height, sequence=frames.sequence.name, frame=number)
@@ -136,7 +136,7 @@ def coco_annotations(frames: UAVDTFrames, category_ids: np.ndarray, first_image_
     Args:
         frames: The sequence.
         category_ids: COCO's category of each object (N,).
-        first_image_id: Id of the sequence's first picture.
+        first_image_id: Id of the sequence's first image.
         first_id: Id of the first annotation.
     """
     boxes, regions = frames.boxes, frames.regions
@@ -183,5 +183,5 @@ def format_counts(counts: dict[str, SplitCounts], classes: Sequence[str]) -> str
             lines += [f'{"":8}{name:10}{num_frames:10}{num_boxes:10}' for name, num_frames, num_boxes in rows]
     boxes, regions = sum(count.outside for count in counts.values())
     if boxes or regions:
-        lines.append(f'left out, being outside their picture: {boxes} boxes, {regions} ignore regions')
+        lines.append(f'left out, being outside their image: {boxes} boxes, {regions} ignore regions')
     return '\n'.join(lines)

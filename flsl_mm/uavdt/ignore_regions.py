@@ -1,4 +1,4 @@
-"""Regions of a picture whose objects are not annotated: the share of a box in them, and training around them."""
+"""Regions of an image whose objects are not annotated: the share of a box in them, and training around them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def covered_share(boxes: Tensor, regions: Tensor) -> Tensor:
     Returns:
         Shares (N,), from 0 to 1; 0 for a box without area.
     """
-    # The regions' edges cut the picture into a grid; a cell is either in a region or outside of all of them.
+    # The regions' edges cut the image into a grid; a cell is either in a region or outside of all of them.
     with torch.autocast(boxes.device.type, enabled=False):  # areas above 65504 square pixels overflow float16
         boxes = boxes if boxes.dtype == torch.float64 else boxes.float()
         regions = regions.to(boxes)
@@ -44,7 +44,7 @@ class FLSLIgnoreRegionAssigner:
     """Keeps boxes that lie mostly in ignore regions out of training: they become neither positive nor negative.
 
     Wraps mmdet's ``MaxIoUAssigner``; others look at more than boxes and overlaps. Its ``ignore_iof_thr`` is for the
-    same end, but makes every box of a picture without annotated objects negative, those in ignore regions as well, and
+    same end, but makes every box of an image without annotated objects negative, those in ignore regions as well, and
     asks each region by itself where a box lies across two. An annotated object in a region still trains the second
     stage through its own box, which mmdet's sampler adds to the proposals.
 
@@ -98,14 +98,14 @@ class FLSLIgnoreRegionAssigner:
 
 @TRANSFORMS.register_module()
 class FLSLExtendIgnoreRegions:
-    """Lets ignore regions that reach the border of the picture go on beyond it.
+    """Lets ignore regions that reach the border of the image go on beyond it.
 
-    Anchors at the border hang out of the picture. One that shows nothing but an ignore region would otherwise lie in
+    Anchors at the border hang out of the image. One that shows nothing but an ignore region would otherwise lie in
     it by less than half and be a negative example. The last of mmdet's transforms before ``PackDetInputs``.
     """
 
     def __call__(self, results: dict) -> dict:
-        """Extend the regions by the picture's longer side.
+        """Extend the regions by the image's longer side.
 
         Args:
             results: ``gt_bboxes`` are boxes (N, 4), corners in pixels, ``gt_ignore_flags`` (N,) marks the ignore

@@ -1,4 +1,4 @@
-"""What is where in a UAVDT download: sequences, their split, pictures and attributes; and the reading of a sequence."""
+"""What is where in a UAVDT download: sequences, their split, images and attributes; and the reading of a sequence."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from flsl_mm.datasets.image_file import open_image
 
 from .annotations import BOX_COLUMNS, read_attributes, read_boxes, read_regions
 
-PICTURES = 'UAV-benchmark-M'
+IMAGES = 'UAV-benchmark-M'
 TRUTH = 'UAV-benchmark-MOTD_v1.0/GT'
 ATTRIBUTE_FILES = 'M_attr'
 SPLITS = ('train', 'test')
-_PICTURE_NAME = re.compile(r'img(\d{6})\.(jpg|jpeg|png)', re.IGNORECASE)
+_IMAGE_NAME = re.compile(r'img(\d{6})\.(jpg|jpeg|png)', re.IGNORECASE)
 _BOX = slice(BOX_COLUMNS.index('left'), BOX_COLUMNS.index('height') + 1)
 
 _TRAIN = """
@@ -53,11 +53,11 @@ class UAVDTFrames:
     Args:
         sequence: Where they are from.
         numbers: Frame numbers (F,), ascending, from 1.
-        files: Pictures, relative to the root of the download, with ``/``.
-        sizes: Width and height of each picture (F, 2) in pixels.
-        boxes: Objects (N, 9), columns as in ``annotations.BOX_COLUMNS``, clipped to their picture.
-        regions: Ignore regions (M, 6), columns as in ``annotations.REGION_COLUMNS``, clipped to their picture.
-        outside: Numbers of objects and of regions that were left out because nothing of them is in their picture.
+        files: Images, relative to the root of the download, with ``/``.
+        sizes: Width and height of each image (F, 2) in pixels.
+        boxes: Objects (N, 9), columns as in ``annotations.BOX_COLUMNS``, clipped to their image.
+        regions: Ignore regions (M, 6), columns as in ``annotations.REGION_COLUMNS``, clipped to their image.
+        outside: Numbers of objects and of regions that were left out because nothing of them is in their image.
     """
 
     sequence: UAVDTSequence
@@ -81,32 +81,32 @@ def find_sequences(root: Path) -> list[UAVDTSequence]:
         Sequences in the order of their names.
 
     Raises:
-        FileNotFoundError: If a folder or file of the truth is missing, or all pictures of a sequence.
+        FileNotFoundError: If a folder or file of the truth is missing, or all images of a sequence.
         ValueError: If a sequence has no split, or two, or a file of attributes is malformed.
     """
-    for name in (PICTURES, TRUTH):
+    for name in (IMAGES, TRUTH):
         if not (root / name).is_dir():
-            raise FileNotFoundError(f'no folder {root / name}: {root} must hold {PICTURES} and {TRUTH} of the download')
-    with_pictures = {
-        path.name for path in (root / PICTURES).iterdir() if path.is_dir() and not path.name.startswith(('.', '_'))
+            raise FileNotFoundError(f'no folder {root / name}: {root} must hold {IMAGES} and {TRUTH} of the download')
+    with_images = {
+        path.name for path in (root / IMAGES).iterdir() if path.is_dir() and not path.name.startswith(('.', '_'))
     }
     suffix = '_gt_whole.txt'
     with_truth = {path.name.removesuffix(suffix) for path in (root / TRUTH).glob('*' + suffix)}
-    for name in sorted(with_pictures - with_truth):
-        raise FileNotFoundError(f'no file {root / TRUTH / (name + suffix)} for the pictures of {name}')
-    for name in sorted(with_truth - with_pictures):
+    for name in sorted(with_images - with_truth):
+        raise FileNotFoundError(f'no file {root / TRUTH / (name + suffix)} for the images of {name}')
+    for name in sorted(with_truth - with_images):
         raise FileNotFoundError(
-            f'no pictures {root / PICTURES / name} for {name}{suffix}; to convert a part of UAVDT, remove that file'
+            f'no images {root / IMAGES / name} for {name}{suffix}; to convert a part of UAVDT, remove that file'
         )
     if not with_truth:
-        raise FileNotFoundError(f'no sequences in {root / PICTURES}')
+        raise FileNotFoundError(f'no sequences in {root / IMAGES}')
     described = _read_attribute_files(root / ATTRIBUTE_FILES)
     listed = {name: (split, None) for split, names in UAVDT_SEQUENCES.items() for name in names}
     sequences = []
     for name in sorted(with_truth):
         if name not in described and name not in listed:
             raise ValueError(
-                f'{name} is neither a train nor a test sequence of UAVDT: remove {root / PICTURES / name} and '
+                f'{name} is neither a train nor a test sequence of UAVDT: remove {root / IMAGES / name} and '
                 f'{name}{suffix}, or say its split by a file {ATTRIBUTE_FILES}/train/{name}_attr.txt'
             )
         sequences.append(UAVDTSequence(name, *(described.get(name) or listed[name])))
@@ -127,7 +127,7 @@ def _read_attribute_files(folder: Path) -> dict[str, tuple[str, dict[str, bool]]
 
 
 def read_frames(root: Path, sequence: UAVDTSequence, stride: int = 1) -> UAVDTFrames:
-    """Read what is annotated in a sequence, and the sizes of its pictures (their headers only).
+    """Read what is annotated in a sequence, and the sizes of its images (their headers only).
 
     Args:
         root: Root of the download.
@@ -135,58 +135,58 @@ def read_frames(root: Path, sequence: UAVDTSequence, stride: int = 1) -> UAVDTFr
         stride: Every how many frames one is taken, beginning with frame 1.
 
     Raises:
-        FileNotFoundError: If the picture of a taken frame is missing.
-        ValueError: If a line of the truth is malformed or a picture is unreadable.
+        FileNotFoundError: If the image of a taken frame is missing.
+        ValueError: If a line of the truth is malformed or an image is unreadable.
     """
     boxes = read_boxes(root / TRUTH / f'{sequence.name}_gt_whole.txt')
     regions = read_regions(root / TRUTH / f'{sequence.name}_gt_ignore.txt')
-    folder, pictures = _find_pictures(root / PICTURES / sequence.name)
+    folder, images = _find_images(root / IMAGES / sequence.name)
     annotated = np.concatenate([boxes[:, 0], regions[:, 0]]).astype(np.int64)
-    numbers = np.union1d(np.arange(1, max(pictures) + 1), annotated)
+    numbers = np.union1d(np.arange(1, max(images) + 1), annotated)
     numbers = numbers[(numbers - 1) % stride == 0]
-    missing = [number for number in numbers.tolist() if number not in pictures]
+    missing = [number for number in numbers.tolist() if number not in images]
     if missing:
         more = f' (and {len(missing) - 1} more frames)' if len(missing) > 1 else ''
-        raise FileNotFoundError(f'no picture of frame {missing[0]} of {sequence.name} in {folder}{more}')
-    names = [pictures[number] for number in numbers.tolist()]
+        raise FileNotFoundError(f'no image of frame {missing[0]} of {sequence.name} in {folder}{more}')
+    names = [images[number] for number in numbers.tolist()]
     sizes = np.array([_read_size(folder / name) for name in names])
-    boxes, num_outside = _take(boxes, numbers, sizes)
-    regions, num_regions_outside = _take(regions, numbers, sizes)
+    boxes, num_outside = _select_rows(boxes, numbers, sizes)
+    regions, num_regions_outside = _select_rows(regions, numbers, sizes)
     below_root = folder.relative_to(root).as_posix()
     files = tuple(f'{below_root}/{name}' for name in names)
     return UAVDTFrames(sequence, numbers, files, sizes, boxes, regions, (num_outside, num_regions_outside))
 
 
-def _find_pictures(folder: Path) -> tuple[Path, dict[int, str]]:
-    """Return the folder that holds a sequence's pictures, and their names by frame number."""
+def _find_images(folder: Path) -> tuple[Path, dict[int, str]]:
+    """Return the folder that holds a sequence's images, and their names by frame number."""
     if (folder / 'img1').is_dir():
         folder = folder / 'img1'
-    pictures: dict[int, str] = {}
+    images: dict[int, str] = {}
     for path in folder.iterdir():
-        match = _PICTURE_NAME.fullmatch(path.name)
-        if match and pictures.setdefault(int(match[1]), path.name) != path.name:
-            raise ValueError(f'{folder} has two pictures of frame {int(match[1])}')
-    if not pictures:
-        raise FileNotFoundError(f'no pictures img000001.jpg, ... in {folder}')
-    return folder, pictures
+        match = _IMAGE_NAME.fullmatch(path.name)
+        if match and images.setdefault(int(match[1]), path.name) != path.name:
+            raise ValueError(f'{folder} has two images of frame {int(match[1])}')
+    if not images:
+        raise FileNotFoundError(f'no images img000001.jpg, ... in {folder}')
+    return folder, images
 
 
 def _read_size(path: Path) -> tuple[int, int]:
     try:
         with open_image(path) as image:
             return image.size
-    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
-        raise ValueError(f'{path} is no readable picture: {error}') from error
+        raise ValueError(f'{path} is not a readable image: {error}') from error
 
 
-def _take(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the rows of some frames, clipped to the pictures and ordered by frame, and how many were outside.
+def _select_rows(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the rows of some frames, clipped to the images and ordered by frame, and how many were outside.
 
     Args:
         table: Rows (N, 6 or 9), first the frame number.
         numbers: Wanted frame numbers (F,), ascending.
-        sizes: Width and height of their pictures (F, 2).
+        sizes: Width and height of their images (F, 2).
     """
     taken = table[np.isin(table[:, 0], numbers)]
     taken = taken[np.argsort(taken[:, 0], kind='stable')]
@@ -197,14 +197,14 @@ def _take(table: np.ndarray, numbers: np.ndarray, sizes: np.ndarray) -> tuple[np
 
 
 def clip_boxes(boxes: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Clip boxes to their pictures.
+    """Clip boxes to their images.
 
     Args:
         boxes: Left, top, width, height (N, 4) in pixels.
-        limits: Width and height of the picture of each box (N, 2).
+        limits: Width and height of the image of each box (N, 2).
 
     Returns:
-        Boxes (N, 4); width or height is 0 or less for a box outside its picture.
+        Boxes (N, 4); width or height is 0 or less for a box outside its image.
     """
     low = np.clip(boxes[:, :2], 0, limits)
     high = np.clip(boxes[:, :2] + boxes[:, 2:], 0, limits)

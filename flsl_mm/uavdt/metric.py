@@ -79,7 +79,7 @@ class UAVDTMetric(BaseMetric):
         Args:
             data_batch: Not used.
             data_samples: One dict a frame: ``img_id`` and ``pred_instances`` with ``bboxes`` (N, 4), corners in
-                pixels of the original picture, ``scores`` (N,) and ``labels`` (N,).
+                pixels of the original image, ``scores`` (N,) and ``labels`` (N,).
 
         Raises:
             ValueError: If a frame is not in the annotation file, or the classes of the data set are not the file's.
@@ -88,7 +88,7 @@ class UAVDTMetric(BaseMetric):
         for sample in data_samples:
             image_id = sample['img_id']
             if image_id not in self.truth.regions:
-                raise ValueError(f'{self.ann_file} has no picture {image_id}: is it the split that is tested?')
+                raise ValueError(f'{self.ann_file} has no image {image_id}: is it the split that is tested?')
             detections = self._detections(image_id, sample['pred_instances'])
             per_class, any_class = (
                 evaluation.evaluate_frame(image_id, detections) for evaluation in (self.per_class, self.any_class)
@@ -121,7 +121,7 @@ class UAVDTMetric(BaseMetric):
         """Accumulate the frames, log the tables and return the numbers."""
         if not results:
             raise ValueError('no frame was tested: the data set is empty')
-        # The order decides between equal scores; COCO's is by the pictures' ids.
+        # The order decides between equal scores; COCO's is by the images' ids.
         results = sorted(results, key=lambda result: result['img_id'])
         if len(results) < len(self.truth.regions):
             print_log(f'UAVDTMetric: {len(results)} of the {len(self.truth.regions)} frames were tested', 'current')

@@ -1,1 +1,1 @@
-"""Pictures of patch features; imports torch, torchvision, Pillow and matplotlib's colours."""
+"""Visualization of patch features; imports torch, torchvision, Pillow and matplotlib's colors."""

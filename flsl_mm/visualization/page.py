@@ -1,4 +1,4 @@
-"""One HTML page of pictures that needs no network: it shows files that lie beside it."""
+"""One HTML page of images that needs no network: it shows files that lie beside it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ dt { font-weight: bold; } dd { margin: 0 0 .7em; max-width: 80ch; }
 """
 
 
-class Shown(NamedTuple):
-    """A picture on the page.
+class PageImage(NamedTuple):
+    """An image on the page.
 
     Attributes:
         caption: What it shows; plain text.
         path: The file, relative to the page.
-        size: Its width and height in pixels, so that a page of a thousand pictures does not jump while it loads.
+        size: Its width and height in pixels, so that a page of a thousand images does not jump while it loads.
     """
 
     caption: str
@@ -42,7 +42,7 @@ def write_page(
     title: str,
     facts: Sequence[str],
     legend: Mapping[str, str],
-    sections: Sequence[tuple[str, Sequence[Shown]]],
+    sections: Sequence[tuple[str, Sequence[PageImage]]],
     skipped: Mapping[str, str],
 ) -> None:
     """Write the page; all texts are plain, and whatever a terminal or a browser would obey in them is escaped.
@@ -50,9 +50,9 @@ def write_page(
     Args:
         path: HTML file; its folder must exist.
         title: Heading.
-        facts: Sentences below it: what made the pictures.
-        legend: What kinds of pictures there are, and how each is read.
-        sections: A heading and its pictures each.
+        facts: Sentences below it: what made the images.
+        legend: What kinds of images there are, and how each is read.
+        sections: A heading and its images each.
         skipped: Why a file is not shown, by its name.
     """
     parts = [
@@ -65,9 +65,9 @@ def write_page(
         *(f'<dt>{_text(kind)}</dt><dd>{_text(meaning)}</dd>' for kind, meaning in legend.items()),
         '</dl>',
     ]
-    for heading, pictures in sections:
+    for heading, images in sections:
         parts.append(f'<h2>{_text(heading)}</h2>')
-        parts += [_figure(shown) for shown in pictures]
+        parts += [_figure(shown) for shown in images]
     if skipped:
         parts.append(f'<h2>Not shown: {len(skipped)} files</h2><ul>')
         parts += [f'<li>{_text(name)}: {_text(reason)}</li>' for name, reason in skipped.items()]
@@ -76,12 +76,12 @@ def write_page(
 
 
 def is_own_page(path: Path) -> bool:
-    """Tell whether :func:`write_page` wrote a file."""
+    """Return whether :func:`write_page` wrote a file."""
     with path.open(encoding='utf-8', errors='replace') as lines:
         return [next(lines, ''), next(lines, '').strip()][1] == MARK
 
 
-def _figure(shown: Shown) -> str:
+def _figure(shown: PageImage) -> str:
     width, height = shown.size
     link = quote(shown.path)
     return (

@@ -1,4 +1,4 @@
-"""Single pictures of what features say of an image: heat maps, colours, marked points, an object and its box."""
+"""Drawings of what the features of an image show: heat maps, colors, marked points, an object and its box."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def heat_map(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """Draw values of patches from dark blue, the lowest of them, to yellow, the highest.
 
     Args:
-        values: Values (h, w); where all are equal, the picture is dark blue.
-        size_hw: Height and width of the picture.
+        values: Values (h, w); where all are equal, the image is dark blue.
+        size_hw: Height and width of the image.
 
     Returns:
-        Picture (H, W, 3), uint8.
+        Image (H, W, 3), uint8.
     """
-    import matplotlib  # only for its colours, which a start need not wait for
+    import matplotlib  # only for its colors, which a start need not wait for
 
     span = np.ptp(values)
     stretched = (values - values.min()) / span if span > 0 else np.zeros_like(values)
@@ -31,7 +31,7 @@ def heat_map(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def color_map(colors: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Draw colours of patches (h, w, 3), 0 to 1, as a picture (H, W, 3), uint8."""
+    """Draw colors of patches (h, w, 3), 0 to 1, as an image (H, W, 3), uint8."""
     return enlarged((255 * colors).round().astype(np.uint8), size_hw)
 
 
@@ -39,36 +39,36 @@ def mark_points(image: np.ndarray, points: Sequence[tuple[float, float]]) -> np.
     """Draw a ring, white round red, at each point.
 
     Args:
-        image: Picture (H, W, 3), uint8.
+        image: Image (H, W, 3), uint8.
         points: Across and down, in parts of the width and height.
     """
-    picture = Image.fromarray(image)
-    draw = ImageDraw.Draw(picture)
-    radius = max(3, max(picture.size) // 40)
+    drawn = Image.fromarray(image)
+    draw = ImageDraw.Draw(drawn)
+    radius = max(3, max(drawn.size) // 40)
     for across, down in points:
-        center = across * picture.width, down * picture.height
+        center = across * drawn.width, down * drawn.height
         for color, reach, width in (('white', radius + 2, 6), (RED, radius, 2)):
             draw.ellipse([*(c - reach for c in center), *(c + reach for c in center)], outline=color, width=width)
-    return np.array(picture)
+    return np.array(drawn)
 
 
 def paint_object(image: np.ndarray, mask: np.ndarray, box: Sequence[float], opacity: float = 0.65) -> np.ndarray:
     """Darken all but an object and draw its box in red.
 
     Args:
-        image: Picture (H, W, 3), uint8.
+        image: Image (H, W, 3), uint8.
         mask: Patches of the object (h, w), bool.
         box: Left, top, right and bottom, in patches.
         opacity: Share of black outside.
 
     Returns:
-        Picture (H, W, 3), uint8.
+        Image (H, W, 3), uint8.
     """
     outside = ~enlarged(mask, image.shape[:2])
     darkened = image.copy()
     darkened[outside] = (image[outside] * (1 - opacity)).astype(np.uint8)
-    picture = Image.fromarray(darkened)
-    across, down = picture.width / mask.shape[1], picture.height / mask.shape[0]
+    drawn = Image.fromarray(darkened)
+    across, down = drawn.width / mask.shape[1], drawn.height / mask.shape[0]
     left, top, right, bottom = (round(c * s) for c, s in zip(box, (across, down, across, down), strict=True))
-    ImageDraw.Draw(picture).rectangle([left, top, right - 1, bottom - 1], outline=RED, width=3)
-    return np.array(picture)
+    ImageDraw.Draw(drawn).rectangle([left, top, right - 1, bottom - 1], outline=RED, width=3)
+    return np.array(drawn)

@@ -19,10 +19,10 @@ LEAST_WIDTH = 120
 
 
 class Panel(NamedTuple):
-    """A picture (H, W, 3), uint8, and the line above it."""
+    """An image (H, W, 3), uint8, and the line above it."""
 
     title: str
-    picture: np.ndarray
+    image: np.ndarray
 
 
 class Row(NamedTuple):
@@ -42,7 +42,7 @@ def write_sheet(path: Path, rows: Sequence[Row]) -> tuple[int, int]:
     Returns:
         Width and height of the file in pixels.
     """
-    height, width = rows[0].panels[0].picture.shape[:2]
+    height, width = rows[0].panels[0].image.shape[:2]
     row_height = NAME_HEIGHT + TITLE_HEIGHT + height + GAP
     column_width = max(width, LEAST_WIDTH)
     columns = max(len(row.panels) for row in rows)
@@ -56,7 +56,7 @@ def write_sheet(path: Path, rows: Sequence[Row]) -> tuple[int, int]:
             middle = top + NAME_HEIGHT + TITLE_HEIGHT / 2
             title = _fitting(panel.title, column_width)
             draw.text((left, middle), title, fill=(70, 70, 70), font=_font(12), anchor='lm')
-            sheet.paste(Image.fromarray(panel.picture), (left, top + NAME_HEIGHT + TITLE_HEIGHT))
+            sheet.paste(Image.fromarray(panel.image), (left, top + NAME_HEIGHT + TITLE_HEIGHT))
     with atomic_writer(path, flush=False) as file:
         sheet.save(file, format='PNG')
     return sheet.size

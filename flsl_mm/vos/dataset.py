@@ -33,7 +33,7 @@ class DAVISDataset(Dataset):
         mask_folder: Folder of the masks below ``data_root``.
         short_side: Shorter side of the frames in pixels, at least 64; the other is rounded down to a multiple of 64.
         videos: Names of the videos to use, None for all that the list names.
-        keep_going: Whether the evaluation goes on without videos that have a problem, instead of ending.
+        keep_going: Whether the evaluation continues without videos that have a problem, instead of ending.
 
     Raises:
         FileNotFoundError: If the tree or the list of videos is not there.

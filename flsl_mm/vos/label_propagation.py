@@ -1,6 +1,6 @@
 """Label propagation: soft labels follow the most similar patches of earlier frames (pure functions).
 
-The arithmetic is that of the video evaluation of DINO (facebookresearch/dino@7c446df `eval_video_segmentation.py`),
+The arithmetic is that of the video evaluation of DINO (facebookresearch/dino@7c446df ``eval_video_segmentation.py``),
 which FLSL uses unchanged.
 """
 
@@ -36,7 +36,7 @@ def one_hot_labels(mask: Tensor, object_ids: Sequence[int]) -> Tensor:
 
 
 def _in_reach(queries: range, length: int, radius: int | None) -> range:
-    """Give the key rows (or columns) of a grid of some length that the windows of query rows (or columns) touch."""
+    """Return the key rows (or columns) of a grid of some length that the windows of query rows (or columns) touch."""
     if radius is None:
         return range(length)
     return range(max(0, queries.start - radius), min(length, queries.stop + radius))
@@ -45,7 +45,7 @@ def _in_reach(queries: range, length: int, radius: int | None) -> range:
 def _outside_window(
     query_hw: tuple[range, range], key_hw: tuple[range, range], radius: int, device: torch.device
 ) -> Tensor:
-    """Tell which keys are outside the square window of a query: bool (n, m, b, c) for n x m queries, b x c keys."""
+    """Return which keys are outside the square window of a query: bool (n, m, b, c) for n x m queries, b x c keys."""
     far_rows, far_columns = (
         (torch.arange(q.start, q.stop, device=device)[:, None] - torch.arange(k.start, k.stop, device=device)).abs()
         > radius
@@ -87,7 +87,7 @@ def propagate_labels(
     topk: int = 5,
     temperature: float = 0.1,
 ) -> Tensor:
-    """Give each patch of a frame the mean label of its most similar patches in the context frames.
+    """Assign each patch of a frame the mean label of its most similar patches in the context frames.
 
     The weight of a key is exp(cosine / temperature); only the best ``topk`` keys of a query over all context frames
     have a weight (with those that equal the last of them). Queries are compared tile by tile with the keys that their
@@ -119,17 +119,17 @@ def propagate_labels(
 
 
 def _bilinear_weights(length: int, size: int, like: Tensor) -> Tensor:
-    """Give the share (size, length) of each of ``length`` samples in each of ``size`` pixels of a bilinear resize."""
+    """Return the share (size, length) of each of ``length`` samples in each of ``size`` pixels of a bilinear resize."""
     positions = (torch.arange(size, dtype=like.dtype, device=like.device) + 0.5) * (length / size) - 0.5
     samples = torch.arange(length, dtype=like.dtype, device=like.device)
     return (1 - (positions.clamp(0, length - 1)[:, None] - samples).abs()).clamp(min=0)
 
 
 def upsample_labels(labels: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Resize label maps bilinearly (pixels sampled at their centres: ``interpolate`` with ``align_corners=False``).
+    """Resize label maps bilinearly (pixels sampled at their centers: ``interpolate`` with ``align_corners=False``).
 
-    `torch.nn.functional.interpolate` rounds differently with one thread and with several, which would let masks depend
-    on the number of processes.
+    ``torch.nn.functional.interpolate`` rounds differently with one thread and with several, which would let masks
+    depend on the number of processes.
 
     Args:
         labels: Maps (K, h, w).

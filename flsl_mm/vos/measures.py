@@ -103,7 +103,7 @@ def contour_accuracy(
 
 
 def frame_statistics(values: np.ndarray) -> Statistics:
-    """Summarise the per-frame J or F of one object.
+    """Summarize the per-frame J or F of one object.
 
     The quarters of the decay share their border frame, with the official rounding of the borders.
 

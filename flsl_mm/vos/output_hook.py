@@ -1,4 +1,4 @@
-"""Writes what a test of label propagation gives: masks, pictures and tables."""
+"""Writes what a test of label propagation gives: masks, images and tables."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from .measures import mask_boundary
 from .metric import COLUMNS, DAVISMetric, score_columns
 from .propagator import resize_nearest
 
-PICTURES = ('strip', 'gif', 'none')
+IMAGES = ('strip', 'gif', 'none')
 STRIP_FRAMES, STRIP_WIDTH = 6, 320
 GIF_WIDTH, GIF_FRAME_MS = 416, 80
 
 
 def paint_objects(frame: np.ndarray, ids: np.ndarray, opacity: float = 0.5) -> np.ndarray:
-    """Lay the colours of a mask's objects over a frame, with their contours in white.
+    """Lay the colors of a mask's objects over a frame, with their contours in white.
 
     Args:
         frame: RGB (H, W, 3), uint8.
         ids: Object ids (H0, W0), uint8.
-        opacity: Share of the colour, 0 to 1.
+        opacity: Share of the color, 0 to 1.
 
     Returns:
         RGB (H, W, 3), uint8.
@@ -46,9 +46,9 @@ def paint_objects(frame: np.ndarray, ids: np.ndarray, opacity: float = 0.5) -> n
     return painted
 
 
-def _shrink(picture: np.ndarray, width: int) -> Image.Image:
-    height = round(picture.shape[0] * width / picture.shape[1])
-    return Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+def _shrink(image: np.ndarray, width: int) -> Image.Image:
+    height = round(image.shape[0] * width / image.shape[1])
+    return Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def write_strip(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None:
@@ -60,8 +60,8 @@ def write_strip(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None
         predictions: Object ids (T, H0, W0), uint8.
     """
     chosen = np.unique(np.linspace(0, len(frames) - 1, STRIP_FRAMES).round().astype(int))
-    pictures = [_shrink(paint_objects(frames[i], predictions[i]), STRIP_WIDTH) for i in chosen]
-    strip = Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], axis=1))
+    images = [_shrink(paint_objects(frames[i], predictions[i]), STRIP_WIDTH) for i in chosen]
+    strip = Image.fromarray(np.concatenate([np.asarray(image) for image in images], axis=1))
     with atomic_writer(path) as file:
         strip.save(file, format='PNG')
 
@@ -69,10 +69,10 @@ def write_strip(path: Path, frames: np.ndarray, predictions: np.ndarray) -> None
 def write_gif(path: Path, frames: Iterable[np.ndarray], predictions: Iterable[np.ndarray]) -> None:
     """Write a whole video with its masks as an animation; elements as in :func:`write_strip`, from any iterables."""
     pairs = zip(frames, predictions, strict=True)
-    pictures = (_shrink(paint_objects(frame, ids), min(GIF_WIDTH, frame.shape[1])) for frame, ids in pairs)
-    first = next(pictures)
+    images = (_shrink(paint_objects(frame, ids), min(GIF_WIDTH, frame.shape[1])) for frame, ids in pairs)
+    first = next(images)
     with atomic_writer(path) as file:
-        first.save(file, format='GIF', save_all=True, append_images=pictures, duration=GIF_FRAME_MS, loop=0)
+        first.save(file, format='GIF', save_all=True, append_images=images, duration=GIF_FRAME_MS, loop=0)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
@@ -107,26 +107,26 @@ def write_tables(folder: Path, metric: DAVISMetric) -> None:
 
 @HOOKS.register_module()
 class DAVISOutputHook(Hook):
-    """Writes masks, pictures and tables of a test.
+    """Writes masks, images and tables of a test.
 
-    ``masks/VIDEO/00000.png`` are palette PNGs as the DAVIS evaluation reads them, ``pictures/VIDEO.png`` (or ``.gif``)
+    ``masks/VIDEO/00000.png`` are palette PNGs as the DAVIS evaluation reads them, ``images/VIDEO.png`` (or ``.gif``)
     shows masks over frames, and the tables are those of :func:`write_tables`.
 
     Args:
         out_dir: Folder, None for ``davis`` in the work folder.
-        pictures: ``'strip'`` (six frames side by side), ``'gif'`` (all frames) or ``'none'``.
+        images: ``'strip'`` (six frames side by side), ``'gif'`` (all frames) or ``'none'``.
 
     Raises:
-        ValueError: If ``pictures`` is unknown.
+        ValueError: If ``images`` is unknown.
     """
 
     priority = 'LOW'
 
-    def __init__(self, out_dir: str | None = None, pictures: str = 'strip') -> None:
-        if pictures not in PICTURES:
-            raise ValueError(f'pictures must be one of {PICTURES}, got {pictures!r}')
+    def __init__(self, out_dir: str | None = None, images: str = 'strip') -> None:
+        if images not in IMAGES:
+            raise ValueError(f'images must be one of {IMAGES}, got {images!r}')
         self.out_dir = out_dir
-        self.pictures = pictures
+        self.images = images
 
     def _folder(self, runner: Runner) -> Path:
         return Path(self.out_dir or Path(runner.work_dir) / 'davis')
@@ -134,7 +134,7 @@ class DAVISOutputHook(Hook):
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
     ) -> None:
-        """Write the masks and the picture of each video of the batch."""
+        """Write the masks and the image of each video of the batch."""
         for position, output in enumerate(outputs):
             if 'error' not in output:
                 item = {key: values[position] for key, values in data_batch.items()}
@@ -145,12 +145,12 @@ class DAVISOutputHook(Hook):
         mask_folder.mkdir(parents=True, exist_ok=True)
         for name, ids in zip(item['frame_names'], predictions, strict=True):
             write_palette_mask(mask_folder / f'{name}.png', ids)
-        if self.pictures == 'none':
+        if self.images == 'none':
             return
-        picture_folder = folder / 'pictures'
-        picture_folder.mkdir(exist_ok=True)
-        write, suffix = (write_strip, 'png') if self.pictures == 'strip' else (write_gif, 'gif')
-        write(picture_folder / f'{item["video"]}.{suffix}', item['frames'], predictions)
+        image_folder = folder / 'images'
+        image_folder.mkdir(exist_ok=True)
+        write, suffix = (write_strip, 'png') if self.images == 'strip' else (write_gif, 'gif')
+        write(image_folder / f'{item["video"]}.{suffix}', item['frames'], predictions)
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -160,4 +160,4 @@ class DAVISOutputHook(Hook):
         if metric is not None:
             folder.mkdir(parents=True, exist_ok=True)
             write_tables(folder, metric)
-        runner.logger.info(f'masks, pictures and tables: {folder}')
+        runner.logger.info(f'masks, images and tables: {folder}')

@@ -26,7 +26,7 @@ DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 
 
 def resize_nearest(mask: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Resize a mask (H, W), uint8, by nearest neighbour at pixel centres (Pillow's rule, the original's)."""
+    """Resize a mask (H, W), uint8, by nearest neighbor at pixel centers (Pillow's rule, the original's)."""
     return np.asarray(Image.fromarray(mask).resize(size_hw[::-1], Image.Resampling.NEAREST))
 
 
@@ -80,7 +80,7 @@ class FLSLLabelPropagator(BaseModel):
 
     Raises:
         ValueError: If ``dtype`` is unknown, a number is out of range, or the backbone was trained on images of another
-            normalisation.
+            normalization.
     """
 
     def __init__(

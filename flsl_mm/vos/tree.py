@@ -14,7 +14,7 @@ SIZE_STEP = 64
 """The longer side of a resized frame is a multiple of this many pixels (rounded down)."""
 
 ID_MODES = ('P', 'L')
-"""Pillow's names of palette and grey images, whose values are object ids."""
+"""Pillow's names of palette and gray images, whose values are object ids."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Video:
 
 
 def input_size(size_hw: tuple[int, int], short_side: int) -> tuple[int, int]:
-    """Give the size at which a frame goes through the network: aspect ratio kept, then the longer side rounded down.
+    """Return the size at which a frame goes through the network: aspect ratio kept, then the longer side rounded down.
 
     Args:
         size_hw: Size of the file in pixels.
@@ -56,7 +56,7 @@ def read_video_names(path: Path) -> list[str]:
     A line of DAVIS-2017 is a video's name; one of DAVIS-2016 is ``/JPEGImages/480p/VIDEO/00000.jpg`` and its mask.
 
     Raises:
-        ValueError: If the file names no video, or a line what is no name.
+        ValueError: If the file names no video, or a line what is not a name.
         FileNotFoundError: If there is no such file.
     """
     if not path.is_file():
@@ -84,7 +84,7 @@ def _header_size(path: Path) -> tuple[int, int]:
     try:
         with open_image(path) as image:
             return image.height, image.width
-    # Pillow reports damaged files, and pictures of absurd sizes, by errors of many kinds.
+    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
     except Exception as error:
         raise ValueError(f'{path} is unreadable: {error}') from error
 
@@ -155,15 +155,15 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
     """Read the object ids of a mask.
 
     Args:
-        path: PNG file: a palette or grey image of ids (DAVIS-2017), or an image of 0 and 255 (DAVIS-2016), which may
-            be a colour image.
+        path: PNG file: a palette or gray image of ids (DAVIS-2017), or an image of 0 and 255 (DAVIS-2016), which may
+            be a color image.
         single_object: Whether everything that is not 0 is object 1.
 
     Returns:
         Object ids (H, W), uint8, 0 the background.
 
     Raises:
-        ValueError: If the file is damaged, or has colours or the value 255 where it should have ids.
+        ValueError: If the file is damaged, or has colors or the value 255 where it should have ids.
     """
     try:
         with open_image(path) as image:
@@ -176,12 +176,12 @@ def read_mask(path: Path, single_object: bool) -> np.ndarray:
         return (ids != 0).astype(np.uint8)
     if mode not in ID_MODES:
         raise ValueError(
-            f'mask {path} has mode {mode}, which holds no object ids: masks of several objects must be palette or grey '
+            f'mask {path} has mode {mode}, which holds no object ids: masks of several objects must be palette or gray '
             'images (mode P or L); set year=2016 for masks of one object'
         )
     if (ids == 255).any():
         raise ValueError(
-            f'mask {path} has the value 255, which is no object id: set year=2016 for masks of 0 and 255, '
+            f'mask {path} has the value 255, which is not an object id: set year=2016 for masks of 0 and 255, '
             'and take Annotations, not Annotations_unsupervised'
         )
     return ids

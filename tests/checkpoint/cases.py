@@ -29,17 +29,17 @@ def timm_vit(seed: int = 0, **options) -> VisionTransformer:
 
 
 def same(a: dict, b: dict) -> bool:
-    """Tell whether two state dicts have the same tensors under the same names."""
+    """Return whether two state dicts have the same tensors under the same names."""
     return set(a) == set(b) and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
 def equal_states(a: nn.Module, b: nn.Module) -> bool:
-    """Tell whether two modules have the same tensors."""
+    """Return whether two modules have the same tensors."""
     return same(a.state_dict(), b.state_dict())
 
 
 def file_of(backbone: FLSLViT) -> dict:
-    """Make the content of a backbone file with ImageNet's normalisation."""
+    """Make the content of a backbone file with ImageNet's normalization."""
     return backbone_file(backbone, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
@@ -90,7 +90,7 @@ def training() -> dict:
 
 
 def layouts() -> dict[str, tuple[dict, FLSLViT, dict]]:
-    """Give checkpoints by layout, each with the backbone it must become and the options to load it with."""
+    """Return checkpoints by layout, each with the backbone it must become and the options to load it with."""
     timm = timm_vit(7)
     table = timm.pos_embed.detach()
     learned = tiny(pos_embed='learned')

@@ -1,4 +1,4 @@
-"""Reading and writing files: mistakes get one line, and a file is written whole or not at all."""
+"""Reading and writing files: mistakes get one line, and a file is written atomically."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_nonsense_said_of_safetensors_raises_nothing_else(tmp_path, said):
         (b'\n <!DOCTYPE html><html>Sign in</html>', 'web page'),
         (b'\xef\xbb\xbf<html>', 'web page'),
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n', 'git lfs pull'),
-        (b'just text, no checkpoint', 'no readable checkpoint'),
-        (b'PK\x03\x04 and then nothing', 'no readable checkpoint'),
+        (b'just text, no checkpoint', 'not a readable checkpoint'),
+        (b'PK\x03\x04 and then nothing', 'not a readable checkpoint'),
         (bytes(600), 'starts with zeros, as a copy or download that broke off'),
     ],
 )

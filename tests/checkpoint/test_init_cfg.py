@@ -87,7 +87,7 @@ def test_other_init_cfgs_are_mmengines():
 
 
 class Detector(BaseModel):
-    """Holds a backbone as detectors do, with an initialisation of its own that would overwrite it."""
+    """Holds a backbone as detectors do, with an initialization of its own that would overwrite it."""
 
     def __init__(self, backbone: dict) -> None:
         super().__init__(init_cfg=dict(type='Constant', layer=['Linear', 'LayerNorm', 'Conv2d'], val=0.5))
@@ -117,7 +117,7 @@ def train_one_step(model: dict | nn.Module, dataset: list, folder: Path, **optio
 
 @pytest.fixture
 def pretrained(tmp_path) -> dict:
-    """Give a backbone config whose file holds `tiny(3)`."""
+    """Return a backbone config whose file holds `tiny(3)`."""
     torch.save(backbone_file(tiny(3), mean=None, std=None), tmp_path / 'a.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
     return dict(type='FLSLViT', arch=ARCH, patch_size=8, img_size=32, init_cfg=init_cfg, drop_path_rate=0.5)
@@ -132,7 +132,7 @@ def assert_same_features(backbone: FLSLViT) -> None:
 def test_weights_survive_the_runner(pretrained, tmp_path):
     dataset = [dict(inputs=torch.randn(3, 32, 32)) for _ in range(2)]
     runner = train_one_step(Detector(pretrained), dataset, tmp_path)
-    assert (runner.model.head.weight == 0.5).all(), 'the model around the backbone was not initialised'
+    assert (runner.model.head.weight == 0.5).all(), 'the model around the backbone was not initialized'
     assert_same_features(runner.model.backbone)
     log = next((tmp_path / 'work').glob('*/*.log')).read_text()
     assert log.count('loaded 29/29 backbone tensors') == 1

@@ -51,7 +51,7 @@ SAID = {
 
 @pytest.mark.parametrize('layout', layouts())
 def test_spec_of_every_layout(layout):
-    """Tensors tell the geometry; heads, resizing and normalisation are what the file says, and else unknown."""
+    """Tensors tell the geometry; heads, resizing and normalization are what the file says, and else unknown."""
     checkpoint, expected, _ = layouts()[layout]
     unsaid = dict(num_heads=None, pos_resize=None, mean=None, std=None)
     assert find_backbone(checkpoint).spec == replace(expected.spec, **{**unsaid, **SAID.get(layout, {})})

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from flsl_mm.checkpoint import CheckpointError, check_whole, load_backbone, read_checkpoint
+from flsl_mm.checkpoint import CheckpointError, check_strict, load_backbone, read_checkpoint
 from flsl_mm.models import FLSLViT
 from flsl_mm.models.pos_embed import resize_pos_embed
 from tests.checkpoint.cases import (
@@ -126,8 +126,8 @@ WRONG = {
         r'pos_embed \(2, 16, 16\) instead of \(1, 16, 16\)',
     ),
     'empty patches': ({}, changed(lambda s: s.update({PATCHES: torch.zeros(16, 3, 0, 0)})), 'embeds no image patches'),
-    'odd positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(1, 20, 16))), 'no square grid'),
-    'flat positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(16, 16))), 'no square grid'),
+    'odd positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(1, 20, 16))), 'not a square grid'),
+    'flat positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(16, 16))), 'not a square grid'),
     'another architecture': (
         {},
         changed(lambda s: s.update({f'blocks.{i}.ls1.gamma': torch.ones(16) for i in range(2)})),
@@ -179,9 +179,9 @@ def test_recorded_checkpoint_says_its_heads_and_patch():
 def test_a_file_to_evaluate_must_hold_the_whole_model(tmp_path):
     model, path = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), tmp_path / 'a.pth'
     torch.save(dict(state_dict=model.state_dict()), path)
-    check_whole(model, path)
-    check_whole(nn.ModuleDict({'module': model}), path)  # as wrapped for several processes
+    check_strict(model, path)
+    check_strict(nn.ModuleDict({'module': model}), path)  # as wrapped for several processes
     for name, tensor in (('0.weight', torch.zeros(3, 3)), ('1.running_mean', None)):
         torch.save(dict(state_dict=model.state_dict() | {name: tensor}), path)
         with pytest.raises(CheckpointError, match=f'1 of 7 tensors are missing or of another shape, {name} for one'):
-            check_whole(model, path)
+            check_strict(model, path)

@@ -50,7 +50,7 @@ def object_array(item) -> np.ndarray:
 
 
 def payloads(marker: Path) -> dict:
-    """Give objects that create ``marker`` when they are read, or that reach for what could."""
+    """Return objects that create ``marker`` when they are read, or that reach for what could."""
     command = Payload(os.system, f'touch {marker}')
     return {
         'os.system': command,

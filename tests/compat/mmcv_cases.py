@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class NmsCase(NamedTuple):
-    """Settings of one suppression: ``num_boxes`` boxes about ``size`` pixels wide in a 100x100 picture."""
+    """Settings of one suppression: ``num_boxes`` boxes about ``size`` pixels wide in a 100x100 image."""
 
     seed: int
     num_boxes: int
@@ -20,7 +20,7 @@ class NmsCase(NamedTuple):
 
 
 class RoiCase(NamedTuple):
-    """Settings of one pooling of 12 regions from maps (2, 3, 20, 24); some regions reach outside the picture."""
+    """Settings of one pooling of 12 regions from maps (2, 3, 20, 24); some regions reach outside the image."""
 
     seed: int
     output_size: tuple[int, int]

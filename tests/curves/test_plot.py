@@ -1,4 +1,4 @@
-"""The picture of runs: which panels there are, and a line of each run in its colour."""
+"""The figure of runs: which panels there are, and a line of each run in its color."""
 
 import numpy as np
 from matplotlib import colormaps
@@ -25,7 +25,7 @@ def test_panels_of_all_runs_in_their_groups():
     assert Panel('Probes', 'probe/x/y').title == 'x/y'
 
 
-def test_every_run_is_drawn_in_its_colour(tmp_path):
+def test_every_run_is_drawn_in_its_color(tmp_path):
     for count in (1, 2):
         plot_runs(RUNS[:count], tmp_path / 'curves.png')
         pixels = np.array(Image.open(tmp_path / 'curves.png').convert('RGB')).reshape(-1, 3)

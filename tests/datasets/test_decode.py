@@ -10,9 +10,9 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from flsl_mm.datasets.decode import decode_teacher_view, read_image
-from tests.pictures import jpeg, picture, png
+from tests.images import jpeg, make_image, png
 
-PICTURE = picture(64, 64, 5)
+IMAGE = make_image(64, 64, 5)
 
 
 def view_of(path: Path, size: int = 64, scale: tuple[float, float] = (0.999, 1)) -> torch.Tensor:
@@ -28,27 +28,27 @@ def decode(tmp_path, content: bytes, name='odd.png') -> torch.Tensor:
 
 @pytest.fixture(scope='module')
 def expected(tmp_path_factory):
-    return decode(tmp_path_factory.mktemp('plain'), png(PICTURE))
+    return decode(tmp_path_factory.mktemp('plain'), png(IMAGE))
 
 
-def test_grey(tmp_path, expected):
-    view = decode(tmp_path, jpeg(PICTURE.convert('L')), 'odd.jpg')
+def test_gray(tmp_path, expected):
+    view = decode(tmp_path, jpeg(IMAGE.convert('L')), 'odd.jpg')
     luma = (expected * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(0)
     assert (view - luma).abs().mean() < 2
 
 
 def test_cmyk(tmp_path, expected):
-    assert (decode(tmp_path, jpeg(PICTURE.convert('CMYK')), 'odd.jpg') - expected).abs().mean() < 4
+    assert (decode(tmp_path, jpeg(IMAGE.convert('CMYK')), 'odd.jpg') - expected).abs().mean() < 4
 
 
 def test_palette(tmp_path, expected):
-    assert (decode(tmp_path, png(PICTURE.quantize(256))) - expected).abs().mean() < 10
+    assert (decode(tmp_path, png(IMAGE.quantize(256))) - expected).abs().mean() < 10
 
 
 @pytest.mark.parametrize(('suffix', 'mode'), [('png', 'I;16'), ('tif', 'I;16'), ('tif', 'I')])
 def test_16_bit_is_scaled(tmp_path, expected, suffix, mode):
-    grey = np.asarray(PICTURE.convert('L')).astype(np.uint16) * 257
-    image = Image.fromarray(grey) if mode == 'I;16' else Image.fromarray(grey.astype(np.int32))
+    gray = np.asarray(IMAGE.convert('L')).astype(np.uint16) * 257
+    image = Image.fromarray(gray) if mode == 'I;16' else Image.fromarray(gray.astype(np.int32))
     assert image.mode == mode
     image.save(tmp_path / f'odd.{suffix}')
     view = decode(tmp_path, (tmp_path / f'odd.{suffix}').read_bytes(), f'odd.{suffix}')
@@ -75,7 +75,7 @@ def test_transparency_is_put_on_white(tmp_path, mode):
 
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_exif_orientation_is_followed(tmp_path, orientation):
-    """The stored picture is black but for the corner that the tag calls upper left."""
+    """The stored image is black but for the corner that the tag calls upper left."""
     right, bottom = orientation in (2, 3, 7, 8), orientation in (3, 4, 6, 7)
     stored = np.zeros((64, 96, 3), np.uint8)
     stored[32 if bottom else 0 :][:32, 48 if right else 0 :][:, :48] = 255
@@ -88,10 +88,10 @@ def test_exif_orientation_is_followed(tmp_path, orientation):
 
 
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_turned_picture_gives_the_view_of_the_upright_one(tmp_path, orientation):
+def test_turned_image_gives_the_view_of_the_upright_one(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = png(picture(90, 50), exif=exif)
+    stored = png(make_image(90, 50), exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
     views = []
     for name, content in (('stored', stored), ('upright', png(Image.fromarray(np.asarray(upright))))):
@@ -103,19 +103,19 @@ def test_turned_picture_gives_the_view_of_the_upright_one(tmp_path, orientation)
 
 @pytest.mark.parametrize(('encode', 'limit'), [(jpeg, 5), (png, 0.1)])
 def test_broken_exif_does_not_matter(tmp_path, expected, encode, limit):
-    view = decode(tmp_path, encode(PICTURE, exif=b'Exif\x00\x00XX*\x00broken'))
+    view = decode(tmp_path, encode(IMAGE, exif=b'Exif\x00\x00XX*\x00broken'))
     assert (view - expected).abs().mean() < limit
 
 
 def test_large_jpeg_is_decoded_small_without_loss(tmp_path, tmp_path_factory, monkeypatch):
-    large = picture(1200, 900, 3)
+    large = make_image(1200, 900, 3)
     sizes = []
     draft = JpegImageFile.draft
     monkeypatch.setattr(
         JpegImageFile, 'draft', lambda image, mode, size: sizes.append(size) or draft(image, mode, size)
     )
     reduced = decode(tmp_path, jpeg(large), 'odd.jpg')
-    assert sizes == [(150, 112)]  # an eighth still has more than 64 pixels a side
+    assert sizes == [(150, 112)]  # an eighth still has more than 64 pixels per side
     whole = decode(tmp_path_factory.mktemp('whole'), png(large))
     assert (reduced - whole).abs().mean() < 2
     sizes.clear()
@@ -124,10 +124,10 @@ def test_large_jpeg_is_decoded_small_without_loss(tmp_path, tmp_path_factory, mo
 
 
 def test_whole_images_are_upright_rgb(tmp_path):
-    """Grey, 90x50 and turned by a quarter; as the teacher view, a broken EXIF block leaves the pixels as they are."""
+    """Gray, 90x50 and turned by a quarter; as the teacher view, a broken EXIF block leaves the pixels as they are."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    stored = picture(90, 50).convert('L')
+    stored = make_image(90, 50).convert('L')
     (tmp_path / 'turned.png').write_bytes(png(stored, exif=exif))
     upright = read_image(tmp_path / 'turned.png')
     assert (upright.mode, upright.size) == ('RGB', (50, 90))

@@ -1,4 +1,4 @@
-"""Image files are opened as pictures of known formats, never waited for, and bounded in what they cost."""
+"""Image files are opened as images of known formats, never waited for, and bounded in what they cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flsl_mm.probes.segmentation import read_mask as read_class_mask
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_tile
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_mask
-from tests.pictures import picture
+from tests.images import make_image
 
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n'
 
@@ -61,13 +61,13 @@ def test_no_reader_starts_a_program_waits_or_fills_the_memory(reader, tmp_path, 
     assert (tmp_path / 'large.jpg').stat().st_size < 20_000
     for name, words in (
         ('eps.jpg', 'no image of a kind that is read: JPEG, PNG'),
-        ('pipe.jpg', 'is no regular file but a pipe or a device'),
+        ('pipe.jpg', 'is not a regular file but a pipe or a device'),
         ('large.jpg', '9400x9400 pixels would take 421 MB of memory, more than 256'),
     ):
         with pytest.raises((ValueError, OSError), match=words) as error:
             READERS[reader](tmp_path / name)
         assert '\n' not in str(error.value)
-    with pytest.raises((ValueError, OSError), match='no regular file'):
+    with pytest.raises((ValueError, OSError), match='not a regular file'):
         READERS[reader]('/dev/zero')
 
 
@@ -76,13 +76,13 @@ def test_a_video_of_pipes(tmp_path):
         (tmp_path / folder).mkdir()
         for number in range(3):
             os.mkfifo(tmp_path / folder / f'{number:05d}.{ending}')
-    with pytest.raises(ValueError, match=r'00000\.jpg is unreadable: .* no regular file'):
+    with pytest.raises(ValueError, match=r'00000\.jpg is unreadable: .* not a regular file'):
         find_video('one', tmp_path / 'frames', tmp_path / 'masks')
 
 
 def test_a_folder_with_all_of_them_is_trained_on(tmp_path):
     for number in range(3):
-        picture(40, 40, number).save(tmp_path / f'{number}.png')
+        make_image(40, 40, number).save(tmp_path / f'{number}.png')
     os.mkfifo(tmp_path / 'pipe.jpg')
     os.symlink('/dev/zero', tmp_path / 'zero.jpg')
     (tmp_path / 'eps.jpg').write_bytes(EPS)
@@ -133,7 +133,9 @@ KINDS = ('JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'PPM')
 
 @pytest.fixture(scope='module')
 def whole_files() -> list[bytes]:
-    return [encoded(picture(20, 16), kind) for kind in KINDS] + [encoded(picture(20, 16), 'JPEG', progressive=True)]
+    return [encoded(make_image(20, 16), kind) for kind in KINDS] + [
+        encoded(make_image(20, 16), 'JPEG', progressive=True)
+    ]
 
 
 @given(

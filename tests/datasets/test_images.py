@@ -14,19 +14,19 @@ from torch.utils.data import DataLoader
 
 from flsl_mm.datasets import images as module
 from flsl_mm.datasets.images import FLSLImages, append_skipped, find_images, read_skipped
-from tests.pictures import jpeg, picture, png
+from tests.images import jpeg, make_image, png
 
 SIZE = 32
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Nested folder of ten good pictures."""
+    """Nested folder of ten good images."""
     for number in range(10):
-        path = tmp_path / 'pictures' / f'class{number % 3}' / f'{number}.jpg'
+        path = tmp_path / 'images' / f'class{number % 3}' / f'{number}.jpg'
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(picture(60 + number, 50, number)))
-    return tmp_path / 'pictures'
+        path.write_bytes(jpeg(make_image(60 + number, 50, number)))
+    return tmp_path / 'images'
 
 
 class TestSearch:
@@ -70,12 +70,12 @@ class TestSearch:
         ids=['missing', 'empty', 'file'],
     )
     def test_wrong_folder_gives_one_clear_line(self, tmp_path, make, error, start):
-        make(tmp_path / 'pictures')
+        make(tmp_path / 'images')
         with pytest.raises(error) as caught:
-            DATASETS.get('FLSLImages')(tmp_path / 'pictures')
+            DATASETS.get('FLSLImages')(tmp_path / 'images')
         line = str(caught.value)
         assert line.startswith(start)
-        assert str(tmp_path / 'pictures') in line
+        assert str(tmp_path / 'images') in line
         assert 'train_dataloader.dataset.data_root' in line
         assert 'configs/pretrain/flsl_vit-t16_scenes.py' in line
         assert '\n' not in line
@@ -143,15 +143,15 @@ class TestItems:
 
 
 def bad_files() -> dict[str, bytes]:
-    good = jpeg(picture(64, 64))
+    good = jpeg(make_image(64, 64))
     bomb = png(Image.new('L', (9600, 9600)))
     return {
         'truncated.jpg': good[: len(good) // 2],
-        'truncated.png': png(picture(64, 64))[:3000],
+        'truncated.png': png(make_image(64, 64))[:3000],
         'empty.jpg': b'',
-        'text.jpg': b'this is no image\n',
+        'text.jpg': b'this is not an image\n',
         'header.jpg': good[:20],
-        'noise.png': png(picture(64, 64))[:100] + bytes(range(256)) * 20,
+        'noise.png': png(make_image(64, 64))[:100] + bytes(range(256)) * 20,
         'one_pixel.png': png(Image.new('RGB', (1, 1))),
         'narrow.png': png(Image.new('RGB', (300, 7))),
         'bomb.png': bomb,

@@ -1,4 +1,4 @@
-"""DAVIS's colours and palette masks."""
+"""DAVIS's colors and palette masks."""
 
 import numpy as np
 from PIL import Image

@@ -13,19 +13,19 @@ from torch.utils.data import DataLoader
 
 from flsl_mm.datasets.images import FLSLImages, read_skipped
 from flsl_mm.datasets.shards import FLSLShards
-from tests.pictures import jpeg, picture
+from tests.images import jpeg, make_image
 
 SIZE = 32
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Ten pictures as files, and in two shards with what else WebDataset puts there."""
+    """Ten images as files, and in two shards with what else WebDataset puts there."""
     files, shards = tmp_path / 'files', tmp_path / 'shards'
     files.mkdir()
     (shards / 'nested').mkdir(parents=True)
     for number in range(10):
-        (files / f'{number}.jpg').write_bytes(jpeg(picture(60 + number, 50, number)))
+        (files / f'{number}.jpg').write_bytes(jpeg(make_image(60 + number, 50, number)))
     for shard, numbers in (('a.tar', range(4)), ('nested/b.tar', range(4, 10))):
         with tarfile.open(shards / shard, 'w') as tar:
             for number in numbers:
@@ -156,7 +156,7 @@ def test_what_is_no_shard(tmp_path, content):
             add(tar, '1.jpg', b'x')
     else:
         (tmp_path / 'x.tar').write_bytes(content)
-    with pytest.raises(ValueError, match=r'no uncompressed tar file .*: unpack it, or pack it without'):
+    with pytest.raises(ValueError, match=r'not an uncompressed tar file .*: unpack it, or pack it without'):
         FLSLShards(tmp_path)
 
 

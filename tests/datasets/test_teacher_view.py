@@ -6,7 +6,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as pil
 
 from flsl_mm.datasets.teacher_view import random_crop_box, resized_crop, teacher_view
-from tests.pictures import picture
+from tests.images import make_image
 
 
 @pytest.mark.parametrize('shape', [(500, 375), (170, 333), (900, 200)])
@@ -39,7 +39,7 @@ def test_long_images_get_the_largest_central_crop():
 
 @pytest.mark.parametrize('box', [(0, 0, 500, 375), (20, 11, 471, 350), (100, 100, 180, 190)])
 def test_resize_agrees_with_torchvisions_of_pil_images(box):
-    image = picture(500, 375)
+    image = make_image(500, 375)
     left, top, right, bottom = box
     expected = pil.resized_crop(image, top, left, bottom - top, right - left, [224, 224], pil.InterpolationMode.BICUBIC)
     view = resized_crop(image, box, 224)
@@ -50,13 +50,13 @@ def test_resize_agrees_with_torchvisions_of_pil_images(box):
 
 
 def test_view_depends_on_the_generator_alone():
-    image = picture(100, 80)
+    image = make_image(100, 80)
     first, same, other = (teacher_view(image, 32, (0.8, 1.0), np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
 
-def test_view_of_a_grey_image_has_three_equal_channels():
-    view = teacher_view(picture(100, 80).convert('L'), 32, (0.8, 1.0), np.random.default_rng(0))
+def test_view_of_a_gray_image_has_three_equal_channels():
+    view = teacher_view(make_image(100, 80).convert('L'), 32, (0.8, 1.0), np.random.default_rng(0))
     assert torch.equal(view[:1].expand(3, -1, -1), view)
     assert view.float().std() > 10

@@ -278,7 +278,7 @@ DETECTORS = {
 
 
 def build(name: str, pad_size_divisor: int = 32, **backbone):
-    """Build one of the detectors and initialise its weights, as a Runner with ``default_scope = 'mmdet'`` does.
+    """Build one of the detectors and initialize its weights, as a Runner with ``default_scope = 'mmdet'`` does.
 
     Args:
         name: Key of ``DETECTORS``.

@@ -8,7 +8,7 @@ from flsl_mm.models import BackboneSpec
 
 
 def narrow(cfg: Config) -> None:
-    """Give backbone and pyramid of a config 24 channels; depth and chosen blocks stay, so that they have to fit."""
+    """Set backbone and pyramid of a config to 24 channels; depth and chosen blocks stay, so that they have to fit."""
     arch = BackboneSpec.from_arch(cfg.model.backbone.arch).arch
     cfg.model.backbone.arch = dict(embed_dim=24, depth=arch['depth'], num_heads=3)
     cfg.model.neck[0].in_channels = 24

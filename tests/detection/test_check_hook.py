@@ -159,7 +159,7 @@ def test_measuring_leaves_batch_statistics_alone():
     assert torch.equal(model.convs[-1][1].running_mean, torch.zeros(2))
 
 
-def test_hook_compares_colours_unless_it_is_told_not_to():
+def test_hook_compares_colors_unless_it_is_told_not_to():
     backbone = FLSLViT(arch=dict(embed_dim=8, depth=1, num_heads=2), img_size=32)
     backbone.spec = replace(backbone.spec, mean=(0.5,) * 3, std=(0.5,) * 3)
     model = Detector(backbone=backbone, data_preprocessor=ImgDataPreprocessor([127.5] * 3, [127.5] * 3))

@@ -11,8 +11,8 @@ from tests.detection.detectors import DETECTORS, NUM_CLASSES, build
 pytestmark = pytest.mark.smoke
 
 
-def picture(height=90, width=100):
-    """Make a picture with two objects."""
+def make_image(height=90, width=100):
+    """Make an image with two objects."""
     from mmdet.testing import demo_mm_inputs
 
     return demo_mm_inputs(1, (3, height, width), num_items=[2], num_classes=NUM_CLASSES, with_mask=True)
@@ -35,9 +35,9 @@ def test_detector_trains_and_predicts(name):
     model = build(name)
     check_strides(model)
     check_num_classes(model, ['class'] * NUM_CLASSES)
-    training_step(model, picture())
+    training_step(model, make_image())
 
-    result = model.eval().test_step(picture())[0].pred_instances
+    result = model.eval().test_step(make_image())[0].pred_instances
     assert 0 < len(result) <= 10
     assert result.labels.max() < NUM_CLASSES
     assert 'masks' not in result or result.masks.shape[-2:] == (90, 100)
@@ -48,8 +48,8 @@ def test_any_image_size_trains_without_padding_to_it(height, width):
     torch.manual_seed(0)
     settings = dict(with_cp=True, frozen_stages=1, drop_path_rate=0.1)
     model = build('Mask R-CNN', pad_size_divisor=1, **settings)
-    training_step(model, picture(height, width))
-    assert model.eval().test_step(picture(height, width))[0].pred_instances.masks.shape[-2:] == (height, width)
+    training_step(model, make_image(height, width))
+    assert model.eval().test_step(make_image(height, width))[0].pred_instances.masks.shape[-2:] == (height, width)
 
 
 def test_an_op_that_torchvision_lacks_is_named_at_the_call():

@@ -1,4 +1,4 @@
-"""Pictures and boxes stay together through the configs' pipelines, and a small UAVDT tree trains and is evaluated."""
+"""Images and boxes stay together through the configs' pipelines, and a small UAVDT tree trains and is evaluated."""
 
 import json
 import random
@@ -23,16 +23,16 @@ from tools.dataset_converters import uavdt2coco
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'det'
 SIZE = (256, 160)
 CAR, TRUCK, REGION = (40, 60, 90, 50), (170, 20, 60, 100), (10, 10, 40, 30)
-GREY, RED, GREEN = (90, 90, 90), (250, 40, 40), (40, 250, 40)
+GRAY, RED, GREEN = (90, 90, 90), (250, 40, 40), (40, 250, 40)
 SEEDS = range(8)
 
 
 def paint(path: Path) -> None:
     """Draw the car in red and the truck in green."""
-    picture = Image.new('RGB', SIZE, GREY)
+    image = Image.new('RGB', SIZE, GRAY)
     for (left, top, width, height), color in ((CAR, RED), (TRUCK, GREEN)):
-        ImageDraw.Draw(picture).rectangle((left, top, left + width - 1, top + height - 1), color)
-    picture.save(path, quality=95)
+        ImageDraw.Draw(image).rectangle((left, top, left + width - 1, top + height - 1), color)
+    image.save(path, quality=95)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def build(name: str, part: str):
 
 
 def load(dataset, seed: int) -> tuple[np.ndarray, object]:
-    """Run the pipeline; returns the picture (H, W, 3) in blue, green, red, and its data sample."""
+    """Run the pipeline; returns the image (H, W, 3) in blue, green, red, and its data sample."""
     random.seed(seed)
     np.random.seed(seed)  # mmdet's transforms draw from the global state
     item = dataset[0]
@@ -89,29 +89,29 @@ def load(dataset, seed: int) -> tuple[np.ndarray, object]:
     return item['inputs'].permute(1, 2, 0).numpy(), item['data_samples']
 
 
-def seen(picture: np.ndarray, label: int) -> np.ndarray:
+def seen(image: np.ndarray, label: int) -> np.ndarray:
     """Find the pixels of the car (label 0, red) or of the truck (label 1, green)."""
-    _, green, red = picture.astype(int).transpose(2, 0, 1)
+    _, green, red = image.astype(int).transpose(2, 0, 1)
     return (red - green > 80) if label == 0 else (green - red > 80)
 
 
-def check_objects(picture: np.ndarray, sample, masks: bool) -> int:
-    """Compare boxes and masks with what the picture shows, and return the number of objects."""
+def check_objects(image: np.ndarray, sample, masks: bool) -> int:
+    """Compare boxes and masks with what the image shows, and return the number of objects."""
     height, width = sample.img_shape
-    assert picture.shape == (height, width, 3)
+    assert image.shape == (height, width, 3)
     found = sample.gt_instances
     for index, label in enumerate(found.labels.tolist()):
         x1, y1, x2, y2 = found.bboxes.tensor[index].tolist()
         assert 0 <= x1 < x2 <= width
         assert 0 <= y1 < y2 <= height
-        rows, columns = np.nonzero(seen(picture, label))
+        rows, columns = np.nonzero(seen(image, label))
         edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         np.testing.assert_allclose([x1, y1, x2, y2], edges, atol=0.02 * width)
         if masks:
             mask = found.masks.to_ndarray()[index].astype(bool)
             assert mask.shape == (height, width)
-            assert (mask & seen(picture, label)).sum() > 0.9 * (mask | seen(picture, label)).sum()
-    shown = {label for label in (0, 1) if seen(picture, label).any()}
+            assert (mask & seen(image, label)).sum() > 0.9 * (mask | seen(image, label)).sum()
+    shown = {label for label in (0, 1) if seen(image, label).any()}
     assert shown >= set(found.labels.tolist())
     return len(found)
 
@@ -123,8 +123,8 @@ def test_training_pipeline_of_uavdt(name, uavdt, monkeypatch):
     assert len(dataset) == 2
     shapes, flips, numbers, outside = set(), set(), [], 0
     for seed in SEEDS:
-        picture, sample = load(dataset, seed)
-        numbers.append(check_objects(picture, sample, masks=name.startswith('mask')))
+        image, sample = load(dataset, seed)
+        numbers.append(check_objects(image, sample, masks=name.startswith('mask')))
         shapes.add(sample.img_shape)
         flips.add(sample.flip)
         regions = sample.ignored_instances.bboxes.tensor
@@ -152,9 +152,9 @@ def test_training_pipeline_of_coco(coco, monkeypatch):
 )
 def test_test_pipeline(name, root, variable, request, monkeypatch):
     monkeypatch.setenv(variable, str(request.getfixturevalue(root)))
-    picture, sample = load(build(f'{name}.py', 'test_dataloader'), 0)
+    image, sample = load(build(f'{name}.py', 'test_dataloader'), 0)
     assert sample.ori_shape == SIZE[::-1]
-    assert picture.shape[:2] == sample.img_shape == (800, 1280)
+    assert image.shape[:2] == sample.img_shape == (800, 1280)
     assert sample.scale_factor == (5, 5)
     assert Path(sample.img_path).is_file()
 

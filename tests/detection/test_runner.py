@@ -19,7 +19,7 @@ CONFIG = Path(__file__).parents[2] / 'configs' / 'det' / 'mask-rcnn_flsl-vit-t16
 
 @pytest.fixture
 def cfg(tmp_path, monkeypatch):
-    """Shrink the config to 4 pictures of 64x64 and 2 steps."""
+    """Shrink the config to 4 images of 64x64 and 2 steps."""
     monkeypatch.setenv('SCENES_ROOT', str(tmp_path / 'scenes'))
     cfg = Config.fromfile(CONFIG)
     cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
@@ -44,7 +44,7 @@ def test_scenes_config_writes_its_data_trains_evaluates_and_saves(cfg, tmp_path)
     assert len(runner.optim_wrapper.optimizer.param_groups) == 2
 
 
-def test_two_pictures_are_learned_by_heart(cfg):
+def test_two_images_are_learned_by_heart(cfg):
     # Decoding, labels, scales of boxes and masks and the metric all have to fit for these figures: 0.02 after one step,
     # 0.5 to 0.7 after 60, by seed and number of threads.
     train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
@@ -63,7 +63,7 @@ def test_two_pictures_are_learned_by_heart(cfg):
 
 
 def test_damaged_weights_end_the_run_with_a_line_and_a_report(cfg, tmp_path):
-    # Pictures of different sizes in a batch, as mmdet has them: a list of uint8 tensors.
+    # Images of different sizes in a batch, as mmdet has them: a list of uint8 tensors.
     resize = dict(type='RandomResize', scale=(64, 64), ratio_range=(0.5, 1.5), keep_ratio=True)
     cfg.train_dataloader.dataset.pipeline.insert(2, resize)
     cfg.train_dataloader.batch_size = 2

@@ -1,4 +1,4 @@
-"""Masks and boxes that do not lie at their pictures are found before compiled code sees them."""
+"""Masks and boxes that do not lie at their images are found before compiled code sees them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRIANGLE = [1, 2, 9.5, 2, 5, 7]
 
 
 def content(**annotation) -> dict:
-    """Make a file of one picture of 20x10 and one annotation."""
+    """Make a file of one image of 20x10 and one annotation."""
     annotations = [dict(dict(id=7, image_id=3, bbox=[1, 2, 8, 5], segmentation=[TRIANGLE]), **annotation)]
     return dict(images=[dict(id=3, height=10, width=20)], annotations=annotations)
 
@@ -45,7 +45,7 @@ def test_sound_annotations(annotation):
 @pytest.mark.parametrize(
     ('annotation', 'problem'),
     [
-        (dict(segmentation=[[1e9, 1e9, 5, 5, 9, 1]]), 'a polygon far outside its picture of 20x10'),
+        (dict(segmentation=[[1e9, 1e9, 5, 5, 9, 1]]), 'a polygon far outside its image of 20x10'),
         (dict(segmentation=[TRIANGLE, [0, 0, 9, -11, 3, 3]]), 'a polygon far outside'),
         (dict(segmentation=[[1, 2, math.nan, 3, 4, 5]]), 'a polygon that is not three or more points'),
         (dict(segmentation=[[1, 2, math.inf, 3, 4, 5]]), 'a polygon that is not three or more points'),
@@ -53,14 +53,14 @@ def test_sound_annotations(annotation):
         (dict(segmentation=[[1, 2, 3]]), 'a polygon that is not three or more points'),
         (dict(segmentation=[['1', 2, 3, 4, 5, 6]]), 'a polygon that is not'),
         (dict(segmentation='text'), 'a polygon that is not'),
-        (dict(segmentation=compressed(9, 20)), r'a mask of size \[9, 20\] for a picture of height 10 and width 20'),
+        (dict(segmentation=compressed(9, 20)), r'a mask of size \[9, 20\] for an image of height 10 and width 20'),
         (dict(segmentation=dict(compressed(9, 20), size=[10, 20])), 'a mask whose runs do not add up'),
         (dict(segmentation=dict(size=[10, 20], counts='\x7f\x7f')), 'a mask whose runs do not add up'),
         (dict(segmentation=dict(size=[10, 20], counts=[5, 194])), 'a mask whose runs do not add up'),
         (dict(segmentation=dict(size=[10, 20], counts=[-5, 205])), 'a mask without runs'),
         (dict(segmentation=dict(size=[10, 20])), 'a mask without runs'),
         (dict(bbox=[1, 2, 8]), 'a bbox that is not four numbers'),
-        (dict(bbox=[0, 0, 1e9, 1]), 'a bbox far outside its picture of 20x10'),
+        (dict(bbox=[0, 0, 1e9, 1]), 'a bbox far outside its image of 20x10'),
     ],
 )
 def test_wrong_annotations_are_named(annotation, problem):
@@ -72,15 +72,15 @@ def test_wrong_annotations_are_named(annotation, problem):
 @pytest.mark.parametrize(
     'size', [dict(height=0), dict(width=-1), dict(height=1e9), dict(height=10**9), dict(width='20')]
 )
-def test_pictures_of_absurd_sizes(size):
+def test_images_of_absurd_sizes(size):
     broken = content()
     broken['images'][0].update(size)
     with pytest.raises(ValueError, match='image 3 has the size'):
         check_shapes(broken)
 
 
-def test_annotations_of_no_picture():
-    with pytest.raises(ValueError, match='annotation 7 is of no image: 4'):
+def test_annotations_of_no_image():
+    with pytest.raises(ValueError, match='annotation 7 is of an unknown image: 4'):
         check_shapes(content(image_id=4))
 
 

@@ -45,6 +45,6 @@ def batch(with_masks: bool = True) -> list[dict]:
 
 
 def predicted(model: torch.nn.Module) -> Instances:
-    """Give what a detector finds on the image of :func:`batch`."""
+    """Return what a detector finds on the image of :func:`batch`."""
     with torch.no_grad():
         return model.eval()(batch())[0]['instances']

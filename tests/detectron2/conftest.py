@@ -18,7 +18,7 @@ def vit() -> FLSLViT:
 
 @pytest.fixture(scope='session')
 def weights(tmp_path_factory, vit) -> str:
-    """Write its backbone file, with ImageNet's normalisation."""
+    """Write its backbone file, with ImageNet's normalization."""
     path = tmp_path_factory.mktemp('weights') / 'some_backbone.pth'
     torch.save(backbone_file(vit, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)), path)
     return str(path)

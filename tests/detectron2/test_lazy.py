@@ -1,4 +1,4 @@
-"""The backbone in detectron2's LazyConfigs: every config, features as in mmdet, weights, colours, data."""
+"""The backbone in detectron2's LazyConfigs: every config, features as in mmdet, weights, colors, data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_config_trains_all_of_its_parameters_and_predicts(name):
 
 
 def test_features_are_those_of_mmdet(weights, tmp_path):
-    """From the file of an image on, each with its own reading, normalisation and padding."""
+    """From the file of an image on, each with its own reading, normalization and padding."""
     pytest.importorskip('mmdet')
     from mmcv.transforms import LoadImageFromFile
     from mmdet.datasets.transforms import PackDetInputs
@@ -158,7 +158,7 @@ def test_another_detector_is_refused(tmp_path):
         flsl.FLSLDetectionCheckpointer(model).load(str(tmp_path / 'other.pth'))
 
 
-def test_other_colours_stop(weights):
+def test_other_colors_stop(weights):
     model = built(small(checkpoint=weights))
     with pytest.raises(ValueError, match="mapper reads images as BGR, the model's input_format is RGB: make image_fo"):
         flsl.check_input(model, 'BGR')

@@ -75,7 +75,7 @@ def test_the_default_is_the_backbone_of_the_recipe():
     assert backbone.strides == (4, 8, 16, 32)
 
 
-def test_other_colours_stop_unless_one_insists(weights):
+def test_other_colors_stop_unless_one_insists(weights):
     cfg = mask_rcnn(CHECKPOINT=weights)
     cfg.INPUT.FORMAT = 'BGR'
     with pytest.raises(
@@ -87,7 +87,7 @@ def test_other_colours_stop_unless_one_insists(weights):
 
 
 def test_mistakes_are_told():
-    with pytest.raises(ValueError, match='a map that nobody reads would stop distributed training'):
+    with pytest.raises(ValueError, match='a map without a reader would stop distributed training'):
         build_model(retinanet())
     cfg = mask_rcnn()
     del cfg.MODEL['FLSL_VIT']

@@ -1,4 +1,4 @@
-"""Every known bad pair of packages is found, with the command that mends it."""
+"""Every known bad pair of packages is found, with the command that repairs it."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_what_is_wrong_is_named_with_its_command(name, monkeypatch, capsys):
     assert doctor.main([]) == (name in PROBLEMS)
     output = capsys.readouterr().out
     assert text in output
-    assert f'to mend it: {finding.command}' in output
+    assert f'to repair it: {finding.command}' in output
 
 
 UPSTREAM_FACTS = {

@@ -17,7 +17,7 @@ from flsl_mm.embedding import embed, patch_file, read_embeddings
 from flsl_mm.embedding.journal import Journal
 from flsl_mm.probes.images import fitted
 from tests.checkpoint.cases import file_of, tiny
-from tests.pictures import picture
+from tests.images import make_image
 
 COUNT, BAD = 9, 4
 
@@ -47,13 +47,13 @@ embed(flsl_mm.load_model(file), folder, out, 32, patches=True, interval=1e9)
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """Write pictures of two shapes, one of them no picture."""
-    folder = tmp_path_factory.mktemp('pictures')
+    """Write images of two shapes, one of them no image."""
+    folder = tmp_path_factory.mktemp('images')
     (folder / 'sub').mkdir()
     for number in range(COUNT):
         width, height = (64, 48) if number % 2 else (40, 40)
-        picture(width, height, seed=number).save(folder / ('sub' if number > 5 else '.') / f'{number}.png')
-    (folder / f'{BAD}.png').write_bytes(b'no picture')
+        make_image(width, height, seed=number).save(folder / ('sub' if number > 5 else '.') / f'{number}.png')
+    (folder / f'{BAD}.png').write_bytes(b'no image')
     return folder
 
 
@@ -70,7 +70,7 @@ def model(file):
 
 
 def check(embeddings, out: Path, folder: Path, model) -> None:
-    """Compare embeddings with what the model gives for each picture alone."""
+    """Compare embeddings with what the model gives for each image alone."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.png') if path.name != f'{BAD}.png')
     assert sorted(embeddings.paths) == names
     assert list(embeddings.skipped) == [f'{BAD}.png']
@@ -130,7 +130,7 @@ def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_p
         patch.setattr('flsl_mm.embedding.table.Embeddings.write', lambda self, path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             embed(model, folder, out, 32)
-    with pytest.raises(ValueError, match=r'partial was begun with another size: repeat that command .*--force'):
+    with pytest.raises(ValueError, match=r'partial was started with another size: repeat that command .*--force'):
         embed(model, folder, out, 40)
     embed(model, folder, out, 40, force=True)
     before = out.stat().st_mtime_ns
@@ -141,11 +141,11 @@ def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_p
         embed(other, folder, out, 40, patches=True)
 
 
-def test_no_picture_at_all(tmp_path, model):
-    (tmp_path / 'pictures').mkdir()
-    (tmp_path / 'pictures/a.png').write_bytes(b'')
+def test_no_image_at_all(tmp_path, model):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/a.png').write_bytes(b'')
     with pytest.raises(ValueError, match=r'none of the 1 images .* can be read: UnidentifiedImageError'):
-        embed(model, tmp_path / 'pictures', tmp_path / 'a.npz', 32)
+        embed(model, tmp_path / 'images', tmp_path / 'a.npz', 32)
 
 
 def test_parquet_holds_the_same(folder, model, tmp_path):

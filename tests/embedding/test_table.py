@@ -18,5 +18,5 @@ def test_parquet_without_pyarrow_is_told(tmp_path, monkeypatch):
 
 def test_another_file_is_no_embeddings(tmp_path):
     (tmp_path / 'a.npz').write_bytes(b'PK\x03\x04 and more')
-    with pytest.raises(ValueError, match=r'a\.npz is no file of embeddings'):
+    with pytest.raises(ValueError, match=r'a\.npz is not a file of embeddings'):
         read_embeddings(tmp_path / 'a.npz')

@@ -24,7 +24,7 @@ def logger(tmp_path):
     made = logging.Logger('test')
     made.addHandler(logging.StreamHandler(io.StringIO()))
     made.addHandler(logging.FileHandler(tmp_path / 'log'))
-    console.show_short_lines(made)
+    console.use_short_lines(made)
     return made
 
 
@@ -52,7 +52,7 @@ def test_level_and_filters_stay(tmp_path):
     handler.setLevel('ERROR')
     handler.addFilter(lambda record: 'not this' not in record.getMessage())
     logger.addHandler(handler)
-    console.show_short_lines(logger)
+    console.use_short_lines(logger)
     logger.warning('too low')
     logger.error('not this')
     logger.error('this')

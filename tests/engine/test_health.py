@@ -11,8 +11,8 @@ from flsl_mm.engine import health
 from flsl_mm.engine.schedules import cosine
 
 LN_K = math.log(256)
-FIRST = health.Look(1, LN_K, 4.8, 5.1, 130.0, rank=70.0, within_cosine=0.5, between_share=0.2)
-GOOD = health.Look(500, 2.4, 1.5, 5.4, 240.0, rank=50.0, within_cosine=0.4, between_share=0.2)
+FIRST = health.Measurement(1, LN_K, 4.8, 5.1, 130.0, rank=70.0, within_cosine=0.5, between_share=0.2)
+GOOD = health.Measurement(500, 2.4, 1.5, 5.4, 240.0, rank=50.0, within_cosine=0.4, between_share=0.2)
 SIGNS = {
     'not finite': dict(inter=math.nan),
     'above chance level': dict(inter=1.2 * LN_K),
@@ -24,8 +24,8 @@ SIGNS = {
 }
 
 
-def run(*looks):
-    return [FIRST, *(replace(look, step=100 * (i + 1)) for i, look in enumerate(looks))]
+def run(*measurements):
+    return [FIRST, *(replace(measurement, step=100 * (i + 1)) for i, measurement in enumerate(measurements))]
 
 
 def test_every_symptom_has_a_sign_and_advice():
@@ -40,9 +40,9 @@ def test_a_sign_is_a_symptom_and_alone(name):
 
 def test_few_prototypes_are_few_for_the_batch():
     # An image-level representation uses about as many prototypes as a batch has images.
-    look = replace(GOOD, prototypes_used=14.0)
-    assert health.symptoms(look, FIRST, 256, 16) == set()
-    assert health.symptoms(look, FIRST, 4096, 64) == {'few prototypes'}
+    measurement = replace(GOOD, prototypes_used=14.0)
+    assert health.symptoms(measurement, FIRST, 256, 16) == set()
+    assert health.symptoms(measurement, FIRST, 4096, 64) == {'few prototypes'}
 
 
 def test_a_marginal_on_few_prototypes_counts_as_few():
@@ -51,9 +51,9 @@ def test_a_marginal_on_few_prototypes_counts_as_few():
 
 def test_only_what_lasts_counts():
     bad = replace(GOOD, rank=1.0)
-    assert health.lasting(run(bad, GOOD, bad, bad), 256, 16) == []
-    assert health.lasting(run(GOOD, bad, bad, bad), 256, 16) == ['low rank']
-    assert health.lasting([FIRST, bad, bad][:2], 256, 16) == []
+    assert health.persistent_symptoms(run(bad, GOOD, bad, bad), 256, 16) == []
+    assert health.persistent_symptoms(run(GOOD, bad, bad, bad), 256, 16) == ['low rank']
+    assert health.persistent_symptoms([FIRST, bad, bad][:2], 256, 16) == []
 
 
 def test_verdicts():
@@ -62,9 +62,9 @@ def test_verdicts():
     assert collapsed == f'collapsed: uniform ({health.ADVICE["uniform"]}); low rank ({health.ADVICE["low rank"]})'
     assert health.verdict(run(*[GOOD] * 5), 256, 16, 0.74).startswith('too short to tell: 74% of the teacher')
     assert health.verdict(run(*[GOOD] * 3), 256, 16, 0.05) == 'too short to tell: 300 steps'
-    assert health.verdict([replace(look, step=look.step // 10) for look in run(*[GOOD] * 5)], 256, 16, 0.05) == (
-        'too short to tell: 50 steps'
-    )
+    assert health.verdict(
+        [replace(measurement, step=measurement.step // 10) for measurement in run(*[GOOD] * 5)], 256, 16, 0.05
+    ) == ('too short to tell: 50 steps')
     assert health.verdict([], 256, 16, 0.05) == 'too short to tell: 0 steps'
 
 

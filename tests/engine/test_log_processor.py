@@ -7,7 +7,7 @@ import math
 import pytest
 from mmengine.hooks import Hook
 
-from flsl_mm.engine.log_processor import written
+from flsl_mm.engine.log_processor import format_value
 from tests.toy_run import messages_of, toy_runner
 
 
@@ -24,7 +24,7 @@ from tests.toy_run import messages_of, toy_runner
     ],
 )
 def test_digits(name, value, text):
-    assert written(name, value) == text
+    assert format_value(name, value) == text
 
 
 class Outputs(Hook):

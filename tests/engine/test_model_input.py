@@ -41,7 +41,7 @@ def test_what_the_file_records_passes(loaded):
         (dict(mean=[127.5], std=[127.5], bgr_to_rgb=True), r'RGB of mean \[0.5, 0.5, 0.5\] and std \[0.5'),
     ],
 )
-def test_other_colours_are_refused_with_the_values_to_set(loaded, preprocessor, line):
+def test_other_colors_are_refused_with_the_values_to_set(loaded, preprocessor, line):
     advice = r'set mean=\[123.675, 116.28, 103.53\], std=\[58.395, 57.12, 57.375\], bgr_to_rgb=True .* or this insists'
     with pytest.raises(ValueError, match=rf'{line}.*{advice}'):
         check_model_input(Model(loaded, ImgDataPreprocessor(**preprocessor)), 'this insists')
@@ -55,7 +55,7 @@ def test_other_models_are_not_checked(loaded):
 
 
 def test_a_checkpoint_of_the_model_remembers(loaded, tmp_path):
-    """So an evaluation with other colours is noticed as well."""
+    """So an evaluation with other colors is noticed as well."""
     torch.save(Model(loaded, nn.Identity()).state_dict(), tmp_path / 'epoch_1.pth')
     model = Model(tiny(1), ImgDataPreprocessor(MEAN, STD))
     model.load_state_dict(torch.load(tmp_path / 'epoch_1.pth'), strict=False)

@@ -15,7 +15,7 @@ LENGTH = 100
 
 @pytest.fixture
 def folder(tmp_path):
-    """Give a folder with checkpoints after 100, 200, 250 and 260 iterations, files beside them, and the pointer."""
+    """Return a folder with checkpoints after 100, 200, 250 and 260 iterations, files beside them, and the pointer."""
     for name in ('epoch_1.pth', 'epoch_2.pth', 'iter_250.pth', 'preempted_iter_260.pth'):
         torch.save(CONTENT, tmp_path / name)
     for name in ('epoch_2_backbone.pth', 'best_auc_epoch_9.pth', 'iter_900.pth.partial'):

@@ -8,13 +8,13 @@ import pytest
 from mmengine.hooks import Hook
 
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
-from tests.toy_run import ToyPictures, toy_runner
+from tests.toy_run import ToyImages, toy_runner
 
 LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)
 
 
 class Record(Hook):
-    """Notes the pictures of each batch, and the hooks' view of where the run is."""
+    """Notes the images of each batch, and the hooks' view of where the run is."""
 
     def __init__(self) -> None:
         self.batches = []
@@ -30,7 +30,7 @@ class Record(Hook):
 def run(work_dir, start: int = 0, sampler: str = 'FLSLSampler') -> Record:
     """Train 2 epochs of 4 iterations from iteration ``start`` on."""
     record = Record()
-    loader = dict(dataset=ToyPictures(), sampler=dict(type=sampler, seed=1), batch_size=2, num_workers=0)
+    loader = dict(dataset=ToyImages(), sampler=dict(type=sampler, seed=1), batch_size=2, num_workers=0)
     work_dir.mkdir()
     name = uuid.uuid4().hex
     runner = toy_runner(work_dir, [record], train_dataloader=loader, train_cfg=LOOP, experiment_name=name)
@@ -67,7 +67,7 @@ def test_checkpoint_of_the_last_iteration_of_an_epoch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('pictures', 'batch_size', 'message'),
+    ('images', 'batch_size', 'message'),
     [
         # One batch more or less, and what drop_last=True leaves out of the last one.
         (10, 2, '8 images in the data set, this one has 10'),
@@ -75,10 +75,10 @@ def test_checkpoint_of_the_last_iteration_of_an_epoch(tmp_path):
         (8, 4, '4 iterations in an epoch, this one has 2'),
     ],
 )
-def test_other_data_than_the_resumed_run(pictures, batch_size, message, tmp_path):
+def test_other_data_than_the_resumed_run(images, batch_size, message, tmp_path):
     toy_runner(tmp_path / 'first', [], train_cfg=LOOP, experiment_name=uuid.uuid4().hex).train()
     loader = dict(sampler=dict(type='FLSLSampler'), num_workers=0, drop_last=True)
-    loader |= dict(dataset=ToyPictures(pictures), batch_size=batch_size)
+    loader |= dict(dataset=ToyImages(images), batch_size=batch_size)
     source = dict(resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
     source |= dict(experiment_name=uuid.uuid4().hex)
     runner = toy_runner(tmp_path / 'second', [], train_cfg=LOOP, train_dataloader=loader, **source)
@@ -86,8 +86,8 @@ def test_other_data_than_the_resumed_run(pictures, batch_size, message, tmp_path
         runner.train()
 
 
-def test_fewer_pictures_than_a_batch(tmp_path):
-    loader = dict(dataset=ToyPictures(), sampler=dict(type='FLSLSampler'), batch_size=9, num_workers=0, drop_last=True)
+def test_fewer_images_than_a_batch(tmp_path):
+    loader = dict(dataset=ToyImages(), sampler=dict(type='FLSLSampler'), batch_size=9, num_workers=0, drop_last=True)
     runner = toy_runner(tmp_path, [], train_cfg=LOOP, train_dataloader=loader)
-    with pytest.raises(ValueError, match='8 images a process do not fill one batch of 9: lower'):
+    with pytest.raises(ValueError, match='8 images per process do not fill one batch of 9: lower'):
         runner.train()

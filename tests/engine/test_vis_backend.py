@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from flsl_mm.engine import FLSLVisBackend
-from flsl_mm.engine.vis_backend import VIEWERS, add_viewer
+from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
 from flsl_mm.probes import FLSLProbeHook
 from tests.toy_run import toy_runner
 
@@ -28,11 +28,11 @@ def test_a_viewer_is_added_once(name, monkeypatch):
     monkeypatch.setattr('flsl_mm.engine.vis_backend.find_spec', lambda name: True)
     cfg = Config(dict(work_dir='work_dirs/mine', visualizer=dict(type='X', vis_backends=[dict(type='FLSLVisBackend')])))
     for _ in range(2):
-        add_viewer(cfg, name)
+        add_vis_backend(cfg, name)
     assert [backend.type for backend in cfg.visualizer.vis_backends] == ['FLSLVisBackend', VIEWERS[name]]
     monkeypatch.setattr('flsl_mm.engine.vis_backend.find_spec', lambda name: None)
     with pytest.raises(ImportError, match=rf"--{name} needs {name}: pip install 'flsl_mm\[{name}\]'"):
-        add_viewer(cfg, name)
+        add_vis_backend(cfg, name)
 
 
 @pytest.mark.parametrize('name', VIEWERS)
@@ -41,8 +41,8 @@ def test_a_run_writes_losses_and_probes_for_the_viewer(name, tmp_path, monkeypat
     for key, value in dict(WANDB_MODE='offline', WANDB_SILENT='true', WANDB_DIR=str(tmp_path)).items():
         monkeypatch.setenv(key, value)
     cfg = Config(dict(work_dir=str(tmp_path), visualizer=dict(type='Visualizer', vis_backends=[])))
-    add_viewer(cfg, name)
-    hook = FLSLProbeHook(scenes=dict(num_scenes=2, size=96), num_pictures=0)
+    add_vis_backend(cfg, name)
+    hook = FLSLProbeHook(scenes=dict(num_scenes=2, size=96), num_images=0)
     logger = dict(logger=dict(type='LoggerHook', interval=1))
     runner = toy_runner(tmp_path, [hook], epochs=1, visualizer=cfg.visualizer, default_hooks=logger)
     runner.train()

@@ -50,8 +50,8 @@ def test_an_image_counts_once():
 
 
 def test_boxes_follow_the_image():
-    """A box at the centre of a wide image stays there; squashed, as the original does, it gets narrower."""
-    box = torch.tensor([[225.0, 75.0, 375.0, 225.0]])  # of 600x300, centre (300, 150)
+    """A box at the center of a wide image stays there; squashed, as the original does, it gets narrower."""
+    box = torch.tensor([[225.0, 75.0, 375.0, 225.0]])  # of 600x300, center (300, 150)
     kept = resized_boxes(box, (300, 600))
     assert kept[0].tolist() == pytest.approx([48, 48, 176, 176], abs=0.01)
     squashed = resized_boxes(box, (300, 600), squash=True)
@@ -59,7 +59,7 @@ def test_boxes_follow_the_image():
 
 
 def test_patches_by_hand():
-    # Parts of 32 pixels; centres at 16, 48, 80: patches 1, 3, 5 of 14 in a row.
+    # Parts of 32 pixels; centers at 16, 48, 80: patches 1, 3, 5 of 14 in a row.
     assert box_patches(torch.tensor([0.0, 0, 96, 96]), 16).tolist() == [15, 17, 19, 43, 45, 47, 71, 73, 75]
     assert box_patches(torch.tensor([200.0, 200, 223.999, 223.999]), 16).max() == 14 * 14 - 1
 

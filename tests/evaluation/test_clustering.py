@@ -56,7 +56,7 @@ def test_one_to_one_takes_the_greatest_sum_of_ious():
 
 
 def test_many_to_one_and_the_iou_that_follows():
-    """Clusters 0 and 2 are class 0 together: 4 right of 5 predicted and 4 labelled; class 1: 5 right of 5 and 6."""
+    """Clusters 0 and 2 are class 0 together: 4 right of 5 predicted and 4 labeled; class 1: 5 right of 5 and 6."""
     counts = torch.tensor([[3, 0], [0, 5], [1, 1], [0, 0]])
     names = match_many_to_one(counts)
     assert names.tolist() == [0, 1, 0, -1]

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from flsl_mm.evaluation.dense_retrieval import (
-    draw_patches,
     exact_search,
     faiss_search,
     label_map,
     patch_class_shares,
     retrieve_labels,
+    sample_patches,
 )
 
 
@@ -20,12 +20,12 @@ def test_shares_of_the_annotated_pixels():
     shares = patch_class_shares(labels, 2, 3)
     assert torch.allclose(shares, torch.tensor([[0.75, 0, 0.25], [0, 1, 0]]))
     assert patch_class_shares(torch.full((2, 2), -1), 2, 3).tolist() == [[0, 0, 0]]
-    with pytest.raises(ValueError, match='2x4 pixels are not whole patches of 3'):
+    with pytest.raises(ValueError, match='2x4 pixels are not a multiple of the patch size 3'):
         patch_class_shares(labels, 3, 3)
 
 
-def test_neighbours_are_weighted_by_the_softmax_of_their_cosines():
-    """Two neighbours of cosine 1 and .96, temperature .02: exp(0) and exp(-2); lengths do not matter."""
+def test_neighbors_are_weighted_by_the_softmax_of_their_cosines():
+    """Two neighbors of cosine 1 and .96, temperature .02: exp(0) and exp(-2); lengths do not matter."""
     bank = torch.tensor([[3.0, 0.0], [0.96 * 5, 0.28 * 5], [0.0, 1.0]])
     shares = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     labels = retrieve_labels(bank, shares, torch.tensor([[7.0, 0.0]]), k=2, temperature=0.02)
@@ -40,10 +40,10 @@ def test_rare_classes_are_drawn_first():
     shares = torch.zeros(102, 2)
     shares[:99, 0] = 1
     shares[99, 1] = 1
-    first = [draw_patches(shares, 5, torch.Generator().manual_seed(seed)).tolist() for seed in range(30)]
+    first = [sample_patches(shares, 5, torch.Generator().manual_seed(seed)).tolist() for seed in range(30)]
     assert sum(99 in drawn for drawn in first) >= 28
     assert all(len(set(drawn)) == 5 and max(drawn) < 100 for drawn in first)
-    assert len(draw_patches(shares, 1000)) == 100  # two have no annotation
+    assert len(sample_patches(shares, 1000)) == 100  # two have no annotation
     assert len({tuple(drawn) for drawn in first}) > 20
 
 

@@ -25,7 +25,7 @@ def test_votes_of_one_class_add_up():
     assert sharp.argmax(-1).tolist() == [0]
 
 
-def test_more_neighbours_than_features():
+def test_more_neighbors_than_features():
     assert knn_scores(BANK, LABELS, BANK, num_classes=3, k=100).argmax(-1).tolist() == [0, 1, 2]
 
 

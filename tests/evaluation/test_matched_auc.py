@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flsl_mm.evaluation.matched_auc import matched_same_object_auc, share_below
+from flsl_mm.evaluation.matched_auc import fraction_below, matched_same_object_auc
 from flsl_mm.models.pos_embed import sincos_pos_embed
 
 
@@ -15,7 +15,7 @@ def test_shares_by_hand():
     """Place 0: 3 > 2 and 1; 1 ties with 1 and loses against 2. Place 1: 7 < 8; place 2 has no other."""
     scores, places = torch.tensor([3, 1, 7, 9]), torch.tensor([0, 0, 1, 2])
     others, places_of_others = torch.tensor([8, 1, 2]), torch.tensor([1, 0, 0])
-    assert share_below(scores, places, others, places_of_others).tolist() == [1, 0.25, 0, 0]
+    assert fraction_below(scores, places, others, places_of_others).tolist() == [1, 0.25, 0, 0]
 
 
 def test_auc_by_hand():

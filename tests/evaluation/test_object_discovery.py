@@ -5,15 +5,15 @@ import torch
 
 from flsl_mm.evaluation.object_discovery import (
     chance_corloc,
-    connected_part,
-    correctly_localised,
+    connected_component,
+    correctly_localized,
     discover_object,
     fiedler_vector,
     patch_box,
 )
 
 
-def picture(place=(2, 3, 6, 7), grid=(9, 12), noise=0.05, seed=0):
+def make_image(place=(2, 3, 6, 7), grid=(9, 12), noise=0.05, seed=0):
     """Features (h, w, 8): one kind inside the rows and columns of ``place``, another outside."""
     generator = torch.Generator().manual_seed(seed)
     kinds = torch.eye(8)[:2]
@@ -24,12 +24,12 @@ def picture(place=(2, 3, 6, 7), grid=(9, 12), noise=0.05, seed=0):
 
 @pytest.mark.parametrize('place', [(2, 3, 6, 7), (0, 0, 3, 3), (5, 8, 9, 12), (4, 4, 5, 5)])
 def test_an_object_is_found_whole(place):
-    features, inside = picture(place)
+    features, inside = make_image(place)
     assert torch.equal(discover_object(features), inside)
 
 
 def test_the_cut_solves_the_generalised_eigenproblem():
-    features, _ = picture(noise=0.5)
+    features, _ = make_image(noise=0.5)
     features = features.flatten(0, 1)
     vector = fiedler_vector(features)
     unit = torch.nn.functional.normalize(features.double(), dim=-1)
@@ -43,19 +43,19 @@ def test_the_cut_solves_the_generalised_eigenproblem():
 
 def test_only_the_part_round_the_seed():
     mask = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 1]]).bool()
-    assert connected_part(mask, (0, 0)).int().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    assert connected_component(mask, (0, 0)).int().tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_box_in_pixels():
-    _, inside = picture((2, 3, 6, 7))
+    _, inside = make_image((2, 3, 6, 7))
     assert patch_box(inside, 16, (144, 192)).tolist() == [48, 32, 112, 96]
     assert patch_box(inside, 16, (90, 100)).tolist() == [48, 32, 100, 90]
 
 
 def test_localised_from_half_an_overlap():
     box = torch.tensor([0.0, 0, 10, 10])
-    assert correctly_localised(box, torch.tensor([[0.0, 0, 10, 5], [90, 90, 99, 99]]))  # 50 / 100
-    assert not correctly_localised(box, torch.tensor([[0.0, 0, 10, 4.9]]))
+    assert correctly_localized(box, torch.tensor([[0.0, 0, 10, 5], [90, 90, 99, 99]]))  # 50 / 100
+    assert not correctly_localized(box, torch.tensor([[0.0, 0, 10, 4.9]]))
 
 
 def test_nothing_to_cut_is_the_whole_image():

@@ -26,5 +26,5 @@ def test_a_label_must_cover_its_share():
 
 
 def test_size_of_whole_patches():
-    with pytest.raises(ValueError, match='3x4 pixels are not whole patches of 2'):
+    with pytest.raises(ValueError, match='3x4 pixels are not a multiple of the patch size 2'):
         patch_majority(torch.zeros(1, 3, 4), 2)

@@ -1,4 +1,4 @@
-"""Colours of patches: which directions they show, by hand and as properties."""
+"""Colors of patches: which directions they show, by hand and as properties."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_directions_are_those_of_falling_variance():
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 99), factor=st.floats(0.1, 10))
-def test_colours_are_in_range_and_of_direction_alone(seed, factor):
+def test_colors_are_in_range_and_of_direction_alone(seed, factor):
     features = some_features(seed)
     colors = pca_rgb(features)
     assert colors.shape == (40, 3)
@@ -40,13 +40,13 @@ def test_colours_are_in_range_and_of_direction_alone(seed, factor):
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 99))
 def test_signs_are_settled(seed):
-    """A direction's largest component is positive, so that the same features have the same colours everywhere."""
+    """A direction's largest component is positive, so that the same features have the same colors everywhere."""
     directions = color_basis(some_features(seed)).directions
     assert (directions.max(1).values >= -directions.min(1).values).all()
     torch.testing.assert_close(directions @ directions.T, torch.eye(3), atol=1e-5, rtol=0)
 
 
-def test_one_basis_gives_one_feature_one_colour():
+def test_one_basis_gives_one_feature_one_color():
     first, second = some_features(0), some_features(1)
     second[3] = 2 * first[5]
     basis = color_basis(torch.cat([first, second]))
@@ -60,7 +60,7 @@ def test_outliers_do_not_take_the_range():
     assert (spread.max(0).values - spread.min(0).values).min() > 0.9
 
 
-def test_where_nothing_varies_colours_are_grey():
+def test_where_nothing_varies_colors_are_gray():
     assert (pca_rgb(torch.ones(2, 3, 4)) == 0.5).all()
     assert (pca_rgb(torch.ones(1, 1, 4)) == 0.5).all()
 

@@ -11,7 +11,7 @@ import flsl_mm
 from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.export import TARGETS, TOLERANCE, ExportError, compare, graphs, other_hw, timm_file
 from flsl_mm.export.graphs import traced  # a fixture replaces the one of the module
-from flsl_mm.export.targets import timm_elsewhere
+from flsl_mm.export.targets import timm_at_other_size
 from tests.checkpoint.cases import tiny
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.1, 0.2, 0.3)
@@ -50,7 +50,7 @@ def test_timm_gives_the_same_at_the_size_it_is_for(model, tmp_path):
     # Of a square size it is a file of ours too; at other sizes timm's positions are others.
     TARGETS['timm'].export(model, tmp_path / 'b.safetensors')
     assert flsl_mm.load_model(tmp_path / 'b.safetensors').spec == model.spec
-    assert timm_elsewhere(model, tmp_path / 'b.safetensors', None).greatest > TOLERANCE
+    assert timm_at_other_size(model, tmp_path / 'b.safetensors', None).greatest > TOLERANCE
     with pytest.raises(CheckpointError):
         flsl_mm.load_model(path)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flsl_mm.models import ARCHS, BackboneSpec, FLSLViT
-from flsl_mm.models.spec import usual_heads
+from flsl_mm.models.spec import default_num_heads
 
 ARCH = dict(embed_dim=16, depth=3, num_heads=2)
 WHOLE = BackboneSpec(16, 3, 2, 4.0, 8, 32, 3, 'sincos', 'offset', (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
@@ -46,7 +46,7 @@ def test_impossible_options(options):
 
 
 def test_heads_of_published_widths():
-    assert [usual_heads(width) for width in (192, 384, 768, 512)] == [3, 6, 12, None]
+    assert [default_num_heads(width) for width in (192, 384, 768, 512)] == [3, 6, 12, None]
 
 
 def test_a_module_has_its_spec_and_writes_it_beside_its_tensors():

@@ -82,8 +82,8 @@ def test_the_spec_builds_the_same_network_and_survives_a_checkpoint():
     ('name', 'line'),
     [
         ('vit_smal', 'has no model .vit_smal.: vit_small_patch'),
-        ('swin_tiny_patch4_window7_224', 'swin_tiny_patch4_window7_224 is no plain vision transformer'),
-        ('resnet18', 'resnet18 is no plain vision transformer.*DINOv2'),
+        ('swin_tiny_patch4_window7_224', 'swin_tiny_patch4_window7_224 is not a plain vision transformer'),
+        ('resnet18', 'resnet18 is not a plain vision transformer.*DINOv2'),
     ],
 )
 def test_other_models_are_refused(name, line):

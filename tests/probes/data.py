@@ -1,4 +1,4 @@
-"""Tiny data whose truth is in the colours: mean colour knows all of it, position and constants nothing."""
+"""Tiny data whose truth is in the colors: mean color knows all of it, position and constants nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flsl_mm.models import BackboneSpec
 PATCH = 8
 SIDE = 64
 COLORS = np.array([(r, g, b) for r in (0, 120, 255) for g in (0, 120, 255) for b in (0, 120, 255)][:-1], np.uint8)
-"""26 colours; white is the background of the boxes."""
+"""26 colors; white is the background of the boxes."""
 
 SPEC = BackboneSpec.from_arch(
     dict(embed_dim=16, depth=2, num_heads=2),
@@ -26,7 +26,7 @@ SPEC = BackboneSpec.from_arch(
 
 
 def write_segmentation(root: Path, num_classes: int = 4, images: int = 12, side: int = SIDE) -> Path:
-    """Write images of whole patches, each of a drawn class's colour, and their masks; 9 is unannotated."""
+    """Write images of whole patches, each of a drawn class's color, and their masks; 9 is unannotated."""
     rng = np.random.default_rng(0)
     for split in ('train', 'val'):
         for kind in ('images', 'annotations'):
@@ -41,7 +41,7 @@ def write_segmentation(root: Path, num_classes: int = 4, images: int = 12, side:
 
 
 def write_classes(root: Path, num_classes: int = 3, images: int = 12) -> Path:
-    """Write class folders of images with one colour a class and grey patches in random places."""
+    """Write class folders of images with one color a class and gray patches in random places."""
     rng = np.random.default_rng(1)
     for split in ('train', 'val'):
         for label in range(num_classes):
@@ -56,7 +56,7 @@ def write_classes(root: Path, num_classes: int = 3, images: int = 12) -> Path:
 
 
 def write_boxes(root: Path, num_classes: int = 20, images: int = 80, seed: int = 2) -> Path:
-    """Write white images with a box of the colour of its category at a random place; returns the COCO file."""
+    """Write white images with a box of the color of its category at a random place; returns the COCO file."""
     rng = np.random.default_rng(seed)
     (root / 'images').mkdir(parents=True)
     entries, boxes = [], []
@@ -72,7 +72,7 @@ def write_boxes(root: Path, num_classes: int = 20, images: int = 80, seed: int =
         boxes.append(
             dict(id=index, image_id=index, category_id=label + 1, bbox=box, area=int(width * height), iscrowd=0)
         )
-    categories = [dict(id=label + 1, name=f'colour {label}') for label in range(num_classes)]
+    categories = [dict(id=label + 1, name=f'color {label}') for label in range(num_classes)]
     path = root / 'boxes.json'
     path.write_text(json.dumps(dict(images=entries, annotations=boxes, categories=categories)))
     return path

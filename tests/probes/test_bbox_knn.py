@@ -17,12 +17,12 @@ def probe(boxes):
     return BBoxKNNProbe(boxes, boxes.parent / 'images', k=(1, 5))
 
 
-def test_colours_that_are_the_categories_score_one(boxes, tmp_path):
+def test_colors_that_are_the_categories_score_one(boxes, tmp_path):
     """Two files: every category is known."""
     val = write_boxes(tmp_path / 'val', seed=3)
     probe = BBoxKNNProbe(boxes, boxes.parent / 'images', val, val.parent / 'images', k=(1, 5))
-    figures = probe(MeanColor(16))
-    assert {key: figure.value for key, figure in figures.items()} == dict.fromkeys(probe.rows, 1)
+    scores = probe(MeanColor(16))
+    assert {key: score.value for key, score in scores.items()} == dict.fromkeys(probe.rows, 1)
     assert list(probe.rows) == ['top1_k1', 'top5_k1', 'top1_k5', 'top5_k5']
 
 
@@ -34,9 +34,9 @@ def test_position_and_constants_score_chance(probe, source):
 
 
 def test_halves_of_one_file_share_no_image(probe):
-    known, asked = ({str(target) for target in part} for part in (probe.known, probe.asked))
-    assert len(known) == len(asked) == 40
-    assert not known & asked
+    known, queries = ({str(target) for target in part} for part in (probe.known, probe.queries))
+    assert len(known) == len(queries) == 40
+    assert not known & queries
 
 
 def test_boxes_in_the_square_in_the_middle(probe):
@@ -45,7 +45,7 @@ def test_boxes_in_the_square_in_the_middle(probe):
     left, top = target.image.boxes[0, :2].tolist()
     assert target.box[:2].tolist() == pytest.approx([4 * left - 16, 4 * top - 16])
     assert target.read().shape == (3, 224, 224)
-    x, y = (int(centre) for centre in (target.box[:2] + target.box[2:]) / 2)
+    x, y = (int(center) for center in (target.box[:2] + target.box[2:]) / 2)
     assert target.read()[:, y, x].tolist() == pytest.approx(MIDDLE(target), abs=0.02)
 
 
@@ -62,7 +62,7 @@ def test_official_counting_is_an_option(boxes):
 
 
 def test_what_does_not_fit_is_said(boxes, tmp_path, probe):
-    with pytest.raises(ValueError, match='224 pixels, which are not whole patches of 12'):
+    with pytest.raises(ValueError, match='224 pixels, which are not a multiple of the patch size 12'):
         probe.chance(12)
     single = write_boxes(tmp_path / 'single', num_classes=1, images=4)
     with pytest.raises(ValueError, match='one category only'):

@@ -29,7 +29,7 @@ def test_images_with_boxes(boxes):
 
     change(boxes, edit)
     images, names = read_boxed_images(boxes, boxes.parent / 'images')
-    assert names == ['colour 0', 'colour 1', 'colour 2']
+    assert names == ['color 0', 'color 1', 'color 2']
     assert [image.path.name for image in images] == ['0.png', '3.png']
     assert images[0].boxes.tolist() == [[1, 2, 4, 6], [5, 6, 12, 14]]
     assert images[0].labels.tolist() == [0, 2]

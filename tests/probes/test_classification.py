@@ -12,12 +12,12 @@ from tests.probes.data import PATCH, SPEC, write_classes
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return write_classes(tmp_path_factory.mktemp('classes') / 'colours')
+    return write_classes(tmp_path_factory.mktemp('classes') / 'colors')
 
 
-def test_colours_that_are_the_classes_score_one(folder):
-    figure = ClassificationProbe(folder)(MeanColor(PATCH))['knn_accuracy']
-    assert (figure.value, figure.error) == (1, 0)
+def test_colors_that_are_the_classes_score_one(folder):
+    score = ClassificationProbe(folder)(MeanColor(PATCH))['knn_accuracy']
+    assert (score.value, score.error) == (1, 0)
 
 
 @pytest.mark.parametrize('source', [PositionAlone(SPEC), Constant(PATCH)])
@@ -38,9 +38,9 @@ def test_unreadable_images_are_skipped_and_named(folder, tmp_path):
     for path in (copy / 'val/class1').iterdir():
         path.write_bytes(b'x')
     probe = ClassificationProbe(copy)
-    figure = probe(MeanColor(PATCH))['knn_accuracy']
-    assert figure.value == 1
-    assert not math.isnan(figure.error)
+    score = probe(MeanColor(PATCH))['knn_accuracy']
+    assert score.value == 1
+    assert not math.isnan(score.error)
     assert len(probe.skipped) == 12
 
 

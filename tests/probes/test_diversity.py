@@ -13,19 +13,19 @@ IMAGES = torch.randint(256, (6, 3, 32, 48), generator=torch.Generator().manual_s
 
 
 def test_constants_have_no_rank():
-    figures = DiversityProbe(IMAGES)(Constant(PATCH))
-    assert figures['effective_rank'].value == 0
-    assert figures['within_cosine'].value == pytest.approx(1)
-    assert math.isnan(figures['between_share'].value)
+    scores = DiversityProbe(IMAGES)(Constant(PATCH))
+    assert scores['effective_rank'].value == 0
+    assert scores['within_cosine'].value == pytest.approx(1)
+    assert math.isnan(scores['between_share'].value)
 
 
 def test_position_is_the_same_in_all_images():
-    figures = DiversityProbe(IMAGES)(PositionAlone(SPEC))
-    assert figures['between_share'].value == pytest.approx(0, abs=1e-9)
-    assert figures['within_cosine'].error == pytest.approx(0, abs=1e-6)
+    scores = DiversityProbe(IMAGES)(PositionAlone(SPEC))
+    assert scores['between_share'].value == pytest.approx(0, abs=1e-9)
+    assert scores['within_cosine'].error == pytest.approx(0, abs=1e-6)
 
 
-def test_images_of_one_colour_differ_between_images_only():
+def test_images_of_one_color_differ_between_images_only():
     plain = IMAGES[:, :, :1, :1].expand(-1, -1, 32, 32)
     assert DiversityProbe(plain)(MeanColor(PATCH))['between_share'].value == pytest.approx(1)
 

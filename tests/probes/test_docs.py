@@ -16,14 +16,14 @@ DOCS = Path(__file__).parents[2] / 'docs' / 'evaluation.md'
 
 
 def snippets() -> tuple[str, str]:
-    """Give the Python and the config."""
+    """Return the Python and the config."""
     python, config = re.findall(r'```python\n(.*?)```', DOCS.read_text(encoding='utf-8'), re.DOTALL)
     return python, config
 
 
 def test_the_python_runs(tmp_path, capsys):
     torch.save(file_of(tiny(3)), tmp_path / 'model.pth')
-    folder = write_segmentation(tmp_path / 'colours', images=4)
+    folder = write_segmentation(tmp_path / 'colors', images=4)
     python, _ = snippets()
     data = f'{str(folder)!r}, num_classes=4, ignore_index=9'
     for old, new in {

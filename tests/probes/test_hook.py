@@ -1,4 +1,4 @@
-"""The probe during training: figures before and after, curves, the picture, and nothing changed of the run."""
+"""The probe during training: figures before and after, curves, the figure, and nothing changed of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.toy_run import messages_of, toy_runner
 
 
 def scenes_hook(**options):
-    return FLSLProbeHook(scenes=dict(num_scenes=6, size=96), num_pictures=2, **options)
+    return FLSLProbeHook(scenes=dict(num_scenes=6, size=96), num_images=2, **options)
 
 
 def test_it_sees_that_training_changed_the_teacher_and_draws_it(tmp_path):
@@ -29,8 +29,8 @@ def test_it_sees_that_training_changed_the_teacher_and_draws_it(tmp_path):
     assert set(before) == set(after)
     assert before != after
     assert all(np.isfinite(value) for value in after.values())
-    picture = np.array(Image.open(tmp_path / 'clusters_before_after.png'))
-    assert picture.shape[1] > 4 * 192
+    image = np.array(Image.open(tmp_path / 'clusters_before_after.png'))
+    assert image.shape[1] > 4 * 192
 
 
 def test_curves_are_written_at_every_look(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from flsl_mm.probes import images as module
 from flsl_mm.probes.images import feature_maps, find_images, fitted, fitting_hw, sample
 from flsl_mm.probes.sources import MeanColor
-from tests.pictures import picture
+from tests.images import make_image
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_features_in_order_and_bad_files_named(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'TOKENS_AT_ONCE', 12)
     sizes = [(16, 16), (16, 16), (24, 16), (16, 16), (16, 16), (16, 16), (16, 16), (16, 16)]
     for index, size in enumerate(sizes):
-        picture(*size, seed=index).save(tmp_path / f'{index}.png')
+        make_image(*size, seed=index).save(tmp_path / f'{index}.png')
     (tmp_path / '3.png').write_bytes(b'no image')
     skipped, paths = {}, find_images(tmp_path, '')
     found = dict(feature_maps(MeanColor(8), paths, lambda path: fitted(path, None, 8), skipped))

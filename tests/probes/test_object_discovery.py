@@ -18,7 +18,7 @@ def probe(tmp_path_factory):
     return ObjectDiscoveryProbe(boxes, boxes.parent / 'images')
 
 
-def test_objects_of_another_colour_are_found(probe):
+def test_objects_of_another_color_are_found(probe):
     assert probe(MeanColor(PATCH))['corloc'].value == 1
 
 

@@ -1,4 +1,4 @@
-"""Retrieval and clusters: colours that are the classes are found again, position and constants score chance."""
+"""Retrieval and clusters: colors that are the classes are found again, position and constants score chance."""
 
 import pytest
 
@@ -9,16 +9,16 @@ from tests.probes.data import PATCH, SPEC, write_segmentation
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return write_segmentation(tmp_path_factory.mktemp('retrieval') / 'colours')
+    return write_segmentation(tmp_path_factory.mktemp('retrieval') / 'colors')
 
 
-def test_colours_are_retrieved(folder):
-    """Per pixel: only corners, where bilinear labels of three neighbours outvote a patch, are wrong."""
+def test_colors_are_retrieved(folder):
+    """Per pixel: only corners, where bilinear labels of three neighbors outvote a patch, are wrong."""
     probe = RetrievalProbe(folder, ignore_index=9, bank_sizes=(400, 120))
     assert list(probe.rows.values()) == ['in-context 30-NN mIoU, bank 120', 'in-context 30-NN mIoU, bank 400']
-    for figure in probe(MeanColor(PATCH)).values():
-        assert 0.85 < figure.value < 1
-        assert set(figure.parts) == {'0', '1', '2', '3'}
+    for score in probe(MeanColor(PATCH)).values():
+        assert 0.85 < score.value < 1
+        assert set(score.parts) == {'0', '1', '2', '3'}
 
 
 def test_the_memory_is_of_all_images_and_nested(folder):
@@ -36,19 +36,19 @@ def test_position_and_constants_retrieve_nothing(folder, source):
     assert probe(source)['bank_400'].value < probe.chance(PATCH)['bank_400'] + 0.06
 
 
-def test_clusters_of_colours_are_the_classes(folder):
+def test_clusters_of_colors_are_the_classes(folder):
     pytest.importorskip('scipy')
-    figures = ClusteringProbe(folder, ignore_index=9, num_clusters=8)(MeanColor(PATCH))
-    assert [figure.value for figure in figures.values()] == [1, 1]
-    assert set(figures) == {'hungarian_miou', 'overclustering_miou'}
+    scores = ClusteringProbe(folder, ignore_index=9, num_clusters=8)(MeanColor(PATCH))
+    assert [score.value for score in scores.values()] == [1, 1]
+    assert set(scores) == {'hungarian_miou', 'overclustering_miou'}
 
 
 def test_clusters_of_a_constant_are_its_chance(folder):
     pytest.importorskip('scipy')
     probe = ClusteringProbe(folder, ignore_index=9, num_clusters=8)
-    figures, chance = probe(Constant(PATCH)), probe.chance(PATCH)
-    assert figures['overclustering_miou'].value == pytest.approx(chance['overclustering_miou'])
-    assert figures['hungarian_miou'].value <= chance['hungarian_miou'] + 1e-9
+    scores, chance = probe(Constant(PATCH)), probe.chance(PATCH)
+    assert scores['overclustering_miou'].value == pytest.approx(chance['overclustering_miou'])
+    assert scores['hungarian_miou'].value <= chance['hungarian_miou'] + 1e-9
 
 
 @pytest.mark.parametrize('options', [dict(bank_sizes=()), dict(search='scann')])

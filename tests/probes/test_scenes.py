@@ -12,7 +12,7 @@ from tests.probes.data import PATCH, SPEC
 
 
 class Oracle:
-    """Recognises the scenes and gives the truth."""
+    """Recognizes the scenes and gives the truth."""
 
     name = 'truth'
     patch_size = PATCH
@@ -33,23 +33,23 @@ def probe():
 
 
 def test_the_truth_scores_one(probe):
-    figures = probe(Oracle(probe))
-    assert figures['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbour
-    assert figures['knn_accuracy'].value == 1
+    scores = probe(Oracle(probe))
+    assert scores['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbor
+    assert scores['knn_accuracy'].value == 1
 
 
 def test_constants_score_chance(probe):
-    figures, chance = probe(Constant(PATCH)), probe.chance(PATCH)
-    assert figures['matched_auc'].value == chance['matched_auc'] == 0.5
-    assert figures['knn_accuracy'].value <= chance['knn_accuracy']
+    scores, chance = probe(Constant(PATCH)), probe.chance(PATCH)
+    assert scores['matched_auc'].value == chance['matched_auc'] == 0.5
+    assert scores['knn_accuracy'].value <= chance['knn_accuracy']
 
 
 @pytest.mark.parametrize('spec', [SPEC, replace(SPEC, img_size=224)])
 def test_position_scores_chance(probe, spec):
     """Also where the table was made for another size and is resized."""
-    figures, chance = probe(PositionAlone(spec)), probe.chance(PATCH)
-    assert figures['matched_auc'].value == chance['matched_auc']
-    assert figures['knn_accuracy'].value < chance['knn_accuracy'] + 3 * figures['knn_accuracy'].error
+    scores, chance = probe(PositionAlone(spec)), probe.chance(PATCH)
+    assert scores['matched_auc'].value == chance['matched_auc']
+    assert scores['knn_accuracy'].value < chance['knn_accuracy'] + 3 * scores['knn_accuracy'].error
 
 
 def test_scenes_are_held_out_and_their_own_for_each_seed(probe):
@@ -58,5 +58,5 @@ def test_scenes_are_held_out_and_their_own_for_each_seed(probe):
 
 
 def test_sizes_of_whole_patches(probe):
-    with pytest.raises(ValueError, match='scenes of 64 pixels are not whole patches of 12'):
+    with pytest.raises(ValueError, match='scenes of 64 pixels are not a multiple of the patch size 12'):
         probe.chance(12)

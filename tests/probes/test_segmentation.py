@@ -1,4 +1,4 @@
-"""Patch segmentation: colours that are the classes score 1, position and constants chance; wrong data in one line."""
+"""Patch segmentation: colors that are the classes score 1, position and constants chance; wrong data in one line."""
 
 import shutil
 
@@ -14,7 +14,7 @@ from tests.probes.data import PATCH, SPEC, write_segmentation
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    return write_segmentation(tmp_path_factory.mktemp('segmentation') / 'colours')
+    return write_segmentation(tmp_path_factory.mktemp('segmentation') / 'colors')
 
 
 @pytest.fixture(scope='module')
@@ -22,13 +22,13 @@ def probe(folder):
     return SegmentationProbe(folder, ignore_index=9)
 
 
-def test_colours_that_are_the_classes_score_one(probe):
-    figures = probe(MeanColor(PATCH))
-    for figure in figures.values():
-        assert figure.value == 1
-        assert figure.error < 1e-12
-        assert figure.parts == {'0': 1, '1': 1, '2': 1, '3': 1}
-    assert set(figures) == set(probe.rows)
+def test_colors_that_are_the_classes_score_one(probe):
+    scores = probe(MeanColor(PATCH))
+    for score in scores.values():
+        assert score.value == 1
+        assert score.error < 1e-12
+        assert score.parts == {'0': 1, '1': 1, '2': 1, '3': 1}
+    assert set(scores) == set(probe.rows)
     assert probe.rows['knn_miou'] == 'patch 20-NN mIoU'
 
 
@@ -36,8 +36,8 @@ def test_colours_that_are_the_classes_score_one(probe):
 def test_position_and_constants_score_chance(probe, source):
     """The classes of patches are drawn one by one: what is known of the place says nothing."""
     chance = probe.chance(PATCH)
-    for key, figure in probe(source).items():
-        assert figure.value < chance[key] + 0.04
+    for key, score in probe(source).items():
+        assert score.value < chance[key] + 0.04
         assert chance[key] == pytest.approx(0.25 * 0.25 / (0.25 + 0.25 - 0.25 * 0.25), abs=0.01)
 
 
@@ -113,7 +113,7 @@ def spoil_mask(array):
         (lambda folder: shutil.rmtree(folder / 'annotations'), {}, r'no mask .*annotations/train/0\.png of'),
         (lambda folder: shutil.rmtree(folder / 'images/val'), {}, 'no folder .*images/val: segmentation needs'),
         (spoil_mask(np.zeros((64, 32), np.uint8)), {}, r'mask .*val/2\.png is 32x64 and its image 64x64'),
-        (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one class number a pixel'),
+        (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one class number per pixel'),
         (lambda folder: (folder / 'annotations/val/2.png').write_bytes(b'x'), {}, 'cannot be read'),
         (lambda folder: None, dict(num_classes=2), r'has class 3, and the last of 2 classes is 1: set the number'),
         (lambda folder: None, dict(num_classes=4, class_names=['a']), '1 class names for 4 classes'),

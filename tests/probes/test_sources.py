@@ -16,7 +16,7 @@ def test_one_protocol(source):
     assert isinstance(source.name, str)
 
 
-def test_mean_colour_by_hand():
+def test_mean_color_by_hand():
     images = torch.zeros(1, 3, 8, 16)
     images[0, 0, :, 8:] = 1
     images[0, 1, :4, :8] = 1

@@ -39,7 +39,7 @@ class Fault:
     Args:
         iteration: During which iteration, counted from 0.
         place: ``'batch'``: when its batch is there; ``'forward'``: in the student's head; ``'teacher'``: after the
-            optimiser's step, before the teacher's update; ``'write'``: when half of the next checkpoint is written;
+            optimizer's step, before the teacher's update; ``'write'``: when half of the next checkpoint is written;
             ``'rename'``: when all of it is, under its temporary name; ``'pointer'``: when it has its name and
             ``last_checkpoint`` still names the one before; ``'export'``: when half of its backbone file is written.
         signum: The signal.
@@ -161,7 +161,7 @@ def train_on_two(cfg: Config, faults: dict[int, Fault] | None = None) -> list[in
     """Run two processes of one job, as a launcher does; ``faults`` by rank. Returns their exit codes."""
     cfg = copy.deepcopy(cfg)
     cfg.launcher = 'pytorch'
-    cli.join_on_cpu(cfg)
+    cli.use_gloo_on_cpu(cfg)
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
@@ -190,7 +190,7 @@ def finish(process: BaseProcess, timeout: float = 60) -> int:
 
 
 def group_exists(group: int) -> bool:
-    """Tell whether a process group has processes."""
+    """Return whether a process group has processes."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:

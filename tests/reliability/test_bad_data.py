@@ -14,9 +14,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from flsl_mm.datasets.images import read_skipped
-from tests.pictures import picture
+from tests.images import make_image
 from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 EPOCHS = 2
 OPTIONS = dict(
@@ -44,7 +44,7 @@ def encoded(image: Image.Image, kind: str) -> bytes:
 
 def odd_files() -> tuple[dict[str, bytes], dict[str, bytes]]:
     """Make files that cannot be used, and unusual ones that can."""
-    image = picture()
+    image = make_image()
     deep = Image.fromarray(np.asarray(image.convert('L')).astype(np.uint16) * 257)
     transparent = image.copy()
     transparent.putalpha(image.convert('L'))
@@ -53,10 +53,10 @@ def odd_files() -> tuple[dict[str, bytes], dict[str, bytes]]:
         'bad_empty.png': b'',
         'bad_1x1.png': encoded(image.resize((1, 1)), 'PNG'),
         'bad_bomb.png': bomb(),
-        'bad_text.jpg': b'this is no image',
+        'bad_text.jpg': b'this is not an image',
     }
     good = {
-        'good_grey.png': encoded(image.convert('L'), 'PNG'),
+        'good_gray.png': encoded(image.convert('L'), 'PNG'),
         'good_cmyk.jpg': encoded(image.convert('CMYK'), 'JPEG'),
         'good_16bit.png': encoded(deep, 'PNG'),
         'good_transparent.png': encoded(transparent, 'PNG'),
@@ -100,7 +100,7 @@ def remove_all(runner: Runner) -> None:
 @pytest.fixture
 def folder(tmp_path):
     """200 files, of which 10, a twentieth, are odd, half of them unusable."""
-    folder = write_pictures(tmp_path / 'pictures', count=190)
+    folder = write_images(tmp_path / 'images', count=190)
     bad, good = odd_files()
     for name, content in (bad | good).items():
         (folder / name).write_bytes(content)
@@ -127,7 +127,7 @@ def test_folder_that_shrinks_during_the_run(folder, tmp_path):
     assert train(toy_config(folder, work_dir, **OPTIONS), prepare=remove_half) == 0
     skipped = read_skipped(work_dir / 'skipped_images.txt')
     gone = [path for path, reason in skipped.items() if 'FileNotFoundError' in reason]
-    # Of 95 pictures that are gone, the loader had read up to 7 batches ahead of the first epoch.
+    # Of 95 images that are gone, the loader had read up to 7 batches ahead of the first epoch.
     assert 80 < len(gone) <= 95
     assert 'image files could not be used' in (work_dir / OUTPUT).read_text()
 

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.hooks.preemption import EXIT_CODE
 from tests.reliability.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
-from tests.toy_run import ITERATIONS, toy_config, write_pictures
+from tests.toy_run import ITERATIONS, toy_config, write_images
 
 PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer', 'export')
 # Runs of up to seven kills at chosen places, and twice as many kills at any moment.
@@ -33,20 +33,20 @@ VARIANTS = {
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp('pictures'))
+def images(tmp_path_factory) -> Path:
+    return write_images(tmp_path_factory.mktemp('images'))
 
 
 @pytest.fixture(scope='module')
-def configure(tmp_path_factory, pictures) -> Callable[[str, Path], Config]:
-    """Make the config of a variant; its shards are the pictures in three tar files."""
+def configure(tmp_path_factory, images) -> Callable[[str, Path], Config]:
+    """Make the config of a variant; its shards are the images in three tar files."""
     shards = tmp_path_factory.mktemp('shards')
-    files = sorted(pictures.iterdir())
+    files = sorted(images.iterdir())
     for number, packed in enumerate((files[:10], files[10:13], files[13:])):
         with tarfile.open(shards / f'{number}.tar', 'w') as tar:
             for file in packed:
                 tar.add(file, file.name)
-    return lambda variant, folder: toy_config(shards if variant == 'shards' else pictures, folder, **VARIANTS[variant])
+    return lambda variant, folder: toy_config(shards if variant == 'shards' else images, folder, **VARIANTS[variant])
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +76,7 @@ def same(left, right) -> bool:
 
 
 def assert_same_end(folder: Path, reference: Path) -> None:
-    """Compare weights, teacher, centre, optimiser, schedules and logged values of two finished runs."""
+    """Compare weights, teacher, center, optimizer, schedules and logged values of two finished runs."""
     name = f'iter_{ITERATIONS}.pth'
     ours, theirs = read_checkpoint(folder / name), read_checkpoint(reference / name)
     assert {'center', 'teacher.head.mlp.0.weight'} <= set(theirs['state_dict'])
@@ -123,11 +123,11 @@ def test_killed_and_resumed(variant, seed, kills, tmp_path, configure, undisturb
     assert_same_end(tmp_path, undisturbed(variant))
 
 
-def test_killed_at_random_moments(tmp_path, pictures, undisturbed):
+def test_killed_at_random_moments(tmp_path, images, undisturbed):
     rng = random.Random(5)
     kills = 0
     while kills < 2 * CHAINS:
-        cfg = toy_config(pictures, tmp_path / str(kills))
+        cfg = toy_config(images, tmp_path / str(kills))
         code = -signal.SIGKILL
         while code != 0:
             code = kill_after(cfg, rng.uniform(0, 0.5))
@@ -170,30 +170,30 @@ def test_preempted_and_resumed(variant, iteration, tmp_path, configure, undistur
     assert_same_end(tmp_path, undisturbed(variant))
 
 
-def test_copy_of_a_work_folder_leaves_the_original_alone(tmp_path, pictures, undisturbed):
+def test_copy_of_a_work_folder_leaves_the_original_alone(tmp_path, images, undisturbed):
     original, copy = tmp_path / 'original', tmp_path / 'copy'
-    assert train(toy_config(pictures, original), Fault(9, signum=signal.SIGTERM)) == EXIT_CODE
+    assert train(toy_config(images, original), Fault(9, signum=signal.SIGTERM)) == EXIT_CODE
     shutil.copytree(original, copy)
     before = {path: path.stat().st_mtime_ns for path in original.rglob('*')}
-    assert train(toy_config(pictures, copy)) == 0
+    assert train(toy_config(images, copy)) == 0
     assert_same_end(copy, undisturbed('plain'))
     assert {path: path.stat().st_mtime_ns for path in original.rglob('*')} == before
 
 
 @pytest.fixture(scope='module')
-def undisturbed_pair(tmp_path_factory, pictures) -> Path:
-    """Give the folder of a run of two processes that nothing stopped."""
+def undisturbed_pair(tmp_path_factory, images) -> Path:
+    """Return the folder of a run of two processes that nothing stopped."""
     folder = tmp_path_factory.mktemp('pair')
-    assert train_on_two(pair_config(pictures, folder)) == [0, 0]
+    assert train_on_two(pair_config(images, folder)) == [0, 0]
     return folder
 
 
-def pair_config(pictures: Path, folder: Path) -> Config:
-    return toy_config(pictures, folder, train_dataloader__batch_size=2, **VARIANTS['accumulating'])
+def pair_config(images: Path, folder: Path) -> Config:
+    return toy_config(images, folder, train_dataloader__batch_size=2, **VARIANTS['accumulating'])
 
 
-def test_two_processes_killed_and_resumed(tmp_path, pictures, undisturbed_pair):
-    cfg = pair_config(pictures, tmp_path)
+def test_two_processes_killed_and_resumed(tmp_path, images, undisturbed_pair):
+    cfg = pair_config(images, tmp_path)
     codes = train_on_two(cfg, {1: Fault(9)})
     assert codes == [2, -signal.SIGKILL]
     assert 'error in rank 0 of 2' in (tmp_path / OUTPUT).read_text()
@@ -202,8 +202,8 @@ def test_two_processes_killed_and_resumed(tmp_path, pictures, undisturbed_pair):
     assert_same_end(tmp_path, undisturbed_pair)
 
 
-def test_two_processes_agree_on_the_iteration_when_one_is_preempted(tmp_path, pictures, undisturbed_pair):
-    cfg = pair_config(pictures, tmp_path)
+def test_two_processes_agree_on_the_iteration_when_one_is_preempted(tmp_path, images, undisturbed_pair):
+    cfg = pair_config(images, tmp_path)
     assert train_on_two(cfg, {1: Fault(6, signum=signal.SIGTERM)}) == [EXIT_CODE, EXIT_CODE]
     # Five batches make a step, and only rank 0 writes.
     assert (tmp_path / 'preempted_iter_10.pth').is_file()

@@ -13,14 +13,14 @@ from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
 from tests.reliability.children import OUTPUT, Fault, train
-from tests.toy_run import ITERATIONS, toy_config, write_pictures
+from tests.toy_run import ITERATIONS, toy_config, write_images
 
 LOADER = dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp('pictures'))
+def images(tmp_path_factory) -> Path:
+    return write_images(tmp_path_factory.mktemp('images'))
 
 
 def shared_memory() -> set[Path]:
@@ -48,10 +48,10 @@ def write_workers(runner: Runner) -> None:
 
 
 @pytest.mark.parametrize('group', [False, True], ids=['the process', 'the terminal'])
-def test_ctrl_c_leaves_nothing_behind(group, tmp_path, pictures):
+def test_ctrl_c_leaves_nothing_behind(group, tmp_path, images):
     before = shared_memory()
     # train() waits until the last process of the group is gone.
-    assert train(toy_config(pictures, tmp_path, **LOADER), Fault(5, signum=signal.SIGINT, group=group)) == 130
+    assert train(toy_config(images, tmp_path, **LOADER), Fault(5, signum=signal.SIGINT, group=group)) == 130
     output = (tmp_path / OUTPUT).read_text()
     assert output.splitlines()[-1] == 'interrupted'
     assert 'Traceback' not in output
@@ -59,9 +59,9 @@ def test_ctrl_c_leaves_nothing_behind(group, tmp_path, pictures):
     assert_no_shared_memory_is_left(before)
 
 
-def test_workers_end_with_the_run(tmp_path, pictures):
+def test_workers_end_with_the_run(tmp_path, images):
     before = shared_memory()
-    assert train(toy_config(pictures, tmp_path, **LOADER), prepare=write_workers) == 0
+    assert train(toy_config(images, tmp_path, **LOADER), prepare=write_workers) == 0
     workers = (tmp_path / 'workers.txt').read_text().split()
     assert len(workers) == 2
     assert not [worker for worker in workers if Path('/proc', worker).exists()]
@@ -73,11 +73,11 @@ def limit_file_size(runner: Runner) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 
 
-def test_failed_write_leaves_the_last_good_checkpoint(tmp_path, pictures):
+def test_failed_write_leaves_the_last_good_checkpoint(tmp_path, images):
     keep_one = dict(default_hooks__checkpoint__max_keep_ckpts=1)
-    assert train(toy_config(pictures, tmp_path, **keep_one), Fault(9)) == -signal.SIGKILL
+    assert train(toy_config(images, tmp_path, **keep_one), Fault(9)) == -signal.SIGKILL
     (tmp_path / '.iter_7.pth.1.partial').write_bytes(b'what a kill long ago left')
-    assert train(toy_config(pictures, tmp_path, **keep_one), prepare=limit_file_size) == 2
+    assert train(toy_config(images, tmp_path, **keep_one), prepare=limit_file_size) == 2
     output = (tmp_path / OUTPUT).read_text()
     message = f'cannot write {tmp_path / "iter_12.pth"} (File too large); earlier checkpoints are untouched'
     assert message in output.splitlines()[-1]
@@ -85,5 +85,5 @@ def test_failed_write_leaves_the_last_good_checkpoint(tmp_path, pictures):
     names = [path.name for path in tmp_path.iterdir() if '.pth' in path.name]
     assert sorted(names) == ['iter_8.pth', 'iter_8_backbone.pth']
     assert read_checkpoint(tmp_path / 'iter_8.pth')['meta']['iter'] == 8
-    assert train(toy_config(pictures, tmp_path, **keep_one)) == 0
+    assert train(toy_config(images, tmp_path, **keep_one)) == 0
     assert sorted(path.name for path in tmp_path.glob('iter*[0-9].pth')) == ['iter_18.pth']

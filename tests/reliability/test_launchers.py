@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -45,7 +45,7 @@ def free_port() -> str:
 
 def write_config(folder: Path, **options) -> Path:
     """Write the toy config to a file."""
-    cfg = toy_config(write_pictures(folder / 'pictures'), folder / 'work', train_dataloader__batch_size=2, **options)
+    cfg = toy_config(write_images(folder / 'images'), folder / 'work', train_dataloader__batch_size=2, **options)
     cfg.dump(folder / 'toy.py')
     return folder / 'toy.py'
 

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from tests.reliability.children import finish, start
-from tests.toy_run import EPOCH_LENGTH, toy_config, write_pictures
+from tests.toy_run import EPOCH_LENGTH, toy_config, write_images
 
 EPOCHS = 80
 INTERVAL = 10
@@ -62,7 +62,7 @@ def test_nothing_grows(tmp_path):
         train_dataloader__persistent_workers=True,
         default_hooks__checkpoint__interval=50,
     )
-    cfg = toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work', **options)
+    cfg = toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options)
     assert finish(start(cfg, prepare=watch), timeout=300) == 0
     samples = json.loads((tmp_path / 'work' / SAMPLES).read_text())
     assert len(samples) == EPOCHS * EPOCH_LENGTH // INTERVAL

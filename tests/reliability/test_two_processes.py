@@ -68,7 +68,7 @@ def process(rank: int, world_size: int, sizes: list[int], accumulate: int, folde
     wrapped = MMDistributedDataParallel(model, broadcast_buffers=False)
     sent = count_traffic(wrapped)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    model.follow_optimizer(optimizer)
+    model.attach_optimizer(optimizer)
     wrapper = FLSLOptimWrapper(optimizer=optimizer, clip_grad=dict(max_norm=3.0), accumulative_counts=accumulate)
     wrapper.initialize_count_status(wrapped, 0, len(sizes))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -140,7 +140,7 @@ def test_halves_of_a_batch(sizes, accumulate, tmp_path):
             assert torch.equal(left[name], right[name])
             torch.testing.assert_close(left[name], one[name], rtol=RELATIVE, atol=0, msg=name)
         torch.testing.assert_close((left['loss'] + right['loss']) / 2, one['loss'], rtol=RELATIVE, atol=0)
-    # Gradients once a step; with each batch, for the volume and for the centre, a mean per prototype and a count.
+    # Gradients once a step; with each batch, for the volume and for the center, a mean per prototype and a count.
     gradients = sum(gradient.nbytes for gradient in whole['gradients'][0].values())
     statistics = 2 * 4 * (HEAD['num_prototypes'] + 1)
     assert first['sent'] == dict(gradients=STEPS * gradients, all=STEPS * gradients + len(sizes) * statistics)

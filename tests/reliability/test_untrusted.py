@@ -10,7 +10,7 @@ import torch
 
 from flsl_mm.checkpoint import read_checkpoint
 from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 
 class Payload:
@@ -25,15 +25,15 @@ class Payload:
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """Give the pictures and the folder of a run of one epoch."""
-    pictures, folder = tmp_path_factory.mktemp('pictures'), tmp_path_factory.mktemp('finished')
-    assert train(toy_config(write_pictures(pictures), folder, train_cfg__max_epochs=1)) == 0
-    return pictures, folder
+    """Return the images and the folder of a run of one epoch."""
+    images, folder = tmp_path_factory.mktemp('images'), tmp_path_factory.mktemp('finished')
+    assert train(toy_config(write_images(images), folder, train_cfg__max_epochs=1)) == 0
+    return images, folder
 
 
 @pytest.fixture
 def poisoned(finished, tmp_path) -> tuple[Path, Path]:
-    """Give a copy of the last checkpoint with code in the optimiser's state, and the file that the code would make."""
+    """Copy the last checkpoint with code in the optimizer's state; returns it and the file that the code would make."""
     marker, path = tmp_path / 'marker', tmp_path / 'iter_6.pth'
     content = read_checkpoint(finished[1] / 'iter_6.pth')
     state = next(iter(content['optimizer']['state'].values()))

@@ -1,4 +1,4 @@
-"""A run whose pictures never come ends on the second SIGTERM, with nothing lost."""
+"""A run whose images never come ends on the second SIGTERM, with nothing lost."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mmengine.runner import Runner
 
 from flsl_mm.datasets import images
 from tests.reliability.children import OUTPUT, finish, start, train
-from tests.toy_run import ITERATIONS, toy_config, write_pictures
+from tests.toy_run import ITERATIONS, toy_config, write_images
 
 
 def hang_in_second_epoch(flag: Path, runner: Runner) -> None:
-    """Have the data set wait for ever where the second epoch's pictures are read, whose virtual indices follow."""
+    """Have the data set wait for ever where the second epoch's images are read, whose virtual indices follow."""
     original = images.FLSLImages.__getitem__
 
     def getitem(self, index: int) -> dict:
@@ -31,8 +31,8 @@ def hang_in_second_epoch(flag: Path, runner: Runner) -> None:
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_second_sigterm(workers, tmp_path):
-    pictures, work_dir, flag = write_pictures(tmp_path / 'pictures'), tmp_path / 'work', tmp_path / 'hangs'
-    cfg = toy_config(pictures, work_dir, train_dataloader__num_workers=workers)
+    folder, work_dir, flag = write_images(tmp_path / 'images'), tmp_path / 'work', tmp_path / 'hangs'
+    cfg = toy_config(folder, work_dir, train_dataloader__num_workers=workers)
     process = start(cfg, prepare=partial(hang_in_second_epoch, flag))
     deadline = time.monotonic() + 300
     while not flag.exists() and time.monotonic() < deadline:

@@ -54,5 +54,5 @@ def test_what_was_written_is_said(tree, tmp_path):
     written = write_coco(tmp_path, REQUESTS['coco'])
     for line, split, number in zip(written.lines, ('train', 'val'), (3, 1), strict=True):
         objects = COCO(tree / 'annotations' / f'instances_{split}.json').getAnnIds()
-        assert line == f'{split}: {number} pictures, {len(objects)} objects of 6 classes'
-    assert len(written.pictures) == 4
+        assert line == f'{split}: {number} images, {len(objects)} objects of 6 classes'
+    assert len(written.previews) == 4

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and the pictures with annotations drawn in."""
+"""Folders that are written atomically, and the images with annotations drawn in."""
 
 import json
 
@@ -71,7 +71,7 @@ def test_what_is_somebody_elses_is_never_replaced(tmp_path):
     assert files_of(tmp_path) == {'mine/thesis.txt': b'precious'}
 
 
-def test_pictures_are_saved_in_the_format_of_their_name(tmp_path):
+def test_images_are_saved_in_the_format_of_their_name(tmp_path):
     image = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     for name, kind in (('a.png', b'\x89PNG'), ('a.jpg', b'\xff\xd8')):
         save_image(tmp_path / name, image)
@@ -80,14 +80,14 @@ def test_pictures_are_saved_in_the_format_of_their_name(tmp_path):
 
 
 def test_contact_sheet_by_hand():
-    pictures = [np.full((10, 20, 3), value, np.uint8) for value in range(10, 80, 10)]
+    images = [np.full((10, 20, 3), value, np.uint8) for value in range(10, 80, 10)]
     # A tile is a quarter of 45 wide, so 11 by 6 pixels, four of them in a row.
-    sheet = contact_sheet(pictures, sheet_width=45)
+    sheet = contact_sheet(images, sheet_width=45)
     assert sheet.shape == (12, 44, 3)
     np.testing.assert_array_equal(sheet[::6, ::11, 0], [[10, 20, 30, 40], [50, 60, 70, 0]])
-    # Small pictures keep their size.
-    assert contact_sheet(pictures, sheet_width=200).shape == (10, 140, 3)
-    np.testing.assert_array_equal(contact_sheet(pictures[:1]), pictures[0])
+    # Small images keep their size.
+    assert contact_sheet(images, sheet_width=200).shape == (10, 140, 3)
+    np.testing.assert_array_equal(contact_sheet(images[:1]), images[0])
 
 
 def test_tint_marks_instances_only():
@@ -96,7 +96,7 @@ def test_tint_marks_instances_only():
     instance_map[2:5, 2:5] = 1
     tinted = tint_instances(image, instance_map)
     np.testing.assert_array_equal(tinted[0, 0], [100, 100, 100])
-    # 65% of the picture and 35% of the palette's (128, 0, 0); the outline is white.
+    # 65% of the image and 35% of the palette's (128, 0, 0); the outline is white.
     np.testing.assert_array_equal(tinted[4, 4], [109, 65, 65])
     np.testing.assert_array_equal(tinted[2, 2:5], np.full((3, 3), 255))
     assert image.max() == 100
@@ -110,7 +110,7 @@ def test_boxes_are_drawn_on_their_outermost_pixels():
     rows, columns = np.nonzero(red)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (3, 6, 2, 6)
     assert red.sum() == 2 * 5 + 2 * 2
-    # The second goes on beyond the picture.
+    # The second goes on beyond the image.
     assert blue[:, 29].sum() == 2
     assert (drawn[~red & ~blue] == 100).all()
     assert image.min() == image.max() == 100

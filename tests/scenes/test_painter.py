@@ -69,7 +69,7 @@ def test_taking_an_object_away_changes_only_its_mask_and_its_shadow(index):
         without = paint_scene(replace(spec, objects=spec.objects[:i] + spec.objects[i + 1 :]), 0.0)
         alone = paint_scene(replace(spec, objects=(item,)), 0.0)
         reach = (alone.image != empty.image).any(axis=2) | (alone.instance_map == 1)
-        # On dark ground the last of a shadow may be less than a grey level.
+        # On dark ground the last of a shadow may be less than a gray level.
         reach = cv2.dilate(reach.astype(np.uint8), np.ones((9, 9))) > 0
         assert not (scene.image != without.image).any(axis=2)[~reach].any()
         assert reach.mean() < 0.5
@@ -98,7 +98,7 @@ def test_outlines_are_the_objects_alone():
         spec = spec_of(index)
         scene = paint_scene(spec, 0.0)
         for item, outline in zip(spec.objects, scene.outlines, strict=True):
-            # A canvas with half a picture all round shows what the picture cuts off.
+            # A canvas with half an image all round shows what the image cuts off.
             whole = np.zeros((2 * height, 2 * width), bool)
             top, left = outline.top + height // 2, outline.left + width // 2
             whole[top : top + outline.mask.shape[0], left : left + outline.mask.shape[1]] = outline.mask
@@ -113,8 +113,8 @@ def test_the_mask_of_a_ball_is_a_disc():
     for index in range(5):
         item = spec_of(index).objects[0]
         motion = replace(item.motion, start=np.zeros(2))
-        look = OBJECT_CLASSES[0].sample(np.random.default_rng(index))
-        ball = replace(item, label=0, look=look, radius=0.3, squash=(1.0, 1.0), motion=motion)
+        style = OBJECT_CLASSES[0].sample(np.random.default_rng(index))
+        ball = replace(item, label=0, style=style, radius=0.3, squash=(1.0, 1.0), motion=motion)
         mask = paint_scene(replace(spec_of(index), objects=(ball,)), 0.0).instance_map == 1
         y, x = np.mgrid[: SIZE[0], : SIZE[1]]
         disc = np.hypot(x - SIZE[1] / 2, y - SIZE[0] / 2) < 0.3 * SIZE[0]

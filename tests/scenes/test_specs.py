@@ -35,7 +35,7 @@ def test_there_is_an_object_for_every_role():
 def test_motion_is_smooth():
     spec = spec_of(2, roles=('returns', 'enters'))
     for item in spec.objects:
-        path = np.stack([item.motion.centre(t) for t in np.linspace(0, 1, 101)])
+        path = np.stack([item.motion.center(t) for t in np.linspace(0, 1, 101)])
         assert np.linalg.norm(np.diff(path, axis=0), axis=1).max() < 0.12
         assert np.ptp(path, axis=0).max() > 0
 
@@ -49,10 +49,10 @@ def test_motion_by_hand():
         phase=0.0,
         away=np.array([2.0, 0.0]),
     )
-    np.testing.assert_allclose(motion.centre(0.0), [0.1, 0.2])
-    np.testing.assert_allclose(motion.centre(0.5), [0.1 + 0.2 + 2.0, 0.2], atol=1e-12)
+    np.testing.assert_allclose(motion.center(0.0), [0.1, 0.2])
+    np.testing.assert_allclose(motion.center(0.5), [0.1 + 0.2 + 2.0, 0.2], atol=1e-12)
     # Half way out between 0.15 and 0.42; the sway has reached sin(2 pi 0.285).
-    np.testing.assert_allclose(motion.centre(0.285), [0.1 + 0.114 + 1.0, 0.2 + 0.1 * np.sin(2 * np.pi * 0.285)])
+    np.testing.assert_allclose(motion.center(0.285), [0.1 + 0.114 + 1.0, 0.2 + 0.1 * np.sin(2 * np.pi * 0.285)])
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_bad_streams_are_named(arguments, message):
         scene_generator(**(dict(kind=0, seed=0, split='train', index=0) | arguments))
 
 
-def test_too_small_a_picture_is_named():
-    with pytest.raises(ValueError, match='at least 32 pixels a side, got 31x64'):
+def test_images_that_are_too_small():
+    with pytest.raises(ValueError, match='at least 32 pixels per side, got 31x64'):
         sample_scene(np.random.default_rng(0), (31, 64))

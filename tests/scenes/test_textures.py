@@ -1,4 +1,4 @@
-"""Noise tiles, colours, and grids that carry textures along."""
+"""Noise tiles, colors, and grids that carry textures along."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from flsl_mm.scenes.textures import TILE, Grid, hsv, mix, noise_tile, ramp, soft_step
 
 
-@pytest.mark.parametrize('name', ['white', 'clouds', 'fibres', 'cells'])
+@pytest.mark.parametrize('name', ['white', 'clouds', 'fibers', 'cells'])
 def test_noise_tiles_are_standardised_and_wrap(name):
     tile = noise_tile(name)
     assert tile.shape == (TILE, TILE)
@@ -27,9 +27,9 @@ def test_textures_follow_their_grid():
 
 def test_a_turned_texture_has_its_axes_exchanged():
     grid = Grid.make((40, 40), np.array([[0.02, 0, 0], [0, 0.02, 0.0]]))
-    along, across = (grid.texture('fibres', 50, (10.0, 10.0), turn=turn) for turn in (False, True))
+    along, across = (grid.texture('fibers', 50, (10.0, 10.0), turn=turn) for turn in (False, True))
     np.testing.assert_allclose(across, along.T, atol=1e-3)
-    # Fibres change less along u than along v.
+    # Fibers change less along u than along v.
     assert np.abs(np.diff(along, axis=1)).mean() < 0.5 * np.abs(np.diff(along, axis=0)).mean()
 
 

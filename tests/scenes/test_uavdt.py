@@ -68,7 +68,7 @@ def scene_of(number, frame, num_frames=2, stream='train'):
     return paint_scene(spec, frame / (num_frames - 1))
 
 
-def test_pictures_and_boxes_are_those_of_the_objects(tree):
+def test_images_and_boxes_are_those_of_the_objects(tree):
     root, _, sequences = tree
     seen = 0
     for number in range(12):
@@ -150,7 +150,7 @@ def outline(left, top=20):
     ],
 )
 def test_codes_by_hand(left, visible, codes):
-    # A square of 10 pixels a side, with a margin of 3 in its outline.
+    # A square of 10 pixels per side, with a margin of 3 in its outline.
     row = annotate(outline(left - 3, 17), visible, (100, 100), [])
     assert row == (codes and (left, 20, 10, 10, *codes))
 
@@ -195,7 +195,7 @@ def test_conditions_change_what_they_name_and_nothing_else():
     np.testing.assert_array_equal(changed.gain, spec.gain)
     for item, old in zip(changed.objects, kept, strict=True):
         for time in (0.0, 0.3, 1.0):
-            np.testing.assert_array_equal(item.motion.centre(time), old.motion.centre(time))
+            np.testing.assert_array_equal(item.motion.center(time), old.motion.center(time))
 
 
 def test_altitude_sets_the_size():
@@ -207,7 +207,7 @@ def test_altitude_sets_the_size():
 @pytest.mark.parametrize(('view', 'moves'), [('front', (False, True)), ('side', (True, False)), ('bird', (True, True))])
 def test_view_sets_the_direction(view, moves):
     for item in spec_of(view=view)[1].objects:
-        way = item.motion.centre(0.7) - item.motion.centre(0.0)
+        way = item.motion.center(0.7) - item.motion.center(0.0)
         assert ((np.abs(way) > 1e-6) == moves).all()
 
 
@@ -217,11 +217,11 @@ def test_night_is_dark_and_fog_is_pale_and_flat():
     assert night.mean() < 0.5 * day.mean()
     assert fog.mean() > day.mean() + 20
     assert fog.std() < 0.5 * day.std()
-    # 45% of the picture and 55% of 205.
+    # 45% of the image and 55% of 205.
     assert add_haze(np.full((1, 1, 3), 100, np.uint8)).tolist() == [[[158, 158, 158]]]
 
 
-def test_regions_lie_within_the_picture_in_every_other_sequence():
+def test_regions_lie_within_the_image_in_every_other_sequence():
     rng = np.random.default_rng(0)
     for number in range(60):
         regions = sample_regions(rng, number, (100, 180))
@@ -233,11 +233,11 @@ def test_regions_lie_within_the_picture_in_every_other_sequence():
             assert width * height > 0.05 * 100 * 180
 
 
-def test_the_preview_has_boxes_in_their_colours(tree):
+def test_the_preview_has_boxes_in_their_colors(tree):
     root, written, sequences = tree
-    assert len(written.pictures) == 24
+    assert len(written.previews) == 24
     for number in (0, 1):
-        shown, frame = written.pictures[number], pixels(root / sequences[number].files[-1])
+        shown, frame = written.previews[number], pixels(root / sequences[number].files[-1])
         colors = {1: (60, 230, 60), 2: (255, 220, 40), 3: (60, 220, 255), 'region': (255, 40, 40)}
         found = {key for key, color in colors.items() if (shown == color).all(axis=2).any()}
         last = sequences[number].boxes[sequences[number].boxes[:, 0] == 2]

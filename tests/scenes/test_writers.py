@@ -1,4 +1,4 @@
-"""Writing a tree of any layout: the same bytes again, whole or not at all; and image folders."""
+"""Writing a tree of any layout: the same bytes again, atomically; and image folders."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def test_the_same_request_gives_the_same_bytes(trees, tmp_path, layout):
 
 
 @pytest.mark.parametrize('layout', WRITERS)
-def test_another_seed_gives_other_pictures(trees, tmp_path, layout):
+def test_another_seed_gives_other_images(trees, tmp_path, layout):
     request = TreeRequest(num=2, frames=5, seed=4, size_hw=(48, 64))
     write_scenes(tmp_path / 'other', layout, request)
     other = files_of(tmp_path / 'other')
@@ -55,7 +55,7 @@ def test_the_manifest_says_how_it_was_made(trees, layout):
 
 
 @pytest.mark.parametrize('layout', WRITERS)
-def test_the_preview_shows_the_pictures(trees, layout):
+def test_the_preview_shows_the_images(trees, layout):
     tiles = 12 if layout == 'davis' else 4
     preview = pixels(trees / layout / 'preview.png')
     assert preview.shape == (48, 64 * tiles, 3)
@@ -108,7 +108,7 @@ def test_an_empty_folder_may_be_filled(trees, tmp_path):
         ('kitti', {}, "unknown layout 'kitti': use one of images, coco, uavdt, davis"),
         ('images', dict(num=1), 'num must be at least 2, one for each split, got 1'),
         ('coco', dict(seed=-1), 'seed must be 0 or more, got -1'),
-        ('images', dict(size_hw=(16, 64)), 'at least 32 pixels a side, got 16x64'),
+        ('images', dict(size_hw=(16, 64)), 'at least 32 pixels per side, got 16x64'),
         ('images', dict(val_fraction=1.5), 'val_fraction must be between 0 and 1, got 1.5'),
         ('davis', dict(frames=4), 'frames must be at least 5 for the layout davis, got 4'),
         ('uavdt', dict(frames=0), 'frames must be at least 1 for the layout uavdt, got 0'),

@@ -23,10 +23,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """Return a picture's values."""
+    """Return an image's values."""
     return np.asarray(Image.open(path))
 
 
 def assert_jpeg_of(path: Path, image: np.ndarray) -> None:
-    """JPEG keeps fine colour noise only roughly; another scene differs by 30 levels and more."""
+    """JPEG keeps fine color noise only roughly; another scene differs by 30 levels and more."""
     assert np.abs(pixels(path).astype(int) - image).mean() < 12

@@ -9,12 +9,12 @@ from mmengine.config import Config
 from PIL import Image
 
 CLASSES = ('red', 'green', 'blue')
-COLOURS = np.array([(220, 30, 30), (30, 220, 30), (30, 30, 220), (0, 0, 0)], np.uint8)
+COLORS = np.array([(220, 30, 30), (30, 220, 30), (30, 30, 220), (0, 0, 0)], np.uint8)
 ROOT = Path(__file__).parents[2]
 
 
 def write_folder(root: Path, images: int = 4, hw: tuple[int, int] = (40, 48)) -> Path:
-    """Write images of squares whose colour is their class; the first row of each mask is 11, unlabelled."""
+    """Write images of squares whose color is their class; the first row of each mask is 11, unlabeled."""
     rng = np.random.default_rng(0)
     for split in ('train', 'val'):
         for kind in ('images', 'annotations'):
@@ -22,14 +22,14 @@ def write_folder(root: Path, images: int = 4, hw: tuple[int, int] = (40, 48)) ->
         for index in range(images):
             cells = rng.integers(3, size=(hw[0] // 8, hw[1] // 8)).astype(np.uint8)
             mask = cells.repeat(8, 0).repeat(8, 1)
-            Image.fromarray(COLOURS[mask]).save(root / 'images' / split / f'{index}.jpg', quality=95)
+            Image.fromarray(COLORS[mask]).save(root / 'images' / split / f'{index}.jpg', quality=95)
             mask[:8] = 11
             Image.fromarray(mask).save(root / 'annotations' / split / f'{index}.png')
     return root
 
 
 def tiny_config(root: Path, work_dir: Path, name: str = 'fpn_flsl-vit-t8d4_camvid', epochs: int = 2) -> Config:
-    """Make a config of the repository tiny: two blocks of width 16, crops of 32, two steps an epoch."""
+    """Make a config of the repository tiny: two blocks of width 16, crops of 32, two steps per epoch."""
     cfg = Config.fromfile(ROOT / f'configs/seg/{name}.py')
     cfg.model.backbone.update(arch=dict(embed_dim=16, depth=4, num_heads=2), img_size=32)
     cfg.model.data_preprocessor.size = (32, 32)
@@ -40,7 +40,7 @@ def tiny_config(root: Path, work_dir: Path, name: str = 'fpn_flsl-vit-t8d4_camvi
         cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
     else:
         cfg.model.decode_head.in_channels = 16
-    data = dict(type='FLSLSegmentationDataset', data_root=str(root), metainfo=dict(classes=CLASSES), unlabelled=[11])
+    data = dict(type='FLSLSegmentationDataset', data_root=str(root), metainfo=dict(classes=CLASSES), unlabeled=[11])
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.update(data)
     cfg.train_dataloader.batch_size = 2

@@ -31,11 +31,11 @@ def folder(tmp_path):
 
 
 def build(folder, **options):
-    settings = dict(metainfo=dict(classes=CLASSES), unlabelled=[11], pipeline=PIPELINE)
+    settings = dict(metainfo=dict(classes=CLASSES), unlabeled=[11], pipeline=PIPELINE)
     return FLSLSegmentationDataset(data_root=str(folder), **settings | options)
 
 
-def test_masks_are_read_and_unlabelled_pixels_do_not_count(folder):
+def test_masks_are_read_and_unlabeled_pixels_do_not_count(folder):
     item = build(folder)[1]
     mask = np.asarray(Image.open(folder / 'annotations/train/1.png'))
     truth = item['data_samples'].gt_sem_seg.data[0].numpy()
@@ -75,10 +75,10 @@ def break_mask(folder, content):
         ),
         (lambda f: [path.unlink() for path in (f / 'images/train').iterdir()], r'no \*.jpg in .*set img_suffix'),
         (lambda f: break_mask(f, np.full((40, 48), 7, np.uint8)), '0.png has class 7, and the last of 3 classes is 2'),
-        (lambda f: break_mask(f, np.zeros((40, 48, 3), np.uint8)), '0.png is an image of colours'),
+        (lambda f: break_mask(f, np.zeros((40, 48, 3), np.uint8)), '0.png is an image of colors'),
         (lambda f: break_mask(f, np.zeros((20, 48), np.uint8)), '0.png is 48x20 and its image 48x40'),
     ],
-    ids=['no images', 'no masks', 'a mask less', 'other suffix', 'a class more', 'colours', 'another size'],
+    ids=['no images', 'no masks', 'a mask less', 'other suffix', 'a class more', 'colors', 'another size'],
 )
 def test_wrong_data_is_named(folder, spoil, line):
     spoil(folder)

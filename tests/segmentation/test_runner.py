@@ -78,16 +78,16 @@ def test_a_linear_head_learns_alone(folder, tmp_path):
     assert not runner.model.backbone.training
 
 
-def test_pictures_of_predictions(folder, tmp_path, monkeypatch):
+def test_images_of_predictions(folder, tmp_path, monkeypatch):
     for kind in (Visualizer, SegLocalVisualizer):  # of an earlier run in this process, with its own folder
         monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
     cfg = tiny_config(folder, tmp_path / 'a')
     cfg.dump(tmp_path / 'config.py')
     options = ['none', '--work-dir', str(tmp_path / 'work'), '--show-dir', str(tmp_path / 'show')]
     assert test_tool.main([str(tmp_path / 'config.py'), *options]) == 0
-    pictures = sorted((tmp_path / 'show').rglob('*.png'))
-    assert len(pictures) == 4
-    assert np.asarray(Image.open(pictures[0])).shape == (40, 96, 3)  # truth and prediction side by side
+    images = sorted((tmp_path / 'show').rglob('*.png'))
+    assert len(images) == 4
+    assert np.asarray(Image.open(images[0])).shape == (40, 96, 3)  # truth and prediction side by side
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_validation_data_are_checked_before_training(folder, tmp_path):
     assert not list((tmp_path / 'a').glob('epoch_*.pth'))
 
 
-def test_other_colours_than_the_backbones_are_refused(folder, tmp_path):
+def test_other_colors_than_the_backbones_are_refused(folder, tmp_path):
     from flsl_mm.checkpoint import backbone_file
     from flsl_mm.models import FLSLViT
 

@@ -91,25 +91,25 @@ def test_windows_follow_the_kind_of_view(global_crops, local_crops, expected):
 
 
 def test_anchored_targets_come_from_where_the_queries_are():
-    """Of a picture whose colours are its coordinates, the anchored query has the colours of the student's patch."""
+    """Of an image whose colors are its coordinates, the anchored query has the colors of the student's patch."""
     ramp = torch.linspace(0, 255, 48).expand(48, 48)
     images = torch.stack([ramp, ramp.T, torch.zeros(48, 48)]).expand(3, -1, -1, -1)
-    model = toy_model(views=dict(photometric=dict(jitter_prob=0, grey_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))))
+    model = toy_model(views=dict(photometric=dict(jitter_prob=0, gray_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))))
     model.anchor_width = 0.05
     torch.manual_seed(1)
     inputs = model.data_preprocessor(dict(inputs=images), training=True)['inputs']
     assert [tuple(boxes.shape) for boxes in inputs['boxes']] == [(3, 4)] * 3
 
-    def colours(views):
+    def colors(views):
         return avg_pool2d(torch.cat(views), 8).flatten(2).mT
 
     teacher_view, *student_views = inputs['views']
     kinds = model.group_by_kind(student_views)
     indices = [model.sample(views, crops.window) for crops, views in kinds]
     pairs = zip(kinds, indices, strict=True)
-    expected = torch.cat([per_image(gather_queries(colours(views), at), 3) for (_, views), at in pairs], 1)
-    anchored = model.anchored(inputs['boxes'], indices, colours([teacher_view]))
-    # A patch of the teacher view is 0.17 of its side; colours have a spread of about 1.3 over the picture.
+    expected = torch.cat([per_image(gather_queries(colors(views), at), 3) for (_, views), at in pairs], 1)
+    anchored = model.anchored(inputs['boxes'], indices, colors([teacher_view]))
+    # A patch of the teacher view is 0.17 of its side; colors have a spread of about 1.3 over the image.
     assert (anchored - expected).abs().max() < 0.4
     assert (anchored - expected).abs().mean() < 0.12
 
@@ -175,7 +175,7 @@ def test_frozen_parts_stay_frozen(frozen_stages, normalize):
     model = toy_model(backbone=dict(frozen_stages=frozen_stages), normalize=normalize)
     frozen = [model.backbone.patch_embed, model.backbone.blocks[0]]
     frozen += [model.backbone.blocks[1], model.backbone.norm] if frozen_stages == 2 else []
-    # From the beginning: an optimiser is built, and the model distributed, before its training mode is set.
+    # From the beginning: an optimizer is built, and the model distributed, before its training mode is set.
     assert not any(parameter.requires_grad for module in frozen for parameter in module.parameters())
     model.train()
     model.loss(toy_views(model))['loss'].backward()
@@ -184,7 +184,7 @@ def test_frozen_parts_stay_frozen(frozen_stages, normalize):
     assert all(parameter.grad is not None for module in trained for parameter in module.parameters())
 
 
-def test_modes_can_be_normalised_instead_of_tokens():
+def test_modes_can_be_normalized_instead_of_tokens():
     torch.manual_seed(0)
     model = toy_model(normalize='modes', backbone=dict(drop_path_rate=0.0))
     views = toy_views(model)
@@ -193,7 +193,7 @@ def test_modes_can_be_normalised_instead_of_tokens():
     model.loss(views)
     torch.testing.assert_close(seen[0].mean(-1), torch.zeros(seen[0].shape[:-1]), atol=1e-5, rtol=0)
     tokens = model.backbone(views['views'][0])[-1]
-    assert tokens.mean(-1).abs().max() > 1e-3, 'tokens must not be normalised'
+    assert tokens.mean(-1).abs().max() > 1e-3, 'tokens must not be normalized'
 
 
 def test_centering_subtracts_then_follows_the_teacher():
@@ -204,8 +204,8 @@ def test_centering_subtracts_then_follows_the_teacher():
     torch.testing.assert_close(model.center, 0.1 * logits.mean((0, 1)))
     torch.testing.assert_close(first['teacher_entropy'], losses.entropy(losses.sharpen(logits, 0.07)).mean())
     second = model.combine(features, features, torch.randn(2, 5, 10), logits)
-    centred = losses.sharpen(logits, 0.07, 0.1 * logits.mean((0, 1)))
-    torch.testing.assert_close(second['teacher_entropy'], losses.entropy(centred).mean())
+    centered = losses.sharpen(logits, 0.07, 0.1 * logits.mean((0, 1)))
+    torch.testing.assert_close(second['teacher_entropy'], losses.entropy(centered).mean())
     assert 'center' in model.state_dict()
 
 

@@ -42,7 +42,7 @@ def test_volume_by_hand():
 
 def test_sharpen_by_hand():
     probabilities = losses.sharpen(torch.tensor([[1.0, 0.5]]), 0.5, torch.tensor([1.0, 0.0]))
-    # centred logits 0 and 0.5, over 0.5: 0 and 1
+    # centered logits 0 and 0.5, over 0.5: 0 and 1
     torch.testing.assert_close(probabilities, torch.tensor([[1 / (1 + math.e), math.e / (1 + math.e)]]))
 
 

@@ -18,20 +18,20 @@ from flsl_mm.selfsup.photometric import (
     box_blur_kernel,
     draw_photometric,
 )
-from tests.pictures import picture
+from tests.images import make_image
 
-PICTURES = [picture(96, 96, seed) for seed in range(6)]
-IMAGES = torch.stack([pil.pil_to_tensor(image) for image in PICTURES]).float() / 255
+PIL_IMAGES = [make_image(96, 96, seed) for seed in range(6)]
+IMAGES = torch.stack([pil.pil_to_tensor(image) for image in PIL_IMAGES]).float() / 255
 PIL_JITTERS = (pil.adjust_brightness, pil.adjust_contrast, pil.adjust_saturation, pil.adjust_hue)
 
 
-def no_jitter(batch_size: int = len(PICTURES), **changes) -> PhotometricParams:
+def no_jitter(batch_size: int = len(PIL_IMAGES), **changes) -> PhotometricParams:
     off = torch.zeros(batch_size, dtype=torch.bool)
     neutral = dict(
         jitter=off,
         order=torch.arange(4).repeat(batch_size, 1),
         factors=torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(batch_size, 1),
-        grey=off,
+        gray=off,
         blur=off,
         sigma=torch.ones(batch_size),
         solarize=off,
@@ -43,20 +43,20 @@ def pil_photometric(image, params, sample):
     if params.jitter[sample]:
         for operation in params.order[sample].tolist():
             image = PIL_JITTERS[operation](image, float(params.factors[sample, operation]))
-    if params.grey[sample]:
+    if params.gray[sample]:
         image = pil.rgb_to_grayscale(image, num_output_channels=3)
     if params.blur[sample]:
         image = image.filter(ImageFilter.GaussianBlur(float(params.sigma[sample])))
     return ImageOps.solarize(image, threshold=128) if params.solarize[sample] else image
 
 
-def difference(images, pictures):
-    """Mean absolute difference of each image from its PIL picture, in 1/255."""
-    expected = torch.stack([pil.pil_to_tensor(image) for image in pictures]).float()
+def difference(images, pil_images):
+    """Mean absolute difference of each image from its PIL image, in 1/255."""
+    expected = torch.stack([pil.pil_to_tensor(image) for image in pil_images]).float()
     return (images * 255 - expected).abs().mean((1, 2, 3))
 
 
-ON = torch.ones(len(PICTURES), dtype=torch.bool)
+ON = torch.ones(len(PIL_IMAGES), dtype=torch.bool)
 OPERATIONS = {
     'darker': dict(jitter=ON, factors=torch.tensor([0.6, 1.0, 1.0, 0.0]).repeat(6, 1)),
     'brighter': dict(jitter=ON, factors=torch.tensor([1.4, 1.0, 1.0, 0.0]).repeat(6, 1)),
@@ -66,7 +66,7 @@ OPERATIONS = {
     'hue': dict(
         jitter=ON, factors=torch.tensor([[1.0, 1.0, 1.0, turn / 10] for turn in (-1, -0.6, -0.2, 0.2, 0.6, 1)])
     ),
-    'grey': dict(grey=ON),
+    'gray': dict(gray=ON),
     'blur': dict(blur=ON, sigma=torch.tensor([0.1, 0.4, 0.7, 1.1, 1.5, 2.0])),
     'wide blur': dict(blur=ON, sigma=torch.tensor([0.5, 3.0, 4.0, 5.0, 6.0, 7.0])),
     'solarize': dict(solarize=ON),
@@ -76,7 +76,7 @@ OPERATIONS = {
 @pytest.mark.parametrize('changes', OPERATIONS.values(), ids=OPERATIONS)
 def test_each_operation_agrees_with_pil(changes):
     params = no_jitter(**changes)
-    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PICTURES)]
+    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PIL_IMAGES)]
     assert difference(IMAGES, expected).min() > 0.05 or 'blur' in changes  # the operation does something
     # Solarisation needs no rounding in PIL; the others round, the hue three times.
     limit = 0.01 if 'solarize' in changes else 1.2
@@ -87,14 +87,14 @@ def test_all_operations_together_agree_with_pil():
     policy = PhotometricPolicy(jitter_prob=1, blur_prob=(1, 0), solarize_prob=(0, 0))
     params = draw_photometric(60, policy, torch.Generator().manual_seed(0))
     out = apply_photometric(IMAGES.repeat(10, 1, 1, 1), params)
-    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PICTURES * 10)]
+    expected = [pil_photometric(image, params, sample) for sample, image in enumerate(PIL_IMAGES * 10)]
     # Up to six operations, after each of which PIL rounds to 8 bits.
     assert difference(out, expected).mean() < 2
     assert difference(out, expected).max() < 2.5
 
 
 def test_each_sample_has_its_own_order():
-    """Two grey pixels, .2 and .8; brightness 1.4, contrast .6 about the mean; the product clips at 1."""
+    """Two gray pixels, .2 and .8; brightness 1.4, contrast .6 about the mean; the product clips at 1."""
     pixels = torch.tensor([0.2, 0.8]).expand(2, 3, 1, 2)
     params = no_jitter(
         2,
@@ -119,16 +119,16 @@ def test_samples_do_not_depend_on_their_batch():
 
 
 def test_only_drawn_samples_change():
-    grey = torch.tensor([True, False, True, False, False, False])
-    out = apply_photometric(IMAGES, no_jitter(grey=grey))
-    assert ((out != IMAGES).flatten(1).any(1) == grey).all()
+    gray = torch.tensor([True, False, True, False, False, False])
+    out = apply_photometric(IMAGES, no_jitter(gray=gray))
+    assert ((out != IMAGES).flatten(1).any(1) == gray).all()
     assert torch.equal(apply_photometric(IMAGES, no_jitter()), IMAGES)
 
 
 def test_hue_agrees_with_kornia():
     turns = torch.tensor([-0.5, -0.31, 0.0, 0.07, 0.25, 0.5])
     images = IMAGES.clone()
-    images[:, :, 0] = 0.3  # grey pixels
+    images[:, :, 0] = 0.3  # gray pixels
     images[:, :, 1] = 0
     torch.testing.assert_close(
         adjust_hue(images, turns), kornia.enhance.adjust_hue(images, turns * 2 * math.pi), atol=2e-6, rtol=0
@@ -164,7 +164,7 @@ class TestDraws:
 
     def test_probabilities(self, params):
         assert self.rate(params.jitter, 0.8) > 0.01
-        assert self.rate(params.grey, 0.2) > 0.01
+        assert self.rate(params.gray, 0.2) > 0.01
         assert self.rate(params.blur, 0.5 * 0.5 + 0.5 * 0.1) > 0.01
         assert self.rate(params.solarize, 0.5 * 0.2) > 0.01
 
@@ -174,7 +174,7 @@ class TestDraws:
         assert self.rate(params.blur[~params.solarize], (0.5 + 0.8 * 0.1) / 1.8) > 0.01
 
     def test_other_choices_are_independent(self, params):
-        for one, other in itertools.combinations([params.jitter, params.grey, params.blur], 2):
+        for one, other in itertools.combinations([params.jitter, params.gray, params.blur], 2):
             table = [[(a & b).sum().item() for b in (other, ~other)] for a in (one, ~one)]
             assert stats.chi2_contingency(table).pvalue > 0.01
 
@@ -198,11 +198,11 @@ class TestDraws:
 
     def test_policy_is_used(self):
         policy = PhotometricPolicy(
-            jitter_prob=0, brightness=0, hue=0.5, grey_prob=1, blur_prob=(1, 1), solarize_prob=(1, 1), blur_sigma=(3, 4)
+            jitter_prob=0, brightness=0, hue=0.5, gray_prob=1, blur_prob=(1, 1), solarize_prob=(1, 1), blur_sigma=(3, 4)
         )
         params = draw_photometric(500, policy, torch.Generator().manual_seed(0))
         assert not params.jitter.any()
-        assert params.grey.all()
+        assert params.gray.all()
         assert params.blur.all()
         assert params.solarize.all()
         assert (params.factors[:, 0] == 1).all()

@@ -1,4 +1,4 @@
-"""The teacher: by hand, once per step of its student's optimiser, never forgotten, never in training mode."""
+"""The teacher: by hand, once per step of its student's optimizer, never forgotten, never in training mode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import nn
 
 from flsl_mm.selfsup import FLSL
-from flsl_mm.selfsup.teacher import StepFollower, ema_update
+from flsl_mm.selfsup.teacher import OptimizerStepCallback, ema_update
 from tests.selfsup.toy import toy_model, toy_views
 from tests.toy_run import toy_runner
 
@@ -55,7 +55,7 @@ def test_a_step_updates_the_teacher_once_and_after_it():
     model = toy_model(momentum=0.9)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
     for _ in range(2):  # as often as once
-        model.follow_optimizer(optimizer)
+        model.attach_optimizer(optimizer)
     before = snapshot(model.teacher.backbone)
     model.loss(toy_views(model))['loss'].backward()
     optimizer.step()
@@ -65,11 +65,11 @@ def test_a_step_updates_the_teacher_once_and_after_it():
 
 
 @pytest.mark.parametrize('accumulative_counts', [1, 3])
-def test_one_update_per_optimiser_step_under_accumulation(accumulative_counts):
+def test_one_update_per_optimizer_step_under_accumulation(accumulative_counts):
     model = toy_model()
     updates = count_updates(model)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=accumulative_counts)
-    model.follow_optimizer(wrapper.optimizer)
+    model.attach_optimizer(wrapper.optimizer)
     for _ in range(6):
         with wrapper.optim_context(model):
             loss = model.loss(toy_views(model))['loss']
@@ -77,13 +77,13 @@ def test_one_update_per_optimiser_step_under_accumulation(accumulative_counts):
     assert len(updates) == 6 // accumulative_counts
 
 
-def test_of_several_optimisers_it_follows_its_own():
+def test_of_several_optimizers_only_the_attached_one_counts():
     model = toy_model()
     backbone, head = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (model.backbone, model.head))
     other = torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1)
     updates = count_updates(model)
-    model.follow_optimizer(head)
-    model.follow_optimizer(backbone)
+    model.attach_optimizer(head)
+    model.attach_optimizer(backbone)
     for _ in range(4):
         model.loss(toy_views(model))['loss'].backward()
         for optimizer in (backbone, head, other):
@@ -94,11 +94,11 @@ def test_of_several_optimisers_it_follows_its_own():
 
 @pytest.mark.parametrize('fused', [False, True])
 def test_step_that_a_gradient_scaler_leaves_out(fused):
-    """A fused optimiser is called for it all the same, with the news that it has to do nothing."""
+    """A fused optimizer is called for it all the same, with the news that it has to do nothing."""
     model = toy_model()
     scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1, fused=fused)
-    model.follow_optimizer(optimizer)
+    model.attach_optimizer(optimizer)
     updates, views = count_updates(model), toy_views(model)
     for factor in (torch.inf, torch.inf, torch.inf, 1.0):
         before = model.head.mlp[0].weight.clone()
@@ -112,7 +112,7 @@ def test_step_that_a_gradient_scaler_leaves_out(fused):
 
 @pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('accumulative_counts', [1, 2])
-def test_runner_with_an_optimiser_that_nobody_follows_stops_at_once(accumulative_counts, fused, tmp_path):
+def test_runner_without_an_attached_optimizer_stops_at_once(accumulative_counts, fused, tmp_path):
     optimizer = dict(type='AdamW', fused=fused)
     wrapper = dict(type='OptimWrapper', optimizer=optimizer, accumulative_counts=accumulative_counts)
     runner = toy_runner(tmp_path, [], optim_wrapper=wrapper)
@@ -121,13 +121,13 @@ def test_runner_with_an_optimiser_that_nobody_follows_stops_at_once(accumulative
     assert runner.iter == 2 * accumulative_counts
 
 
-def test_training_with_another_optimiser_than_the_one_followed_stops():
+def test_training_with_another_optimizer_than_the_attached_one_stops():
     model = toy_model()
-    model.follow_optimizer(torch.optim.SGD(model.parameters(), lr=0.1))
+    model.attach_optimizer(torch.optim.SGD(model.parameters(), lr=0.1))
     other, views = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)), toy_views(model)
     for _ in range(2):
         other.update_params(model.loss(views)['loss'])
-    with pytest.raises(RuntimeError, match='does not follow'):
+    with pytest.raises(RuntimeError, match='teacher is not updated'):
         model.loss(views)
 
 
@@ -144,10 +144,10 @@ def test_losses_may_be_computed_without_training():
     assert torch.stack(losses).isfinite().all()
 
 
-def test_a_copy_follows_nobody_until_it_is_told():
+def test_a_copy_has_no_optimizer_attached():
     model = toy_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-    model.follow_optimizer(optimizer)
+    model.attach_optimizer(optimizer)
     twin = copy.deepcopy(model)
     before = snapshot(twin.teacher), snapshot(model.teacher)
     model.loss(toy_views(model))['loss'].backward()
@@ -156,7 +156,7 @@ def test_a_copy_follows_nobody_until_it_is_told():
     assert any(not torch.equal(before[1][key], value) for key, value in model.teacher.state_dict().items())
     before = snapshot(twin.teacher), snapshot(model.teacher)
     own = torch.optim.SGD(twin.parameters(), lr=0.5)
-    twin.follow_optimizer(own)
+    twin.attach_optimizer(own)
     twin.loss(toy_views(twin))['loss'].backward()
     own.step()
     assert any(not torch.equal(before[0][key], value) for key, value in twin.teacher.state_dict().items())
@@ -166,17 +166,17 @@ def test_a_copy_follows_nobody_until_it_is_told():
 def test_a_copy_of_a_trained_model_is_watched_like_a_new_one():
     model = toy_model()
     wrapper, views = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)), toy_views(model)
-    model.follow_optimizer(wrapper.optimizer)
+    model.attach_optimizer(wrapper.optimizer)
     wrapper.update_params(model.loss(views)['loss'])
     twin = copy.deepcopy(model)
     wrapper = OptimWrapper(torch.optim.SGD(twin.parameters(), lr=0.1))
     for _ in range(2):
         wrapper.update_params(twin.loss(views)['loss'])
-    with pytest.raises(RuntimeError, match='does not follow'):
+    with pytest.raises(RuntimeError, match='teacher is not updated'):
         twin.loss(views)
 
 
-def test_constructor_tells_the_model_its_optimiser():
+def test_constructor_tells_the_model_its_optimizer():
     model = toy_model()
     updates = count_updates(model)
     cfg = dict(constructor='FLSLOptimWrapperConstructor', optimizer=dict(type='SGD', lr=0.1))
@@ -185,16 +185,16 @@ def test_constructor_tells_the_model_its_optimiser():
     assert len(updates) == 1
 
 
-def test_optimisers_that_cannot_be_followed():
+def test_optimizers_that_cannot_be_attached():
     class Bare:
         param_groups = ()
 
     model = toy_model()
-    with pytest.raises(ValueError, match='cannot follow Bare, which has no register_step_post_hook: use'):
-        model.follow_optimizer(Bare())
+    with pytest.raises(ValueError, match='cannot be updated by Bare, which has no register_step_post_hook: use'):
+        model.attach_optimizer(Bare())
     for stranger in (nn.Linear(2, 2), model.teacher, toy_model()):
-        with pytest.raises(ValueError, match='cannot follow SGD, which trains no parameter of the student'):
-            model.follow_optimizer(torch.optim.SGD(stranger.parameters(), lr=0.1))
-    frozen = StepFollower(lambda: None)
+        with pytest.raises(ValueError, match='cannot be updated by SGD, which trains no parameter of the student'):
+            model.attach_optimizer(torch.optim.SGD(stranger.parameters(), lr=0.1))
+    frozen = OptimizerStepCallback(lambda: None)
     with pytest.raises(ValueError, match='no parameter of the student'):
-        frozen.follow(torch.optim.SGD(model.parameters(), lr=0.1), [])
+        frozen.attach(torch.optim.SGD(model.parameters(), lr=0.1), [])

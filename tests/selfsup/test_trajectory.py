@@ -1,4 +1,4 @@
-"""Six recorded training steps through the real model, optimiser wrapper, schedulers, hooks and Runner."""
+"""Six recorded training steps through the real model, optimizer wrapper, schedulers, hooks and Runner."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def build_model(recorded: dict) -> FLSL:
 
 
 def cosine_end(values: np.ndarray) -> float:
-    """Give the end value of a half-open cosine from its first and last recorded values."""
+    """Return the end value of a half-open cosine from its first and last recorded values."""
     share = 0.5 * (1 + np.cos(np.pi * (len(values) - 1) / len(values)))
     return float((values[-1] - share * values[0]) / (1 - share))
 

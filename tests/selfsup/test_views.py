@@ -8,11 +8,11 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as pil
 
 from flsl_mm.selfsup.views import FLSLDataPreprocessor, crop_resize, draw_crop_boxes, resample_weights
-from tests.pictures import picture
+from tests.images import make_image
 
-PICTURES = [picture(224, 224, seed) for seed in range(5)]
-TEACHER = torch.stack([pil.pil_to_tensor(image) for image in PICTURES])
-NO_JITTER = dict(jitter_prob=0, grey_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))
+IMAGES = [make_image(224, 224, seed) for seed in range(5)]
+TEACHER = torch.stack([pil.pil_to_tensor(image) for image in IMAGES])
+NO_JITTER = dict(jitter_prob=0, gray_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))
 SMALL = dict(global_crops=dict(size=32), local_crops=dict(size=16))
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -38,7 +38,7 @@ def coordinates(batch_size: int, side: int = 64) -> torch.Tensor:
 )
 def test_crop_agrees_with_pil(size, boxes):
     out = crop_resize(TEACHER.float() / 255, torch.tensor(boxes), size) * 255
-    for image, view, (left, top, width, height) in zip(PICTURES, out, boxes, strict=True):
+    for image, view, (left, top, width, height) in zip(IMAGES, out, boxes, strict=True):
         resized = pil.resized_crop(image, top, left, height, width, [size, size], pil.InterpolationMode.BICUBIC)
         error = (view - pil.pil_to_tensor(resized)).abs()
         assert error.mean() < 0.5
@@ -52,7 +52,7 @@ def test_crop_of_the_whole_image_is_the_image():
 
 
 def test_crop_by_hand():
-    """Two pixels, centres .5 and 1.5, to three: the first one's centre, 1/3, lies 1/6 and 7/6 from theirs."""
+    """Two pixels, centers .5 and 1.5, to three: the first one's center, 1/3, lies 1/6 and 7/6 from theirs."""
     out = crop_resize(torch.tensor([0.25, 0.75]).expand(1, 1, 2, 2), torch.tensor([[0, 0, 2, 2]]), 3)
     near = 1.5 * (1 / 6) ** 3 - 2.5 * (1 / 6) ** 2 + 1
     far = -0.5 * (7 / 6) ** 3 + 2.5 * (7 / 6) ** 2 - 4 * (7 / 6) + 2
@@ -189,11 +189,11 @@ class TestPreprocessor:
                 assert area.mean().item() == pytest.approx((low + high) / 2, abs=0.025)
 
     def test_every_view_of_every_sample_has_its_own_jitter(self):
-        photometric = {**NO_JITTER, 'grey_prob': 0.5}
+        photometric = {**NO_JITTER, 'gray_prob': 0.5}
         views = self.views(TEACHER[:1].repeat(200, 1, 1, 1), photometric=photometric, mean=(0, 0, 0), std=(1, 1, 1))
-        grey = torch.stack([(view.amax(1) - view.amin(1)).flatten(1).amax(1) < 1e-5 for view in views]).float()
-        assert ((grey.mean(1) > 0.4) & (grey.mean(1) < 0.6)).all()
-        assert torch.corrcoef(grey).fill_diagonal_(0).abs().max() < 0.2
+        gray = torch.stack([(view.amax(1) - view.amin(1)).flatten(1).amax(1) < 1e-5 for view in views]).float()
+        assert ((gray.mean(1) > 0.4) & (gray.mean(1) < 0.6)).all()
+        assert torch.corrcoef(gray).fill_diagonal_(0).abs().max() < 0.2
 
     def test_clean_views_are_the_same_crops(self):
         preprocessor = FLSLDataPreprocessor(**SMALL, clean_views=True)
@@ -213,7 +213,7 @@ class TestPreprocessor:
         assert all(torch.equal(a, b) for a, b in zip(views, expected, strict=True))
 
     @pytest.mark.parametrize('inputs', [TEACHER, TEACHER.float(), list(TEACHER)])
-    def test_without_training_only_normalises(self, inputs):
+    def test_without_training_only_normalizes(self, inputs):
         out = FLSLDataPreprocessor()(dict(inputs=inputs))
         torch.testing.assert_close(out['inputs'], (TEACHER / 255 - MEAN) / STD)
 

@@ -33,7 +33,7 @@ def toy_model(backbone: dict | None = None, views: dict | None = None, head: dic
 
 
 def toy_views(model: FLSL, batch_size: int = 3, seed: int = 0) -> dict[str, list[Tensor]]:
-    """Make the views of random pictures as the model's data preprocessor does."""
+    """Make the views of random images as the model's data preprocessor does."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (batch_size, 3, 48, 48), generator=generator, dtype=torch.uint8)
     torch.manual_seed(seed)

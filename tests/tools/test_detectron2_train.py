@@ -79,8 +79,8 @@ def test_gradients_are_clipped_together():
     ('options', 'line'),
     [
         (['none.py'], "no config file 'none.py': "),
-        ([CONFIG, 'train.max_iters=3'], "'train.max_iters=3' is no KEY=VALUE with an entry of the config"),
-        ([CONFIG, 'output'], "'output' is no KEY=VALUE with an entry of the config"),
+        ([CONFIG, 'train.max_iters=3'], "'train.max_iters=3' is not a KEY=VALUE with an entry of the config"),
+        ([CONFIG, 'output'], "'output' is not a KEY=VALUE with an entry of the config"),
         ([CONFIG, '--eval-only'], '--eval-only needs the detector to evaluate: add train.init_checkpoint=PATH'),
         ([CONFIG, '--resume'], 'no checkpoint to resume from in work_dirs/mask_rcnn_flsl_vit_t16_scenes: leave out'),
         (

@@ -1,4 +1,4 @@
-"""tools/embed.py: files, neighbours, bad pictures, and mistakes that are told before anything is done."""
+"""tools/embed.py: files, neighbors, bad images, and mistakes that are told before anything is done."""
 
 import os
 import subprocess
@@ -10,27 +10,27 @@ import torch
 from PIL import Image
 
 from tests.checkpoint.cases import file_of, tiny
-from tests.pictures import picture
+from tests.images import make_image
 from tools import embed
 
 
 @pytest.fixture
 def given(tmp_path) -> list[str]:
     torch.save(file_of(tiny(3)), tmp_path / 'model.pth')
-    (tmp_path / 'pictures').mkdir()
+    (tmp_path / 'images').mkdir()
     for number in range(4):
-        picture(seed=number).save(tmp_path / f'pictures/{number}.png')
-    (tmp_path / 'pictures/bad.jpg').write_bytes(b'bad')
-    return [str(tmp_path / 'model.pth'), str(tmp_path / 'pictures'), '--size', '32', '--device', 'cpu']
+        make_image(seed=number).save(tmp_path / f'images/{number}.png')
+    (tmp_path / 'images/bad.jpg').write_bytes(b'bad')
+    return [str(tmp_path / 'model.pth'), str(tmp_path / 'images'), '--size', '32', '--device', 'cpu']
 
 
-def test_embeds_then_shows_neighbours_without_embedding_again(given, tmp_path, capsys):
+def test_embeds_then_shows_neighbors_without_embedding_again(given, tmp_path, capsys):
     out = tmp_path / 'new/x.npz'
     assert embed.main([*given, '--out', str(out)]) == 0
     said = capsys.readouterr()
     assert f'{out} written: 4 images, 16 channels' in said.out
     assert 'bad.jpg (UnidentifiedImageError' in said.err
-    query = tmp_path / 'pictures/2.png'
+    query = tmp_path / 'images/2.png'
     assert embed.main([*given, '--out', str(out), '--knn', str(query), '--k', '2']) == 0
     said = capsys.readouterr().out
     assert f'{out} is complete' in said
@@ -44,14 +44,14 @@ def test_embeds_then_shows_neighbours_without_embedding_again(given, tmp_path, c
     [
         (['--out', 'x.csv'], 'x.csv must end in .npz or .parquet'),
         (['--out', 'file/x.npz'], 'cannot write file/x.npz'),
-        (['--out', 'x.npz', '--knn', 'none.png'], 'no picture none.png'),
+        (['--out', 'x.npz', '--knn', 'none.png'], 'no image none.png'),
     ],
 )
 def test_mistakes_are_told_first(given, tmp_path, capsys, monkeypatch, options, line):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'file').write_text('')
     before = sorted(tmp_path.iterdir())
-    monkeypatch.setattr('flsl_mm.options.load_chosen_model', lambda *_: pytest.fail('too late'))
+    monkeypatch.setattr('flsl_mm.options.load_model_from_args', lambda *_: pytest.fail('too late'))
     assert embed.main([*given, *options]) == 2
     assert capsys.readouterr().err.startswith(f'error: {line}')
     assert sorted(tmp_path.iterdir()) == before

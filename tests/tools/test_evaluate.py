@@ -16,7 +16,7 @@ from tools import evaluate
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
-TRIVIAL = ['random weights', 'mean colour', 'position alone', 'chance']
+TRIVIAL = ['random weights', 'mean color', 'position alone', 'chance']
 FAST = ('--num-scenes', 3, '--random-seeds', 1, '--device', 'cpu')
 
 
@@ -26,7 +26,7 @@ def run(*arguments) -> int:
 
 @pytest.fixture(scope='module')
 def segmentation(tmp_path_factory) -> Path:
-    return write_segmentation(tmp_path_factory.mktemp('segmentation') / 'colours', images=4)
+    return write_segmentation(tmp_path_factory.mktemp('segmentation') / 'colors', images=4)
 
 
 def tables_of(out: Path) -> list[dict]:
@@ -102,7 +102,7 @@ def test_random_weights_alone(tmp_path, capsys):
     (table,) = tables_of(tmp_path / 'a.json')
     assert table['models'] == []
     assert list(row_of(table, 'matched_auc')['columns']) == TRIVIAL
-    assert '126 pixels' in table['probes'][0]['title']  # 128 are not whole patches of 14
+    assert '126 pixels' in table['probes'][0]['title']  # 128 are not a multiple of the patch size 14
     assert '192 channels, 12 blocks, patches of 14 pixels, positions 16x16' in capsys.readouterr().out
 
 
@@ -118,9 +118,9 @@ def test_all_data_and_unreadable_images(file, segmentation, tmp_path, capsys):
     kinds = ['scenes:', 'segmentation', 'classification', 'objects']
     expected = [word for kind in kinds for word in (kind, 'diversity')] + ['boxes']
     assert [probe['title'].split()[0] for probe in table['probes']] == expected
-    colour = {key: row_of(table, key)['columns']['mean colour'] for key in ('knn_miou', 'linear_miou', 'corloc')}
-    assert [cell['value'] for cell in colour.values()] == [1, 1, 1]
-    assert list(colour['knn_miou']['parts']) == [*'abcd']
+    color = {key: row_of(table, key)['columns']['mean color'] for key in ('knn_miou', 'linear_miou', 'corloc')}
+    assert [cell['value'] for cell in color.values()] == [1, 1, 1]
+    assert list(color['knn_miou']['parts']) == [*'abcd']
     assert 'patch 5-NN mIoU' in printed
     assert 'bbox-aligned 10-NN, top-1' in printed
     assert 'classification classes: 8 + 8 images, 3 classes' in printed
@@ -145,7 +145,7 @@ def test_retrieval_and_clusters_beside_segmentation(file, segmentation, tmp_path
         'hungarian_miou',
         'overclustering_miou',
     ]
-    assert row_of(table, 'hungarian_miou')['columns']['mean colour']['value'] == 1
+    assert row_of(table, 'hungarian_miou')['columns']['mean color']['value'] == 1
     assert 'in-context 30-NN mIoU, bank 80' in capsys.readouterr().out
     with pytest.raises(SystemExit):
         run(file, '--retrieval')
@@ -207,7 +207,7 @@ def test_mistakes_are_said_in_one_line(arguments, line, file, tmp_path, monkeypa
     ('arguments', 'line'),
     [
         ([], 'required: FILE'),
-        (['a.pth', '--limit', '0'], "'0' is not a whole number above 0"),
+        (['a.pth', '--limit', '0'], "'0' is not an integer above 0"),
         (['a.pth', '--coco', 'a.json'], '--coco and --images go together'),
         (['a.pth', '--coco', 'a', 'b', 'c', '--images', 'd'], '--coco takes one or two files'),
         (['a.pth', '--coco', 'a', '--images', 'c', 'd'], '--images one folder for all or one for each'),

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,14 +28,14 @@ def evidence(monkeypatch):
 @pytest.fixture
 def comparison(tmp_path):
     """Two configs of the toy model, and the command that compares them."""
-    pictures = write_pictures(tmp_path / 'pictures', 9)
+    images = write_images(tmp_path / 'images', 9)
     configs = []
     for name, options in (('one', {}), ('other', dict(model__anchor_width=0.1))):
-        cfg = toy_config(pictures, tmp_path / 'unused', **options)
+        cfg = toy_config(images, tmp_path / 'unused', **options)
         cfg.model.backbone.img_size = 48
         configs.append(tmp_path / f'{name}.py')
         cfg.dump(configs[-1])
-    command = [pictures, '--configs', *configs, '--seeds', '1', '--minutes', '0.0001', '--points', '2']
+    command = [images, '--configs', *configs, '--seeds', '1', '--minutes', '0.0001', '--points', '2']
     return [*map(str, command), '--out', str(tmp_path / 'out'), '--', '--scenes', '--num-scenes', '3']
 
 
@@ -49,7 +49,7 @@ def test_it_trains_measures_and_writes_and_does_nothing_twice(evidence, comparis
     assert set(auc['curves']) == {'one', 'other'}
     assert [len(point) for point in auc['curves']['one']] == [1, 1]
     assert auc['curves']['one'] != auc['curves']['other']
-    assert set(auc['trivial']) == {'random weights', 'mean colour', 'position alone'}
+    assert set(auc['trivial']) == {'random weights', 'mean color', 'position alone'}
     assert auc['chance'] == 0.5
     table = (tmp_path / 'out' / 'table.md').read_text()
     assert table in out
@@ -80,7 +80,7 @@ def test_a_training_that_fails_is_told_with_its_log(evidence, comparison, tmp_pa
     assert 'NoLoop' in last_line
 
 
-def test_no_pictures(evidence, comparison, tmp_path, capsys):
+def test_no_images(evidence, comparison, tmp_path, capsys):
     comparison[0] = str(tmp_path / 'nowhere')
     assert evidence.main(comparison) == 2
     assert 'nowhere' in capsys.readouterr().err

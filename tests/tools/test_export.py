@@ -52,4 +52,4 @@ def test_what_was_loaded_is_said_once(file, tmp_path, capsys, fresh_logger):
 def test_sizes_that_are_none(file, size, capsys):
     with pytest.raises(SystemExit):
         export.main([str(file), '--to', 'timm', '--size', size])
-    assert 'no height and width in pixels such as 480x640' in capsys.readouterr().err
+    assert 'not a height and width in pixels such as 480x640' in capsys.readouterr().err

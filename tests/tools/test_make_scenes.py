@@ -23,9 +23,9 @@ def test_it_says_what_it_wrote(tmp_path, capsys):
     written = json.loads((out / 'annotations' / 'instances_train.json').read_text())
     assert lines == [
         f'wrote {out} (coco)',
-        f'  train: 3 pictures, {len(written["annotations"])} objects of 6 classes',
+        f'  train: 3 images, {len(written["annotations"])} objects of 6 classes',
         lines[2],
-        f'look at it: {out}/preview.png',
+        f'preview: {out}/preview.png',
         f'use it:     SCENES_ROOT={out} flsl-mm train configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
     ]
 
@@ -45,7 +45,7 @@ def test_options_reach_the_tree(tmp_path):
     [
         ('--num 1', 'num must be at least 2'),
         ('--seed -1', 'seed must be 0 or more'),
-        ('--size 16x64', 'at least 32 pixels a side'),
+        ('--size 16x64', 'at least 32 pixels per side'),
         ('--val-fraction 1.5', 'val_fraction must be between 0 and 1'),
         ('--layout davis --frames 4', 'frames must be at least 5 for the layout davis'),
     ],

@@ -1,11 +1,11 @@
-"""tools/plot_run.py: where the picture goes, and one line for a mistake."""
+"""tools/plot_run.py: where the figure goes, and one line for a mistake."""
 
 from tests.curves.test_read import write_run
 from tools import plot_run
 
 
-def test_the_picture_lies_in_the_work_folder(tmp_path, capsys):
-    write_run(tmp_path, [dict(loss=1.0, iter=1, step=1)], verdict=dict(verdict='healthy', looks=[]))
+def test_the_figure_lies_in_the_work_folder(tmp_path, capsys):
+    write_run(tmp_path, [dict(loss=1.0, iter=1, step=1)], verdict=dict(verdict='healthy', measurements=[]))
     assert plot_run.main([str(tmp_path)]) == 0
     assert (tmp_path / 'curves.png').stat().st_size > 1000
     assert f'{tmp_path.name}: healthy, 1 steps' in capsys.readouterr().out

@@ -24,7 +24,7 @@ def done(monkeypatch) -> list:
     steps = []
     runner = SimpleNamespace(model='model', test=lambda: steps.append('test'))
     monkeypatch.setattr(cli, 'build_runner', lambda cfg: steps.append(cfg) or runner)
-    monkeypatch.setattr(checkpoint, 'check_whole', lambda model, path: steps.append((model, path)))
+    monkeypatch.setattr(checkpoint, 'check_strict', lambda model, path: steps.append((model, path)))
     return steps
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from flsl_mm import cli
 from flsl_mm.engine import lock, vis_backend
-from tests.toy_run import write_pictures
+from tests.toy_run import write_images
 from tools import train
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
@@ -80,7 +80,7 @@ def test_learning_rate_scales_with_accumulated_batches(built):
 
 def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
     """Options that are given win, and the command that is printed is the same run."""
-    folder = write_pictures(tmp_path / 'my_pictures')
+    folder = write_images(tmp_path / 'my_images')
     assert train.main(['--auto', str(folder), '--cfg-options', 'train_dataloader.num_workers=0']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f'chosen for {folder}'
@@ -88,7 +88,7 @@ def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
     cfg = built[0]
     assert cfg.train_dataloader.dataset.data_root == str(folder)
     assert (cfg.train_dataloader.num_workers, cfg.train_cfg.max_epochs) == (0, 576)
-    assert cfg.work_dir == 'work_dirs/flsl_vit-t8d4_small_my_pictures'
+    assert cfg.work_dir == 'work_dirs/flsl_vit-t8d4_small_my_images'
     command = shlex.split(lines[-1].partition('flsl-mm train ')[2])
     assert train.main(command) == 0
     assert built[1].to_dict() == cfg.to_dict()

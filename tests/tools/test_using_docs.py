@@ -9,7 +9,7 @@ import torch
 
 from flsl_mm.embedding import embed
 from tests.checkpoint.cases import file_of, tiny
-from tests.pictures import picture
+from tests.images import make_image
 
 DOCS = (Path(__file__).parents[2] / 'docs' / 'using.md').read_text(encoding='utf-8')
 PROGRAMS = re.findall(r'flsl-mm ([\w-]+) ', DOCS)
@@ -24,12 +24,12 @@ def test_embeddings_are_read_as_shown(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     torch.save(file_of(tiny(3)), 'model.pth')
-    Path('pictures').mkdir()
-    picture(48, 40).save('pictures/a.png')
+    Path('images').mkdir()
+    make_image(48, 40).save('images/a.png')
     model = flsl_mm.load_model('model.pth')
-    embed(model, Path('pictures'), Path('pictures.npz'), patches=True)
+    embed(model, Path('images'), Path('images.npz'), patches=True)
     (snippet,) = re.findall(r'```python\n(import numpy.*?)```', DOCS, re.DOTALL)
     scope = {}
     exec(snippet, scope)
-    expected = model.features('pictures/a.png')[0]
+    expected = model.features('images/a.png')[0]
     torch.testing.assert_close(torch.from_numpy(scope['first'].astype('f4')), expected, rtol=1e-3, atol=1e-3)

@@ -11,7 +11,7 @@ import torch
 
 from flsl_mm.datasets.palette import write_palette_mask
 from tests.checkpoint.cases import file_of, timm_vit, tiny
-from tests.pictures import picture
+from tests.images import make_image
 from tools import visualize
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures('fresh_logger')
 def folder(tmp_path) -> Path:
     (tmp_path / 'in/deep').mkdir(parents=True)
     for name in ('b.png', 'a.png', 'deep/c.png'):
-        picture(40, 32).save(tmp_path / 'in' / name)
+        make_image(40, 32).save(tmp_path / 'in' / name)
     (tmp_path / 'in/notes.txt').write_text('no image')
     return tmp_path / 'in'
 
@@ -46,7 +46,7 @@ def test_a_folder_beside_random_weights(file, folder, tmp_path, capsys):
     assert page.index('a.png') < page.index('b.png') < page.index('c.png')
     assert 'ours: 16 channels, 2 blocks, patches of 8 pixels' in page
     assert 'random weights: 16 channels' in page
-    assert run(file, folder, '--out', tmp_path / 'out', '--show', 'colours') == 0  # its own page may be replaced
+    assert run(file, folder, '--out', tmp_path / 'out', '--show', 'colors') == 0  # its own page may be replaced
     assert page_of(tmp_path / 'out').count('<img') == 3
 
 
@@ -76,7 +76,7 @@ def test_a_file_that_does_not_say(folder, tmp_path, capsys):
     torch.save(timm_vit(7).state_dict(), tmp_path / 'timm.pth')
     assert run(tmp_path / 'timm.pth', folder, '--out', tmp_path / 'out') == 2
     assert 'tools: --arch, --num-heads' in capsys.readouterr().err
-    given = ('--num-heads', 2, '--patch-size', 8, '--show', 'colours')
+    given = ('--num-heads', 2, '--patch-size', 8, '--show', 'colors')
     assert run(tmp_path / 'timm.pth', folder, '--out', tmp_path / 'out', *given) == 0
 
 

@@ -29,13 +29,13 @@ def test_sheet_shows_boxes_and_regions_where_they_are(tmp_path):
     assert tile[120, 201].tolist() != list(COLORS[1])
     assert tile[240, 460].tolist() != tile[240, 300].tolist() == [90, 90, 90]
     assert tile[200, 450].tolist() == list(REGION_COLOR)
-    # Inside the region the picture shows through.
+    # Inside the region the image shows through.
     red, green, _ = tile[240, 460].tolist()
     assert 90 < red < 255
     assert 40 < green < 90
 
 
-def test_the_legend_names_the_colours(tmp_path):
+def test_the_legend_names_the_colors(tmp_path):
     write_sequence(tmp_path, 'M0101', [], frames=1)
     (frames,) = read_sequences(tmp_path, find_sequences(tmp_path), 1, 0)
     legend = np.asarray(draw_sheet(sample_frames(tmp_path, frames)))[:20]
@@ -56,5 +56,5 @@ def test_tiles_of_frames_of_any_size_and_a_broken_one(tmp_path):
     assert draw_sheet(shown, columns=3, tile_width=40).width == 3 * 44 + 4
     content = shown[0].path.read_bytes()
     shown[0].path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r'img000001.jpg is no readable picture'):
+    with pytest.raises(ValueError, match=r'img000001.jpg is not a readable image'):
         draw_sheet(shown)

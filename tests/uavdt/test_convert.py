@@ -98,9 +98,7 @@ def test_counts(tree):
     ]
     assert 'left out' not in text
     counts.outside += (1, 3)
-    assert format_counts(dict(test=counts), CLASSES['three']).endswith(
-        'outside their picture: 1 boxes, 3 ignore regions'
-    )
+    assert format_counts(dict(test=counts), CLASSES['three']).endswith('outside their image: 1 boxes, 3 ignore regions')
 
 
 def test_all_vehicles_as_one_class(tree):

@@ -86,7 +86,7 @@ def test_boxes_in_regions_are_neither_positive_nor_negative():
     assert result.num_preds == 4
 
 
-def test_nor_where_the_picture_has_no_object():
+def test_nor_where_the_image_has_no_object():
     # Here mmdet's own option, ignore_iof_thr, makes every box negative.
     assert assign([IN_REGION, OUTSIDE], [], REGIONS).gt_inds.tolist() == [-1, 0]
 

@@ -55,7 +55,7 @@ def test_files_of_attributes_win_over_the_lists(tmp_path):
 
 
 @pytest.mark.parametrize('folder', ['', 'img1'])
-def test_both_layouts_of_the_pictures(tmp_path, folder):
+def test_both_layouts_of_the_images(tmp_path, folder):
     write_sequence(tmp_path, 'M0101', [], folder=folder)
     below = f'{folder}/' if folder else ''
     assert read_one(tmp_path).files == tuple(f'UAV-benchmark-M/M0101/{below}img00000{i}.jpg' for i in (1, 2))
@@ -75,7 +75,7 @@ def test_frames_in_order_with_sizes_and_clipped_boxes(tmp_path):
     boxes = [
         (3, 1, 10, 10, 5, 6, 1, 1, 1),
         (1, 1, -4, 40, 10, 20, 2, 3, 2),
-        (3, 2, 100, 10, 5, 6, *CAR),  # right of the picture
+        (3, 2, 100, 10, 5, 6, *CAR),  # right of the image
         (1, 2, 60, 44, 5, 6, *CAR),
         (3, 3, 20, 20, 0, 6, *CAR),
     ]
@@ -97,7 +97,7 @@ def test_frames_in_order_with_sizes_and_clipped_boxes(tmp_path):
 def test_stride_begins_with_frame_1(tmp_path):
     boxes = [(number, number, 1, 2, 3, 4, *CAR) for number in range(1, 8)]
     write_sequence(tmp_path, 'M0101', boxes, frames=7)
-    # With a stride the pictures between need not be there.
+    # With a stride the images between need not be there.
     (tmp_path / 'UAV-benchmark-M/M0101/img000002.jpg').unlink()
     frames = read_one(tmp_path, stride=3)
     assert frames.numbers.tolist() == frames.boxes[:, 1].tolist() == [1, 4, 7]
@@ -140,21 +140,21 @@ def write(path, text):
     [
         (remove('UAV-benchmark-M'), FileNotFoundError, 'no folder .*UAV-benchmark-M: .* must hold'),
         (remove('UAV-benchmark-MOTD_v1.0/GT'), FileNotFoundError, 'no folder .*GT: .* must hold'),
-        (remove('UAV-benchmark-M/M0101'), FileNotFoundError, 'no pictures .*M0101 for M0101_gt_whole.txt'),
-        (remove('UAV-benchmark-M/M0101/img000002.jpg'), FileNotFoundError, 'no picture of frame 2 of M0101'),
-        (remove('UAV-benchmark-M/M0101/img000003.jpg'), FileNotFoundError, 'no picture of frame 3 of M0101'),
+        (remove('UAV-benchmark-M/M0101'), FileNotFoundError, 'no images .*M0101 for M0101_gt_whole.txt'),
+        (remove('UAV-benchmark-M/M0101/img000002.jpg'), FileNotFoundError, 'no image of frame 2 of M0101'),
+        (remove('UAV-benchmark-M/M0101/img000003.jpg'), FileNotFoundError, 'no image of frame 3 of M0101'),
         (
             remove('UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt'),
             FileNotFoundError,
-            'no file .*M0101_gt_whole.txt for the pictures of M0101',
+            'no file .*M0101_gt_whole.txt for the images of M0101',
         ),
         (
             write('UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt', '999999999999,1,1,2,3,4,1,1,1'),
             FileNotFoundError,
-            'no picture of frame 999999999999 of M0101',
+            'no image of frame 999999999999 of M0101',
         ),
-        (write('UAV-benchmark-M/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg is no readable picture'),
-        (write('UAV-benchmark-M/M0101/img000002.png', ''), ValueError, 'two pictures of frame 2'),
+        (write('UAV-benchmark-M/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg is not a readable image'),
+        (write('UAV-benchmark-M/M0101/img000002.png', ''), ValueError, 'two images of frame 2'),
         (write('M_attr/train/M0101_attr.txt', '1,0'), ValueError, 'M0101_attr.txt: expected 10 flags'),
         (
             lambda root: write_sequence(root, 'M9999', []),

@@ -284,7 +284,7 @@ def test_bad_input_is_one_line(ann_file, tmp_path):
         coco.write_text(text)
         with pytest.raises(ValueError, match=r'coco.json was not written by tools/dataset_converters/uavdt2coco.py'):
             UAVDTMetric(str(coco))
-    with pytest.raises(ValueError, match=r'has no picture 99: is it the split that is tested\?'):
+    with pytest.raises(ValueError, match=r'has no image 99: is it the split that is tested\?'):
         evaluate(ann_file, [sample(99)])
 
 

@@ -29,16 +29,16 @@ def write_sequence(
         name: Name of the sequence.
         boxes: Lines of the file of objects, nine values each.
         regions: Lines of the file of ignore regions, six or more values each; None writes no such file.
-        frames: Number of pictures.
+        frames: Number of images.
         size: Their width and height.
-        folder: Folder within the sequence that holds the pictures, ``'img1'`` or none.
+        folder: Folder within the sequence that holds the images, ``'img1'`` or none.
         split: Folder of ``M_attr`` that gets the file of attributes, or None for no such file.
         attributes: Its ten flags.
     """
-    pictures = root / 'UAV-benchmark-M' / name / folder
-    pictures.mkdir(parents=True)
+    images = root / 'UAV-benchmark-M' / name / folder
+    images.mkdir(parents=True)
     for number in range(1, frames + 1):
-        Image.new('RGB', size, (90, 90, 90)).save(pictures / f'img{number:06d}.jpg')
+        Image.new('RGB', size, (90, 90, 90)).save(images / f'img{number:06d}.jpg')
     truth = root / 'UAV-benchmark-MOTD_v1.0' / 'GT'
     truth.mkdir(parents=True, exist_ok=True)
     for kind, rows in (('whole', boxes), ('ignore', regions)):

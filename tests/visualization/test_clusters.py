@@ -1,4 +1,4 @@
-"""Pictures have the right pixels in the right places."""
+"""Images have the right pixels in the right places."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flsl_mm.visualization.clusters import cluster_colors, paint_clusters, picture_grid
+from flsl_mm.visualization.clusters import cluster_colors, image_grid, paint_clusters
 
 
-def test_colours_of_neighbouring_clusters_are_far_apart():
+def test_colors_of_neighboring_clusters_are_far_apart():
     colors = cluster_colors(16).astype(int)
     assert np.ptp(colors[0]) == 0
     assert (np.ptp(colors[1:], axis=1) > 20).all()
-    # At 60% opacity a distance of 60 levels is 36 levels on the picture.
+    # At 60% opacity a distance of 60 levels is 36 levels on the image.
     distances = np.linalg.norm(colors[:, None] - colors, axis=-1)
-    neighbours = np.diagonal(distances, offset=1)
-    assert neighbours.min() > 60
+    neighbors = np.diagonal(distances, offset=1)
+    assert neighbors.min() > 60
     assert distances[np.triu_indices(10, 1)].min() > 40
 
 
-def test_colours_begin_again_when_there_are_none_left():
+def test_colors_begin_again_when_there_are_none_left():
     colors = cluster_colors(60)
     assert colors.shape == (60, 3)
     period = next(i for i in range(1, 60) if (colors[i] == colors[0]).all())
@@ -31,7 +31,7 @@ def test_colours_begin_again_when_there_are_none_left():
     np.testing.assert_array_equal(colors[period:], colors[: 60 - period])
 
 
-def test_paint_mixes_each_patch_with_its_colour():
+def test_paint_mixes_each_patch_with_its_color():
     labels = np.array([[0, 1], [1, 2]])
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     colors = cluster_colors(3)
@@ -44,15 +44,15 @@ def test_paint_mixes_each_patch_with_its_colour():
             assert np.abs(painted[patch] - expected).max() <= 1
 
 
-def test_patches_need_not_divide_the_picture():
+def test_patches_need_not_divide_the_image():
     painted = paint_clusters(np.zeros((5, 7, 3), np.uint8), np.array([[0, 1, 2]]), opacity=1.0)
     assert (painted[:, [0, 2, 3, 4, 5, 6]] == cluster_colors(3)[[0, 0, 1, 1, 2, 2]]).all()
 
 
 @pytest.mark.parametrize('scale', [1, 3])
-def test_grid_places_every_picture(tmp_path, scale):
+def test_grid_places_every_image(tmp_path, scale):
     rows = [[np.full((8, 10, 3), 40 * (2 * row + column), np.uint8) for column in range(2)] for row in range(3)]
-    path = picture_grid(rows, ('left', 'right'), tmp_path / 'grid.png', scale=scale)
+    path = image_grid(rows, ('left', 'right'), tmp_path / 'grid.png', scale=scale)
     assert path == tmp_path / 'grid.png'
     grid = np.array(Image.open(path))
     height, width = 8 * scale, 10 * scale
@@ -66,8 +66,8 @@ def test_grid_places_every_picture(tmp_path, scale):
 
 
 def test_grid_has_a_title_above_every_column(tmp_path):
-    pictures = [np.full((16, 40, 3), 255, np.uint8)] * 3
-    grid = np.array(Image.open(picture_grid([pictures], ('one', '', 'three'), tmp_path / 'grid.png')))
+    images = [np.full((16, 40, 3), 255, np.uint8)] * 3
+    grid = np.array(Image.open(image_grid([images], ('one', '', 'three'), tmp_path / 'grid.png')))
     dark = (grid < 128).all(axis=2)
     assert not dark[28:].any()
     for column, written in enumerate((True, False, True)):
@@ -78,6 +78,6 @@ def test_grid_has_a_title_above_every_column(tmp_path):
             assert abs((columns[0] + columns[-1]) / 2 - 19.5) < 2
 
 
-def test_matplotlib_is_loaded_for_colours_only():
+def test_matplotlib_is_loaded_for_colors_only():
     program = 'import sys, flsl_mm.visualization.clusters; sys.exit("matplotlib" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', program]).returncode == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from flsl_mm.visualization.page import Shown, is_own_page, write_page
+from flsl_mm.visualization.page import PageImage, is_own_page, write_page
 
 EVIL = '<script>alert(1)</script>&"\x1b[2J\udcff.png'
 
@@ -34,7 +34,7 @@ def parsed(tmp_path, **changed) -> Tags:
         title='Title',
         facts=['fact'],
         legend={'kind': 'how it is read'},
-        sections=[('a.png', [Shown('caption', 'pictures/a b.png', (30, 20))])],
+        sections=[('a.png', [PageImage('caption', 'images/a b.png', (30, 20))])],
         skipped={},
     )
     write_page(tmp_path / 'index.html', **(entries | changed))
@@ -44,12 +44,12 @@ def parsed(tmp_path, **changed) -> Tags:
     return tags
 
 
-def test_pictures_are_beside_the_page_and_nothing_comes_from_elsewhere(tmp_path):
+def test_images_are_beside_the_page_and_nothing_comes_from_elsewhere(tmp_path):
     tags = parsed(tmp_path)
     (image,) = [attributes for tag, attributes in tags.tags if tag == 'img']
-    assert image == dict(src='pictures/a%20b.png', width='30', height='20', loading='lazy', alt='caption')
+    assert image == dict(src='images/a%20b.png', width='30', height='20', loading='lazy', alt='caption')
     links = [value for _, attributes in tags.tags for name, value in attributes.items() if name in ('src', 'href')]
-    assert set(links) == {'pictures/a%20b.png'}
+    assert set(links) == {'images/a%20b.png'}
     assert not re.search(r'https?:|//|url\(|@import|script', (tmp_path / 'index.html').read_text())
     for text in ('Title', 'fact', 'kind', 'how it is read', 'a.png', 'caption'):
         assert text in tags.text

@@ -34,7 +34,7 @@ def test_equal_values_are_drawn():
     assert (heat_map(np.full((2, 2), 0.3), (4, 4)) == [68, 1, 84]).all()
 
 
-def test_colours_are_those_of_the_patches():
+def test_colors_are_those_of_the_patches():
     drawn = color_map(np.array([[[0.0, 0.5, 1.0], [1.0, 0.0, 0.0]]]), (2, 4))
     assert drawn[:, :2].reshape(-1, 3).tolist() == [[0, 128, 255]] * 4
     assert drawn[:, 2:].reshape(-1, 3).tolist() == [[255, 0, 0]] * 4

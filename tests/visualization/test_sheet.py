@@ -9,15 +9,15 @@ from PIL import Image
 from flsl_mm.visualization.sheet import GAP, LEAST_WIDTH, NAME_HEIGHT, TITLE_HEIGHT, Panel, Row, write_sheet
 
 
-def grey(value: int, height: int = 30, width: int = 150) -> np.ndarray:
+def gray(value: int, height: int = 30, width: int = 150) -> np.ndarray:
     return np.full((height, width, 3), value, np.uint8)
 
 
 @pytest.mark.parametrize('width', [150, 5])
 def test_panels_are_below_their_names_and_titles(tmp_path, width):
     rows = [
-        Row('first', [Panel('a', grey(10, width=width)), Panel('b', grey(20, width=width))]),
-        Row('second', [Panel('c', grey(30, width=width))]),
+        Row('first', [Panel('a', gray(10, width=width)), Panel('b', gray(20, width=width))]),
+        Row('second', [Panel('c', gray(30, width=width))]),
     ]
     size = write_sheet(tmp_path / 'a.png', rows)
     sheet = np.array(Image.open(tmp_path / 'a.png'))
@@ -33,7 +33,7 @@ def test_panels_are_below_their_names_and_titles(tmp_path, width):
 
 
 def test_a_long_title_ends_with_its_column(tmp_path):
-    rows = [Row('', [Panel('x' * 100, grey(255)), Panel('', grey(255))])]
+    rows = [Row('', [Panel('x' * 100, gray(255)), Panel('', gray(255))])]
     write_sheet(tmp_path / 'a.png', rows)
     sheet = np.array(Image.open(tmp_path / 'a.png'))
     columns = np.flatnonzero((sheet < 200).any(axis=(0, 2)))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.vos.dataset import DAVISDataset
-from tests.vos.tiny_davis import COLOURS, moving_squares, write_tree
+from tests.vos.tiny_davis import COLORS, moving_squares, write_tree
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_items(tree):
     assert item['frames'].dtype == item['masks'].dtype == np.uint8
     np.testing.assert_array_equal(item['masks'], moving_squares(5, (1, 2)))
     # RGB in this order: the first square is red. JPEG is not exact.
-    assert np.abs(item['frames'][0, 12, 20].astype(int) - COLOURS[1]).max() < 30
+    assert np.abs(item['frames'][0, 12, 20].astype(int) - COLORS[1]).max() < 30
 
 
 def test_frames_are_resized_and_masks_are_not(tree):
@@ -102,7 +102,7 @@ def break_name(tree: Path) -> None:
 
 
 def break_header(tree: Path) -> None:
-    (frames_of(tree) / '00001.jpg').write_bytes(b'no picture')
+    (frames_of(tree) / '00001.jpg').write_bytes(b'no image')
 
 
 def break_header_size(tree: Path) -> None:
@@ -183,13 +183,13 @@ def test_masks_without_objects_or_with_255(tree):
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', '1'])
-def test_colour_masks_of_several_objects(tree, mode):
+def test_color_masks_of_several_objects(tree, mode):
     """Their luminance would be taken for ids."""
     path = masks_of(tree, 'two') / '00001.png'
     Image.open(path).convert(mode).save(path)
     error = DAVISDataset(tree, short_side=64)[1]['error']
     assert error.startswith(f'mask {path} has mode {mode}, which holds no object ids: ')
-    assert 'palette or grey images (mode P or L)' in error
+    assert 'palette or gray images (mode P or L)' in error
 
 
 def test_unsupervised_masks(tree):

@@ -149,7 +149,7 @@ def test_memory_is_that_of_a_tile():
 
 
 @pytest.mark.parametrize('size_hw', [(48, 80), (7, 11), (3, 5), (2, 2)])
-def test_upsampling_is_bilinear_at_pixel_centres(size_hw):
+def test_upsampling_is_bilinear_at_pixel_centers(size_hw):
     labels = torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(labels.unsqueeze(0), size=size_hw, mode='bilinear', align_corners=False)[0]
     torch.testing.assert_close(lp.upsample_labels(labels, size_hw), expected, atol=1e-6, rtol=0)

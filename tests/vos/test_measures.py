@@ -66,7 +66,7 @@ def test_void_pixels_do_not_count():
 
 
 def test_boundary_by_hand():
-    """A lone pixel is marked with its neighbours to the left, above and left above; the image border is not."""
+    """A lone pixel is marked with its neighbors to the left, above and left above; the image border is not."""
     mask = np.zeros((4, 4), bool)
     mask[2, 2] = True
     expected = np.zeros((4, 4), bool)

@@ -1,4 +1,4 @@
-"""Masks, pictures and tables on the disk."""
+"""Masks, images and tables on the disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from flsl_mm.vos.metric import COLUMNS, DAVISMetric
 from flsl_mm.vos.output_hook import DAVISOutputHook, paint_objects, write_gif, write_strip, write_tables
-from tests.vos.tiny_davis import COLOURS, moving_squares
+from tests.vos.tiny_davis import COLORS, moving_squares
 
 
 def test_objects_are_painted_with_contours():
@@ -29,13 +29,13 @@ def test_objects_are_painted_with_contours():
 
 def test_strip_and_gif(tmp_path):
     masks = moving_squares(9, (1, 2))
-    write_strip(tmp_path / 'v.png', COLOURS[masks], masks)
+    write_strip(tmp_path / 'v.png', COLORS[masks], masks)
     with Image.open(tmp_path / 'v.png') as image:
         assert image.size == (6 * 320, 160)
-    write_gif(tmp_path / 'v.gif', COLOURS[masks], masks)
+    write_gif(tmp_path / 'v.gif', COLORS[masks], masks)
     with Image.open(tmp_path / 'v.gif') as image:
         assert (image.n_frames, image.size) == (9, (128, 64))
-    write_strip(tmp_path / 'short.png', COLOURS[masks[:3]], masks[:3])
+    write_strip(tmp_path / 'short.png', COLORS[masks[:3]], masks[:3])
     with Image.open(tmp_path / 'short.png') as image:
         assert image.size == (3 * 320, 160)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['short.png', 'v.gif', 'v.png']
@@ -76,15 +76,15 @@ def runner_of(tmp_path: Path, lines: list[str]) -> SimpleNamespace:
     return SimpleNamespace(work_dir=str(tmp_path), test_evaluator=evaluator, logger=SimpleNamespace(info=lines.append))
 
 
-@pytest.mark.parametrize(('pictures', 'expected'), [('strip', ['a.png']), ('gif', ['a.gif']), ('none', [])])
-def test_hook_writes_a_video(tmp_path, pictures, expected):
+@pytest.mark.parametrize(('images', 'expected'), [('strip', ['a.png']), ('gif', ['a.gif']), ('none', [])])
+def test_hook_writes_a_video(tmp_path, images, expected):
     masks = moving_squares(3, (2,))
     batch = dict(
-        video=['a'], frame_names=[np.array(['00005', '00006', '00007'])], frames=[COLOURS[masks]], masks=[masks]
+        video=['a'], frame_names=[np.array(['00005', '00006', '00007'])], frames=[COLORS[masks]], masks=[masks]
     )
     lines = []
     runner = runner_of(tmp_path, lines)
-    hook = DAVISOutputHook(pictures=pictures)
+    hook = DAVISOutputHook(images=images)
     hook.after_test_iter(runner, 0, batch, [dict(video='a', index=0, predictions=masks)])
     hook.after_test_iter(runner, 1, dict(video=['b'], error=['gone']), [dict(video='b', index=1, error='gone')])
     hook.after_test_epoch(runner, {})
@@ -94,14 +94,14 @@ def test_hook_writes_a_video(tmp_path, pictures, expected):
     with Image.open(folder / 'masks' / 'a' / '00006.png') as image:
         assert image.mode == 'P'
         np.testing.assert_array_equal(np.asarray(image), masks[1])
-    assert sorted(path.name for path in folder.glob('pictures/*')) == expected
+    assert sorted(path.name for path in folder.glob('images/*')) == expected
     assert (folder / 'global_results.csv').is_file()
     assert str(folder) in lines[-1]
 
 
 def test_hook_arguments(tmp_path):
-    with pytest.raises(ValueError, match='pictures must be one of'):
-        DAVISOutputHook(pictures='mp4')
+    with pytest.raises(ValueError, match='images must be one of'):
+        DAVISOutputHook(images='mp4')
     lines = []
     DAVISOutputHook(out_dir=str(tmp_path / 'elsewhere')).after_test_epoch(runner_of(tmp_path, lines), {})
     assert (tmp_path / 'elsewhere' / 'protocol.json').is_file()

@@ -15,11 +15,11 @@ from flsl_mm.vos import propagator
 from flsl_mm.vos.dataset import DAVISDataset
 from flsl_mm.vos.measures import contour_accuracy, region_similarity
 from flsl_mm.vos.propagator import FLSLLabelPropagator, resize_nearest
-from tests.vos.tiny_davis import COLOURS, moving_squares
+from tests.vos.tiny_davis import COLORS, moving_squares
 
 from .. import reference
 
-TOY = dict(type='ToyColourBackbone')
+TOY = dict(type='ToyColorBackbone')
 
 
 def toy_model(**options) -> FLSLLabelPropagator:
@@ -27,7 +27,7 @@ def toy_model(**options) -> FLSLLabelPropagator:
 
 
 def item_of(masks: np.ndarray, entries: dict | None = None) -> dict:
-    return dict(video='v', index=0, count=1, frames=COLOURS[masks], masks=masks) | (entries or {})
+    return dict(video='v', index=0, count=1, frames=COLORS[masks], masks=masks) | (entries or {})
 
 
 def vit_of(state: dict[str, torch.Tensor]) -> dict:
@@ -66,7 +66,7 @@ def test_recorded_davis_clip():
 
 
 def test_objects_are_tracked():
-    """Squares of two colours move by one cell a frame: each is found everywhere, under its id."""
+    """Squares of two colors move by one cell a frame: each is found everywhere, under its id."""
     masks = moving_squares(8, (3, 1))
     result = toy_model().predict(item_of(masks))
     assert_same_cells(result['predictions'], masks)
@@ -109,11 +109,11 @@ def test_context_is_the_first_frame_and_the_last_ones(monkeypatch, previous_fram
     assert seen == expected
 
 
-def test_features_are_normalised_pixels():
+def test_features_are_normalized_pixels():
     """RGB in 0..1, less the mean, over the standard deviation (red: 0.228), at unit length."""
-    colour = np.array([200, 100, 50], np.uint8)
-    features = toy_model().extract(np.tile(colour, (64, 128, 1)))
-    expected = (colour / 255 - [0.485, 0.456, 0.406]) / [0.228, 0.224, 0.225]
+    color = np.array([200, 100, 50], np.uint8)
+    features = toy_model().extract(np.tile(color, (64, 128, 1)))
+    expected = (color / 255 - [0.485, 0.456, 0.406]) / [0.228, 0.224, 0.225]
     assert features.shape == (8, 16, 3)
     np.testing.assert_allclose(features[3, 5], expected / np.linalg.norm(expected), atol=1e-5)
 
@@ -167,7 +167,7 @@ def test_bfloat16_computes_features_in_bfloat16():
 def test_threads_do_not_change_masks():
     masks = moving_squares(6, (1, 2))
     noise = np.random.default_rng(0).integers(0, 120, (*masks.shape, 3), dtype=np.uint8)
-    item = item_of(masks, dict(frames=COLOURS[masks] // 2 + noise))
+    item = item_of(masks, dict(frames=COLORS[masks] // 2 + noise))
     torch.manual_seed(0)
     model = toy_model(backbone=dict(type='FLSLViT', arch=dict(embed_dim=48, depth=2, num_heads=3), patch_size=8))
     threads = torch.get_num_threads()
@@ -205,7 +205,7 @@ def test_weights_of_other_backbones(tmp_path):
         torch.save(content, tmp_path / f'{name}.pth')
         assert torch.equal(toy_model(checkpoint=str(tmp_path / f'{name}.pth')).backbone.scale, scale)
     torch.save(dict(scales=scale), tmp_path / 'misfit.pth')
-    with pytest.raises(CheckpointError, match=r'misfit.pth does not fit ToyColourBackbone: .*scales') as raised:
+    with pytest.raises(CheckpointError, match=r'misfit.pth does not fit ToyColorBackbone: .*scales') as raised:
         toy_model(checkpoint=str(tmp_path / 'misfit.pth'))
     assert '\n' not in str(raised.value)
 
@@ -222,7 +222,7 @@ def test_weights_of_init_cfg(tmp_path):
         assert all((tensor == expected).all() for tensor in backbone.state_dict().values())
 
 
-def test_other_colours_than_those_of_the_backbone_are_refused(tmp_path):
+def test_other_colors_than_those_of_the_backbone_are_refused(tmp_path):
     """A backbone file records its mean and std; the original's red, 0.228, counts as ImageNet's 0.229."""
     vit = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=1, num_heads=3), img_size=32)
     backbone = MODELS.build(vit)
@@ -258,8 +258,8 @@ def test_only_prediction():
     assert MODELS.get('FLSLLabelPropagator') is FLSLLabelPropagator
 
 
-def test_nearest_resize_samples_pixel_centres():
-    """Four pixels from six: centres at 0.75, 2.25, 3.75, 5.25."""
+def test_nearest_resize_samples_pixel_centers():
+    """Four pixels from six: centers at 0.75, 2.25, 3.75, 5.25."""
     assert resize_nearest(np.arange(6, dtype=np.uint8)[None], (1, 4)).tolist() == [[0, 2, 3, 5]]
 
 
@@ -269,5 +269,5 @@ def test_a_backbone_that_has_its_weights(capsys):
     model = FLSLLabelPropagator(backbone, progress=False)
     assert model.backbone is backbone
     assert 'no checkpoint' not in capsys.readouterr().out
-    frame = COLOURS[moving_squares(1, (1,))[0]]
+    frame = COLORS[moving_squares(1, (1,))[0]]
     assert torch.equal(model.extract(frame), toy_model().extract(frame))

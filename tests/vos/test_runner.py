@@ -29,9 +29,9 @@ def tree(tmp_path_factory) -> Path:
 
 
 def written(work_dir: Path) -> dict[str, bytes]:
-    """Give the bytes of every mask and table of a run."""
+    """Return the bytes of every mask and table of a run."""
     folder = work_dir / 'davis'
-    files = [path for path in folder.rglob('*') if path.suffix in ('.png', '.csv') and 'pictures' not in path.parts]
+    files = [path for path in folder.rglob('*') if path.suffix in ('.png', '.csv') and 'images' not in path.parts]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -53,7 +53,7 @@ def test_a_run(single):
     assert {'global_results.csv', 'per_object_results.csv'} <= set(files)
     # Ids 1 to the largest of the first frame: 2 of 'two', 3 of 'returns', 2 of 'late'.
     assert len(files['per_object_results.csv'].splitlines()) == 1 + 2 + 3 + 2
-    assert sorted(path.name for path in (work_dir / 'davis' / 'pictures').iterdir()) == [
+    assert sorted(path.name for path in (work_dir / 'davis' / 'images').iterdir()) == [
         'late.png',
         'returns.png',
         'two.png',

@@ -34,7 +34,7 @@ def test_damaged_masks(tmp_path):
         read_mask(path, single_object=False)
 
 
-def test_colour_masks_of_2016(tmp_path):
+def test_color_masks_of_2016(tmp_path):
     """Some masks of DAVIS-2016 are stored as RGB."""
     mask = np.zeros((4, 6, 3), np.uint8)
     mask[1:3, 2:4] = 255
@@ -43,7 +43,7 @@ def test_colour_masks_of_2016(tmp_path):
 
 
 @pytest.mark.parametrize('single_object', [False, True])
-def test_grey_masks(tmp_path, single_object):
+def test_gray_masks(tmp_path, single_object):
     mask = np.array([[0, 1, 2]], np.uint8)
     Image.fromarray(mask).save(tmp_path / 'mask.png')
     assert read_mask(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]

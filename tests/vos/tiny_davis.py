@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from flsl_mm.datasets.palette import write_palette_mask
 
-COLOURS = np.array([[40, 40, 40], [230, 30, 30], [30, 230, 30], [30, 30, 230]], np.uint8)
-"""Colour of the background and of objects 1 to 3."""
+COLORS = np.array([[40, 40, 40], [230, 30, 30], [30, 230, 30], [30, 30, 230]], np.uint8)
+"""Color of the background and of objects 1 to 3."""
 
 
 @MODELS.register_module()
-class ToyColourBackbone(BaseModule):
-    """Mean colour of square cells as features (B, 3, h, w), times a weight per channel that files can hold."""
+class ToyColorBackbone(BaseModule):
+    """Mean color of square cells as features (B, 3, h, w), times a weight per channel that files can hold."""
 
     def __init__(self, cell: int = 8) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class ToyColourBackbone(BaseModule):
         self.scale = nn.Parameter(torch.ones(3, 1, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        """Pool the colours."""
+        """Pool the colors."""
         return (F.avg_pool2d(images, self.cell) * self.scale,)
 
 
@@ -42,12 +42,12 @@ def moving_squares(num_frames: int, ids: tuple[int, ...], size_hw: tuple[int, in
 
 
 def write_video(root: Path, name: str, masks: np.ndarray, year: int = 2017) -> None:
-    """Write a video whose frames show each object of the masks in its colour."""
+    """Write a video whose frames show each object of the masks in its color."""
     frames, annotations = (root / kind / '480p' / name for kind in ('JPEGImages', 'Annotations'))
     for folder in (frames, annotations):
         folder.mkdir(parents=True)
     for t, mask in enumerate(masks):
-        Image.fromarray(COLOURS[mask]).save(frames / f'{t:05d}.jpg', quality=95)
+        Image.fromarray(COLORS[mask]).save(frames / f'{t:05d}.jpg', quality=95)
         if year == 2017:
             write_palette_mask(annotations / f'{t:05d}.png', mask)
         else:

@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'vos'
 def toy_config(data_root: Path, work_dir: Path, launcher: str = 'none') -> Config:
     """Take the shipped config with the toy backbone, small frames and no logger files to speak of."""
     cfg = Config.fromfile(CONFIGS / 'flsl_vit-s16_davis2017.py')
-    cfg.model.backbone = dict(type='ToyColourBackbone')
+    cfg.model.backbone = dict(type='ToyColorBackbone')
     cfg.model.progress = False
     cfg.test_dataloader.dataset.update(data_root=str(data_root), short_side=64)
     cfg.work_dir, cfg.launcher = str(work_dir), launcher

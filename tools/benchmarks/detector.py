@@ -1,11 +1,11 @@
-"""Times a detector's training step and inference against its bare backbone on the same picture.
+"""Times a detector's training step and inference against its bare backbone on the same image.
 
-The detector is built from its config as training builds it, optimiser and precision included, with random weights,
-pictures, boxes and masks: no data set is needed. The limit is the backbone alone: forward and backward pass, or forward
+The detector is built from its config as training builds it, optimizer and precision included, with random weights,
+images, boxes and masks: no data set is needed. The limit is the backbone alone: forward and backward pass, or forward
 pass, on the very batch that the detector's preprocessor makes.
 
 Random weights score every class alike, below any threshold. So that inference has as much to do as with a trained
-detector, the threshold is lowered until about --candidates boxes of a picture pass it on their way to the NMS.
+detector, the threshold is lowered until about --candidates boxes of an image pass it on their way to the NMS.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = measure.get_parser(__doc__, repeats=3)
     parser.add_argument('--config', type=Path, default=CONFIG, help='detector config (default: Mask R-CNN, ViT-S/16)')
-    parser.add_argument('--height', type=int, default=800, help='picture height in pixels (default: 800)')
-    parser.add_argument('--width', type=int, default=1333, help='picture width in pixels (default: 1333)')
-    parser.add_argument('--batch-size', type=int, default=1, help='pictures a step (default: 1)')
-    parser.add_argument('--objects', type=int, default=7, help='objects a picture; COCO has 7 (default: 7)')
+    parser.add_argument('--height', type=int, default=800, help='image height in pixels (default: 800)')
+    parser.add_argument('--width', type=int, default=1333, help='image width in pixels (default: 1333)')
+    parser.add_argument('--batch-size', type=int, default=1, help='images per step (default: 1)')
+    parser.add_argument('--objects', type=int, default=7, help='objects per image; COCO has 7 (default: 7)')
     parser.add_argument(
-        '--candidates', type=int, default=1000, help='boxes a picture that reach the last NMS (default: 1000)'
+        '--candidates', type=int, default=1000, help='boxes per image that reach the last NMS (default: 1000)'
     )
     parser.add_argument(
         '--dtype',
@@ -45,7 +45,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def build(args: argparse.Namespace) -> tuple[nn.Module, Any]:
-    """Build detector and optimiser wrapper as a Runner does, without the checkpoint of the config."""
+    """Build detector and optimizer wrapper as a Runner does, without the checkpoint of the config."""
     import torch
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS, init_default_scope
@@ -73,7 +73,7 @@ def build(args: argparse.Namespace) -> tuple[nn.Module, Any]:
 
 
 def random_batch(args: argparse.Namespace, num_classes: int) -> dict[str, list]:
-    """Make pictures, boxes and masks of random numbers as the detector's loader gives them."""
+    """Make images, boxes and masks of random numbers as the detector's loader gives them."""
     from mmdet.testing import demo_mm_inputs
 
     shapes, counts = [(3, args.height, args.width)] * args.batch_size, [args.objects] * args.batch_size
@@ -103,8 +103,8 @@ def lower_threshold(model: nn.Module, infer: Callable[[], Any], candidates: int)
     return model.roi_head.test_cfg.score_thr
 
 
-def get_works(model: nn.Module, wrapper: Any, batch: dict, dtype: str) -> dict[str, Callable[[], Any]]:
-    """Give what is timed: the detector's step and inference, and the backbone's share that neither can do without."""
+def build_workloads(model: nn.Module, wrapper: Any, batch: dict, dtype: str) -> dict[str, Callable[[], Any]]:
+    """Return what is timed: the detector's step and inference, and the backbone's share that neither can do without."""
     import torch
 
     device = next(model.parameters()).device.type
@@ -141,9 +141,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print."""
     measure.check_positive(args, 'height', 'width', 'batch_size', 'objects', 'candidates')
     model, wrapper = build(args)
-    works = get_works(model, wrapper, random_batch(args, model.roi_head.bbox_head.num_classes), args.dtype)
+    works = build_workloads(model, wrapper, random_batch(args, model.roi_head.bbox_head.num_classes), args.dtype)
     threshold = lower_threshold(model, works['inference'], args.candidates * args.batch_size)
-    seconds = measure.in_turns(works, args.repeats, args.device, warmup=1)
+    seconds = measure.time_alternating(works, args.repeats, args.device, warmup=1)
     names = ('step', 'inference')
     numbers = dict(
         measure.medians(seconds),

@@ -9,7 +9,7 @@ After each window of iterations the run stands still, and in turns with the wind
 process: the same loader, whose batches nobody uses, and the same step on a batch that is there. The limit is the
 slower of the two; without a GPU they share the cores, which it knows nothing of.
 
-Pictures are generated, or those of --data, used again and again where they are fewer than needed: the system's cache
+Images are generated, or those of --data, used again and again where they are fewer than needed: the system's cache
 holds them then.
 """
 
@@ -46,16 +46,16 @@ def get_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--batch-size', type=int, default=64, help='images a batch (default: 64)')
     parser.add_argument('--rounds', type=int, default=8, help='batches of each worker in a measurement (default: 8)')
-    parser.add_argument('--data', type=Path, help='folder of pictures to read (default: generated ones)')
-    parser.add_argument('--shards', action='store_true', help='also time reading the same pictures from a tar file')
-    parser.add_argument('--images', type=int, default=256, help='pictures to generate (default: 256)')
+    parser.add_argument('--data', type=Path, help='folder of images to read (default: generated ones)')
+    parser.add_argument('--shards', action='store_true', help='also time reading the same images from a tar file')
+    parser.add_argument('--images', type=int, default=256, help='images to generate (default: 256)')
     parser.add_argument('--train', action='store_true', help='also time pretraining end to end')
     parser.add_argument('--iterations', type=int, default=5, help='iterations of a window of --train (default: 5)')
     return parser
 
 
-def write_pictures(folder: Path, count: int) -> list[Path]:
-    """Write smooth colours with noise as JPEG files, which take as long to decode as photographs of their size."""
+def write_images(folder: Path, count: int) -> list[Path]:
+    """Write smooth colors with noise as JPEG files, which take as long to decode as photographs of their size."""
     import numpy as np
     from PIL import Image
 
@@ -69,7 +69,7 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def link_pictures(folder: Path, files: Sequence[Path], count: int) -> Path:
+def link_images(folder: Path, files: Sequence[Path], count: int) -> Path:
     """Make a folder of ``count`` links to files, again and again, and return it."""
     folder.mkdir()
     for number in range(count):
@@ -78,18 +78,18 @@ def link_pictures(folder: Path, files: Sequence[Path], count: int) -> Path:
     return folder
 
 
-def pack_pictures(folder: Path, pictures: Path) -> Path:
-    """Pack a folder of pictures into a tar file in a folder of its own, and return that."""
+def pack_images(folder: Path, images: Path) -> Path:
+    """Pack a folder of images into a tar file in a folder of its own, and return that."""
     import tarfile
 
     folder.mkdir()
     with tarfile.open(folder / '0.tar', 'w', dereference=True) as tar:
-        for file in sorted(pictures.iterdir()):
+        for file in sorted(images.iterdir()):
             tar.add(file, file.name)
     return folder
 
 
-class DecodedPictures:
+class DecodedImages:
     """A data set that decodes files and keeps nothing of them."""
 
     def __init__(self, files: Sequence[str]) -> None:
@@ -130,7 +130,7 @@ def build_loaders(
     config = loader_config(cfg, folder, workers, batch_size)
     ours = Runner.build_dataloader(config, seed=0)
     limit = DataLoader(
-        DecodedPictures(ours.dataset.paths), batch_size, num_workers=workers, persistent_workers=workers > 0
+        DecodedImages(ours.dataset.paths), batch_size, num_workers=workers, persistent_workers=workers > 0
     )
     if shards is None:
         return [ours, limit]
@@ -232,18 +232,16 @@ class Windows:
         self.done = 0
 
 
-def train(args: argparse.Namespace, cfg: Config, pictures: Path, files: Sequence[Path], loader: DataLoader) -> Windows:
+def train(args: argparse.Namespace, cfg: Config, folder: Path, files: Sequence[Path], loader: DataLoader) -> Windows:
     """Train as the config says, but on the files, for as many iterations as the windows take, without checkpoints."""
     workers = max(args.workers)
     warmup = max(2, 2 * workers)
     images = args.repeats * (warmup + args.iterations) * args.batch_size
-    cfg.train_dataloader = loader_config(
-        cfg, link_pictures(pictures / 'train', files, images), workers, args.batch_size
-    )
+    cfg.train_dataloader = loader_config(cfg, link_images(folder / 'train', files, images), workers, args.batch_size)
     cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'WARNING'
-    cfg.work_dir = str(pictures / 'work')
+    cfg.work_dir = str(folder / 'work')
     runner = cli.build_runner(cfg)
     windows = Windows(runner.model.train_step, loader, warmup, args.iterations, measure.choose_device(None))
     runner.model.train_step = windows
@@ -273,15 +271,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.workers[0] < 0:
         raise ValueError(f'--workers must be 0 or more, got {args.workers[0]}')
     cfg = measure.read_config(args.config, 'FLSL')
-    with TemporaryDirectory(prefix='flsl_pictures_') as name:
+    with TemporaryDirectory(prefix='flsl_images_') as name:
         folder = Path(name)
         (folder / 'source').mkdir()
         files = [Path(file) for file in FLSLImages(args.data).paths] if args.data else None
-        files = files or write_pictures(folder / 'source', args.images)
+        files = files or write_images(folder / 'source', args.images)
         loaders = {}
         for workers in args.workers:
-            epoch = link_pictures(folder / str(workers), files, (1 + args.rounds) * max(1, workers) * args.batch_size)
-            shards = pack_pictures(folder / f'{workers}_shards', epoch) if args.shards else None
+            epoch = link_images(folder / str(workers), files, (1 + args.rounds) * max(1, workers) * args.batch_size)
+            shards = pack_images(folder / f'{workers}_shards', epoch) if args.shards else None
             loaders[workers] = build_loaders(cfg, epoch, workers, args.batch_size, shards)
         numbers = dict(
             mean_file_kb=statistics.mean(file.stat().st_size for file in files) / 1e3,

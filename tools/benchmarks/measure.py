@@ -1,6 +1,6 @@
 """What the benchmarks share: options, timing in turns, ratios, facts of the machine, a table and a JSON file.
 
-A figure and its limit are timed in turns in one process, so that both see the same machine: a neighbour who takes a
+A figure and its limit are timed in turns in one process, so that both see the same machine: a neighbor who takes a
 core for a while slows both. A ratio is the median of the ratios of the turns. No program judges what it measures.
 """
 
@@ -92,7 +92,7 @@ def check_folder(out: Path | None) -> None:
 
 
 def choose_device(wanted: str | None) -> str:
-    """Give the device to measure on; raises ValueError if it is not there."""
+    """Return the device to measure on; raises ValueError if it is not there."""
     import torch
 
     if wanted == 'cuda' and not torch.cuda.is_available():
@@ -108,13 +108,13 @@ def read_config(path: Path, kind: str | None = None) -> Config:
         raise ValueError(f'no config {path}')
     cfg = Config.fromfile(path)
     if kind and cfg.model.type != kind:
-        raise ValueError(f'{path} is no pretraining config: its model is {cfg.model.type}, not {kind}')
+        raise ValueError(f'{path} is not a pretraining config: its model is {cfg.model.type}, not {kind}')
     return cfg
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep messages back: MMEngine reports each weight that it initialises."""
+    """Keep messages back: MMEngine reports each weight that it initializes."""
     logging.disable(logging.INFO)
     try:
         yield
@@ -123,7 +123,7 @@ def quiet() -> Iterator[None]:
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Give the options of a run that its numbers depend on."""
+    """Return the options of a run that its numbers depend on."""
     return {name: value for name, value in vars(args).items() if name not in ('out', 'traceback')}
 
 
@@ -163,7 +163,7 @@ def cpu_name() -> str:
 
 
 def commit() -> str:
-    """Give the commit of this checkout, marked where files differ from it; empty outside of one."""
+    """Return the commit of this checkout, marked where files differ from it; empty outside of one."""
     command = ['git', '-C', str(ROOT), 'describe', '--always', '--dirty', '--abbrev=12']
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -188,7 +188,7 @@ def timed(work: Callable[[], Any], device: str = 'cpu') -> float:
     return perf_counter() - start
 
 
-def in_turns(
+def time_alternating(
     works: dict[str, Callable[[], Any]], repeats: int, device: str = 'cpu', warmup: int = 2
 ) -> dict[str, list[float]]:
     """Time several works one after the other, again and again.
@@ -214,17 +214,17 @@ def in_turns(
 
 
 def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
-    """Give the median of each work's turns, as ``<name>_seconds``."""
+    """Return the median of each work's turns, as ``<name>_seconds``."""
     return {f'{name}_seconds': statistics.median(turns) for name, turns in seconds.items()}
 
 
 def ratio(figure: Iterable[float], limit: Iterable[float]) -> float:
-    """Give the median of the ratios of each turn, figure over limit."""
+    """Return the median of the ratios of each turn, figure over limit."""
     return statistics.median(ours / bare for ours, bare in zip(figure, limit, strict=True))
 
 
 def peak_memory(device: str) -> dict[str, float]:
-    """Give the peak memory so far in GB: of the process, and of the device."""
+    """Return the peak memory so far in GB: of the process, and of the device."""
     found = dict(process_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
     if device == 'cuda':
         import torch

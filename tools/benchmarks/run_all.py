@@ -2,7 +2,7 @@
 
 Each benchmark is a program of its own that prints its table, and needs neither network nor data set. One that fails or
 takes longer than --limit-seconds is named at the end, and the exit code is 1 then; the others run all the same. The
-file is written anew after each benchmark. All of them take about five minutes on two CPU cores.
+file is rewritten after each benchmark. All of them take about five minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ S8 = shlex.quote(str(measure.ROOT / 'configs' / 'pretrain' / 'flsl_vit-s8.py'))
 
 
 def plan(device: str) -> dict[str, list[str]]:
-    """Give program and options of each benchmark for a device, by name, the most important ones first."""
+    """Return program and options of each benchmark for a device, by name, the most important ones first."""
     workers = ' '.join(sorted({'1', str(measure.cores())}))
     if device == 'cuda':
         lines = {

@@ -1,10 +1,10 @@
-"""Times one optimiser step of FLSL against the least that it contains: bare timm ViTs on the same views.
+"""Times one optimizer step of FLSL against the least that it contains: bare timm ViTs on the same views.
 
 The step is the one that training does: views of a uint8 batch, teacher, student, mean shift, heads, losses, backward
-pass, clipping, optimiser, EMA. In turns with it are timed
+pass, clipping, optimizer, EMA. In turns with it are timed
 
   bare ViTs     timm's ViT of the same size on views that are there: the student's forward and backward pass and the
-                teacher's forward pass, without head, loss, drop path or optimiser
+                teacher's forward pass, without head, loss, drop path or optimizer
   matrix rate   a large matrix product in the same precision; the step's share of that rate is the matrix arithmetic
                 of the bare ViTs (counted by torch) per second of the whole step
   views         alone, as a share of the step, and beside a large copy: the uint8 batch read and all float32 views
@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = measure.get_parser(__doc__, repeats=10)
     parser.add_argument('--config', type=Path, default=CONFIG, help='pretraining config (default: flsl_vit-s16.py)')
-    parser.add_argument('--batch-size', type=int, default=8, help='images a step (default: 8)')
+    parser.add_argument('--batch-size', type=int, default=8, help='images per step (default: 8)')
     parser.add_argument('--dtype', choices=['float32', 'bfloat16'], default='float32', help='(default: float32)')
     parser.add_argument('--compile', action='store_true', help='also time compiled blocks, ours and timm’s')
     return parser
@@ -120,7 +120,7 @@ def bare_vit(backbone: nn.Module, image_size: int) -> nn.Module:
     )
 
 
-def time_in_turns(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
+def time_step_alternating(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Time the step, the bare ViTs, the views, a copy and a matrix product in turns.
 
     Returns:
@@ -146,7 +146,7 @@ def time_in_turns(trial: Trial, args: argparse.Namespace) -> tuple[dict[str, lis
         compiled = Trial(args, compiled=True)
         works.update(compiled_step=compiled.step, compiled_limit=compiled.limit)
     # The number of samples that drop path keeps varies: kernels are compiled again in the first steps.
-    seconds = measure.in_turns(works, args.repeats, args.device, warmup=5 if args.compile else 2)
+    seconds = measure.time_alternating(works, args.repeats, args.device, warmup=5 if args.compile else 2)
     amounts = dict(
         images=args.batch_size,
         step_flops=counter.get_total_flops(),
@@ -166,7 +166,7 @@ class Stopwatch:
         self.running: list[str] = []
         self.since = measure.perf_counter()
 
-    def lap(self) -> None:
+    def record(self) -> None:
         """Charge the time since the last call to the innermost part that runs."""
         measure.synchronize(self.device)
         now = measure.perf_counter()
@@ -179,19 +179,19 @@ class Stopwatch:
         function: Callable = getattr(owner, method)
 
         def timed_function(*args, **kwargs):
-            self.lap()
+            self.record()
             self.running.append(part)
             try:
                 return function(*args, **kwargs)
             finally:
-                self.lap()
+                self.record()
                 self.running.pop()
 
         setattr(owner, method, timed_function)
 
 
 def time_parts(trial: Trial, args: argparse.Namespace) -> dict[str, float]:
-    """Give the median seconds of each part of a step; the rest of a part is what no inner part takes."""
+    """Return the median seconds of each part of a step; the rest of a part is what no inner part takes."""
     model, wrapper = trial.model, trial.wrapper
     watch = Stopwatch(args.device)
     wrapped = (
@@ -203,7 +203,7 @@ def time_parts(trial: Trial, args: argparse.Namespace) -> dict[str, float]:
         (model, 'loss', 'mean shift, heads, losses'),
         (wrapper, 'backward', 'backward'),
         (wrapper, '_clip_grad', 'clip'),
-        (wrapper.optimizer, 'step', 'optimiser'),
+        (wrapper.optimizer, 'step', 'optimizer'),
         (model.teacher, 'update', 'EMA'),
     )
     for owner, method, part in wrapped:
@@ -248,7 +248,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     trial = Trial(args)
     trial.step()
     memory = measure.peak_memory(args.device)
-    seconds, amounts = time_in_turns(trial, args)
+    seconds, amounts = time_step_alternating(trial, args)
     trained = [parameter for parameter in trial.model.parameters() if parameter.requires_grad]
     numbers = dict(
         summarize(seconds, amounts),

@@ -1,6 +1,6 @@
 """Times label propagation on a video against the bare backbone's forward pass on a frame of the same size.
 
-The step of a frame is normalisation, backbone, propagation from the full context of earlier frames and the mask at the
+The step of a frame is normalization, backbone, propagation from the full context of earlier frames and the mask at the
 frame's size; step and forward pass are timed in turns. Weights and frames are random: neither time nor memory depends
 on them.
 """
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     # The warm-up fills the context.
     works = dict(frame=lambda: next(masks), backbone=forward)
-    seconds = measure.in_turns(works, args.repeats, args.device, warmup=model.previous_frames)
+    seconds = measure.time_alternating(works, args.repeats, args.device, warmup=model.previous_frames)
     numbers = dict(
         measure.medians(seconds),
         ratio=measure.ratio(seconds['frame'], seconds['backbone']),

@@ -54,14 +54,14 @@ LAYOUTS = {
 }
 EPILOG = """\
 layouts:
-  images  train/, val/: pictures in sub-folders, for pretraining
+  images  train/, val/: images in sub-folders, for pretraining
   coco    train/, val/, annotations/instances_{train,val}.json: objects with masks, for detection
   uavdt   the official UAVDT download: --num sequences of objects as car, truck and bus, ignore regions, attributes
   davis   the official DAVIS-2017 download: --num videos of several objects, some of which leave and return
   segmentation  images/{train,val}, annotations/{train,val}: masks of classes, 0 is the background
 
 The same options give the same bytes (with the same versions of NumPy, OpenCV, Pillow and torchvision).
-OUT is written whole or not at all.
+OUT is written atomically.
 """
 
 
@@ -81,7 +81,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('out', type=Path, metavar='OUT', help='folder to write')
     parser.add_argument('--layout', required=True, choices=list(LAYOUTS), help='see below')
     numbers = ', '.join(f'{name} {item.num}' for name, item in LAYOUTS.items())
-    parser.add_argument('--num', type=int, help=f'pictures, videos or sequences in all (default: {numbers})')
+    parser.add_argument('--num', type=int, help=f'images, videos or sequences in all (default: {numbers})')
     parser.add_argument('--seed', type=int, default=0, help='seed, 0 or more (default: 0)')
     sizes = ', '.join(f'{name} {item.size_hw[0]}x{item.size_hw[1]}' for name, item in LAYOUTS.items())
     parser.add_argument('--size', type=size, metavar='HxW', help=f'height and width in pixels (default: {sizes})')
@@ -112,7 +112,7 @@ def make_scenes(args: argparse.Namespace) -> None:
     )
     lines = write_scenes(args.out, args.layout, request, args.force)
     print('\n'.join([f'wrote {args.out} ({args.layout})', *(f'  {line}' for line in lines)]))
-    print(f'look at it: {args.out / PREVIEW}')
+    print(f'preview: {args.out / PREVIEW}')
     print(f'use it:     {layout.usage.format(out=args.out)}')
 
 

@@ -26,16 +26,16 @@ example:
 
 
 def positive(text: str) -> int:
-    """Read a whole number from 1 on."""
+    """Read an integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 1 on')
+        raise argparse.ArgumentTypeError(f'{text!r} is not an integer of at least 1')
     return int(text)
 
 
 def workers(text: str) -> int:
     """Read a number of processes, 0 or more."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number from 0 on')
+        raise argparse.ArgumentTypeError(f'{text!r} is not an integer of at least 0')
     return int(text)
 
 
@@ -105,7 +105,7 @@ def convert(args: argparse.Namespace) -> None:
             raise OSError(f'the disk of {args.out} is full; what was there before is unchanged') from error
         raise
     print(format_counts({split: writer.counts for split, writer in writers.items()}, classes))
-    print(f'wrote {", ".join(names)} to {args.out}; look at {args.out / SHEET}')
+    print(f'wrote {", ".join(names)} to {args.out}; check {args.out / SHEET}')
 
 
 def main(argv: list[str] | None = None) -> int:

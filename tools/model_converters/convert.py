@@ -59,7 +59,7 @@ def convert(args: argparse.Namespace) -> str:
 
 
 def summary(converted: dict) -> str:
-    """Say what a converted checkpoint holds."""
+    """Describe what a converted checkpoint holds."""
     states = {key: converted[key] for key in ('state_dict', 'student', 'teacher') if key in converted}
     return ', '.join(f'{key} {len(state)} tensors' for key, state in (states or {'backbone': converted}).items())
 

@@ -1,5 +1,5 @@
 # COCO 2017 under datasets/coco, or in a folder `coco` under the one that detectron2's DETECTRON2_DATASETS names, for 12
-# epochs; lr divided by 10 after epochs 8 and 11. lr 5e-5 is for 8 images a step: it does not follow total_batch_size.
+# epochs; lr divided by 10 after epochs 8 and 11. lr 5e-5 is for 8 images per step: it does not follow total_batch_size.
 import detectron2.data.transforms as T
 import torch
 from detectron2 import model_zoo

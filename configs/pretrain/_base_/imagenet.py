@@ -1,4 +1,4 @@
-# Any folder of pictures, flat or nested: labels and lists are not read.
+# Any folder of images, flat or nested: labels and lists are not read.
 train_dataloader = dict(
     batch_size=64,  # a process; 512 in all on the paper's 8 GPUs
     num_workers=8,

@@ -1,7 +1,7 @@
 default_scope = 'mmengine'
 default_hooks = dict(
     logger=dict(type='FLSLLoggerHook', interval=1),
-    output=dict(type='DAVISOutputHook', pictures='strip'),
+    output=dict(type='DAVISOutputHook', images='strip'),
 )
 env_cfg = dict(
     cudnn_benchmark=False,

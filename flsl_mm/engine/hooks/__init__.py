@@ -5,15 +5,15 @@ from .collapse import FLSLCollapseHook
 from .compile import FLSLCompileHook
 from .dump_config import FLSLDumpConfigHook
 from .export import FLSLBackboneExportHook
-from .follow_config import FLSLFollowConfigHook
 from .history import FLSLHistoryHook
 from .logger import FLSLLoggerHook
 from .non_finite import FLSLNonFiniteHook
 from .preemption import FLSLPreemptionHook
 from .report import FLSLReportHook
 from .reseed import FLSLReseedHook
+from .resume_schedule import FLSLResumeScheduleHook
 from .schedule import FLSLFreezeLastLayerHook, FLSLScheduleHook
-from .whole import FLSLWholeCheckpointHook
+from .strict_loading import FLSLStrictLoadingHook
 
 __all__ = [
     'FLSLBackboneExportHook',
@@ -21,7 +21,6 @@ __all__ = [
     'FLSLCollapseHook',
     'FLSLCompileHook',
     'FLSLDumpConfigHook',
-    'FLSLFollowConfigHook',
     'FLSLFreezeLastLayerHook',
     'FLSLHistoryHook',
     'FLSLLoggerHook',
@@ -29,6 +28,7 @@ __all__ = [
     'FLSLPreemptionHook',
     'FLSLReportHook',
     'FLSLReseedHook',
+    'FLSLResumeScheduleHook',
     'FLSLScheduleHook',
-    'FLSLWholeCheckpointHook',
+    'FLSLStrictLoadingHook',
 ]

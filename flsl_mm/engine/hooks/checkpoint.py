@@ -23,11 +23,11 @@ ATOMIC = dict(backend='FLSLAtomicBackend')
 class FLSLCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` that is safe against what can go wrong; the arguments are the same.
 
-    - A checkpoint is written whole or not at all (:mod:`flsl_mm.fileio`).
+    - A checkpoint is written atomically (:mod:`flsl_mm.fileio`).
     - The oldest one is removed after the new one was written, not before.
     - Weights that are not finite are never written.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
-    - Between the steps of an optimiser that accumulates gradients, the gradients are part of the checkpoint.
+    - Between the steps of an optimizer that accumulates gradients, the gradients are part of the checkpoint.
 
     Raises:
         FloatingPointError: At the end of a run whose last weights are not finite.
@@ -54,14 +54,14 @@ class FLSLCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Prepare as MMEngine's hook does, and remove what a killed run was about to write."""
         folder = self.folder(runner)
-        own_files_only(runner, folder)
+        restrict_to_own_files(runner, folder)
         super().before_train(runner)
         if is_main_process():
             remove_partial(folder)
-            remove_own(folder, runner.message_hub.get_info('outdated'))
+            remove_regular(folder, runner.message_hub.get_info('outdated'))
 
     def folder(self, runner: Runner) -> Path:
-        """Give the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
+        """Return the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
         if self.out_dir is None or self.out_dir == runner.work_dir:
             return Path(runner.work_dir)
         name = Path(runner.work_dir).name
@@ -78,11 +78,11 @@ class FLSLCheckpointHook(CheckpointHook):
         super().after_train(runner)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        if worth_saving(runner):
+        if is_state_finite(runner):
             super()._save_best_checkpoint(runner, metrics)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        self.refused = not worth_saving(runner)
+        self.refused = not is_state_finite(runner)
         if self.refused:
             return
         if (
@@ -104,30 +104,30 @@ class FLSLCheckpointHook(CheckpointHook):
         if is_main_process():
             for path in obsolete:
                 path.unlink(missing_ok=True)
-            remove_own(folder, runner.message_hub.get_info('outdated'))
+            remove_regular(folder, runner.message_hub.get_info('outdated'))
         runner.message_hub.update_info('outdated', [])
 
 
-def own_names(names: Any) -> list[str]:
+def regular_names(names: Any) -> list[str]:
     """Keep names of regular checkpoints, without folders, of what a checkpoint holds, which can be anything."""
     names = names if isinstance(names, list) else []
     return [name for name in names if isinstance(name, str) and re.fullmatch(r'(epoch|iter)_\d+\.pth', name)]
 
 
-def remove_own(folder: Path, names: Any) -> None:
+def remove_regular(folder: Path, names: Any) -> None:
     """Remove regular checkpoints of a folder; what a file says is no such name is left alone."""
-    for name in own_names(names):
+    for name in regular_names(names):
         (folder / name).unlink(missing_ok=True)
 
 
 def checkpoint_folder(runner: Runner) -> Path:
-    """Give the folder of a run's checkpoints: that of its :class:`FLSLCheckpointHook`, or else the work folder."""
+    """Return the folder of a run's checkpoints: that of its :class:`FLSLCheckpointHook`, or else the work folder."""
     folders = [hook.folder(runner) for hook in runner.hooks if isinstance(hook, FLSLCheckpointHook)]
     return folders[0] if folders else Path(runner.work_dir)
 
 
-def worth_saving(runner: Runner) -> bool:
-    """Tell all processes whether weights and optimiser state are finite in the one that writes; warn if not."""
+def is_state_finite(runner: Runner) -> bool:
+    """Return to all processes whether weights and optimizer state are finite in the one that writes; warn if not."""
     finite = [True]
     if is_main_process():
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
@@ -140,7 +140,7 @@ def worth_saving(runner: Runner) -> bool:
     return finite[0]
 
 
-def own_files_only(runner: Runner, folder: Path) -> None:
+def restrict_to_own_files(runner: Runner, folder: Path) -> None:
     """Have a run keep and remove checkpoints of its own folder alone, whatever the file that it resumed from names.
 
     A checkpoint only knows where it was written. If it lies in ``folder``, which may be a copy of the first run's, the
@@ -162,4 +162,4 @@ def own_files_only(runner: Runner, folder: Path) -> None:
     whole = [step for step in steps if type(step) is int and step >= 0] if isinstance(steps, list) else []
     hub.update_info('keep_ckpt_ids', whole)
     hub.update_info('preempted', preempted_names(hub.get_info('preempted')) if here else [])
-    hub.update_info('outdated', own_names(hub.get_info('outdated')) if here else [])
+    hub.update_info('outdated', regular_names(hub.get_info('outdated')) if here else [])

@@ -19,65 +19,67 @@ from flsl_mm.fileio import write_text
 from .schedule import teacher_initial_share, training_model
 
 FILE = 'verdict.json'
-"""Verdict and looks, in the work folder."""
+"""Verdict and measurements, in the work folder."""
 
 
 @HOOKS.register_module()
 class FLSLCollapseHook(Hook):
-    """Looks at a run a number of times that fits its length; one line warns of a symptom and names the knob to turn.
+    """Measures a run at equal distances; one line warns of a symptom and names the setting to change.
 
-    A look takes the losses of a step, and the teacher's tokens of that step's images. The verdict at the end,
-    ``healthy``, ``collapsed: ...`` or ``too short to tell: ...``, is logged and, with all looks, written to
+    A measurement takes the losses of a step, and the teacher's tokens of that step's images. The verdict at the end,
+    ``healthy``, ``collapsed: ...`` or ``too short to tell: ...``, is logged and, with all measurements, written to
     ``verdict.json`` in the work folder. See :mod:`flsl_mm.engine.health`.
 
     Args:
-        looks: Number of looks over the run.
-        images: Most images of a batch that are looked at.
+        num_measurements: Number of measurements over the run.
+        num_images: Most images of a batch that are measured.
     """
 
     priority = 'BELOW_NORMAL'
 
-    def __init__(self, looks: int = 20, images: int = 32) -> None:
-        self.num_looks = looks
-        self.images = images
-        self.looks: list[health.Look] = []
+    def __init__(self, num_measurements: int = 20, num_images: int = 32) -> None:
+        self.num_measurements = num_measurements
+        self.num_images = num_images
+        self.measurements: list[health.Measurement] = []
         self.warned: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Take up what a resumed run saw before."""
+        """Continue the measurements of a resumed run."""
         saved = runner.message_hub.runtime_info.get('health_looks', [])
-        self.looks = [health.Look(**look) for look in saved]
+        self.measurements = [health.Measurement(**measurement) for measurement in saved]
         self.warned = set()
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look at the first step and then at equal distances."""
+        """Measure the first step and then at equal distances."""
         step = runner.iter + 1
-        if self.looks and step % max(runner.max_iters // self.num_looks, 1) and step != runner.max_iters:
+        if self.measurements and step % max(runner.max_iters // self.num_measurements, 1) and step != runner.max_iters:
             return
-        self.looks.append(self.look(runner, step, data_batch, outputs))
-        runner.message_hub.update_info('health_looks', [asdict(look) for look in self.looks])
+        self.measurements.append(self.measure(runner, step, data_batch, outputs))
+        runner.message_hub.update_info('health_looks', [asdict(measurement) for measurement in self.measurements])
         runner.message_hub.update_info('verdict', self.verdict(runner))
         model = training_model(runner)
-        for name in health.lasting(self.looks, model.head.num_prototypes, self.batch_size(data_batch)):
+        for name in health.persistent_symptoms(
+            self.measurements, model.head.num_prototypes, self.batch_size(data_batch)
+        ):
             if name not in self.warned:
                 self.warned.add(name)
                 runner.logger.warning(f'step {step}: {name}: {health.ADVICE[name]}')
 
     def batch_size(self, data_batch: dict) -> int:
-        """Give the number of images that are looked at."""
-        return min(len(data_batch['inputs']), self.images)
+        """Return the number of images that are measured."""
+        return min(len(data_batch['inputs']), self.num_images)
 
     @torch.no_grad()
-    def look(self, runner: Runner, step: int, data_batch: dict, outputs: dict) -> health.Look:
-        """Look at the losses of a step and at the teacher's tokens of its images."""
+    def measure(self, runner: Runner, step: int, data_batch: dict, outputs: dict) -> health.Measurement:
+        """Measure the losses of a step and the teacher's tokens of its images."""
         model = training_model(runner)
-        data = dict(inputs=data_batch['inputs'][: self.images])
+        data = dict(inputs=data_batch['inputs'][: self.num_images])
         tokens = model.teacher.backbone(model.data_preprocessor(data)['inputs'])[-1].float()
         finite = bool(tokens.isfinite().all())
         losses = {name: float(outputs[name]) for name in ('inter', 'teacher_entropy', 'marginal_entropy')}
-        return health.Look(
+        return health.Measurement(
             step=step,
             **losses,
             prototypes_used=float(outputs['prototypes_used']),
@@ -87,18 +89,23 @@ class FLSLCollapseHook(Hook):
         )
 
     def verdict(self, runner: Runner) -> str:
-        """Judge the run by the looks so far."""
-        batch_size = min(runner.train_dataloader.batch_size, self.images)
+        """Judge the run by the measurements so far."""
+        batch_size = min(runner.train_dataloader.batch_size, self.num_images)
         prototypes = training_model(runner).head.num_prototypes
-        return health.verdict(self.looks, prototypes, batch_size, teacher_initial_share(runner))
+        return health.verdict(self.measurements, prototypes, batch_size, teacher_initial_share(runner))
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Give the verdict."""
-        if not self.looks:
+        """Log and write the verdict."""
+        if not self.measurements:
             return
         verdict = self.verdict(runner)
-        looks = [{key: None if value != value else value for key, value in asdict(look).items()} for look in self.looks]
-        write_text(Path(runner.work_dir) / FILE, json.dumps(dict(verdict=verdict, looks=looks), indent=1) + '\n')
+        measurements = [
+            {key: None if value != value else value for key, value in asdict(measurement).items()}
+            for measurement in self.measurements
+        ]
+        write_text(
+            Path(runner.work_dir) / FILE, json.dumps(dict(verdict=verdict, measurements=measurements), indent=1) + '\n'
+        )
         log = runner.logger.info if verdict == 'healthy' else runner.logger.warning
-        log(f'Verdict: {verdict}\n  {health.summary(self.looks)}')
+        log(f'Verdict: {verdict}\n  {health.summary(self.measurements)}')

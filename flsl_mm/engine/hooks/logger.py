@@ -41,14 +41,14 @@ class FLSLLoggerHook(LoggerHook):
         self.read_at = 0.0
 
     def before_run(self, runner: Runner) -> None:
-        """Say what is going to run."""
+        """Describe what is going to run."""
         super().before_run(runner)
-        console.show_short_lines(runner.logger)
-        for line in introduction(runner):
+        console.use_short_lines(runner.logger)
+        for line in startup_lines(runner):
             runner.logger.info(line)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Show the bar, once all hooks have said what they had to."""
+        """Show the bar, once all hooks have logged their lines."""
         if self.bar is None and is_main_process() and console.is_terminal():
             self.bar = console.open_bar(runner.max_iters, runner.iter, 'training')
 
@@ -61,11 +61,11 @@ class FLSLLoggerHook(LoggerHook):
             elapsed = self.bar.format_dict['elapsed']
             if elapsed - self.read_at > REFRESH or self.bar.n in (1, self.bar.total):
                 self.read_at = elapsed
-                self.bar.set_postfix_str(self.reading(runner, outputs), refresh=False)
+                self.bar.set_postfix_str(self.progress_text(runner, outputs), refresh=False)
         with console.hidden(self.bar is not None):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
-    def reading(self, runner: Runner, outputs: dict | None) -> str:
+    def progress_text(self, runner: Runner, outputs: dict | None) -> str:
         """Write what the bar shows beside steps and time."""
         parts = []
         if self.bar.format_dict['rate'] or self.bar.format_dict['elapsed']:
@@ -131,8 +131,8 @@ class FLSLLoggerHook(LoggerHook):
         self.bar = None
 
 
-def introduction(runner: Runner) -> list[str]:
-    """Tell in lines what a Runner will run, on what, and where it writes."""
+def startup_lines(runner: Runner) -> list[str]:
+    """Describe in lines what a Runner will run, on what, and where it writes."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     loops = (runner._train_loop, runner._test_loop, runner._val_loop)
     loop = next(loop for loop in loops if isinstance(loop, BaseLoop))  # the others are still descriptions

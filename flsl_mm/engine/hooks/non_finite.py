@@ -22,9 +22,9 @@ from .checkpoint import checkpoint_folder
 from .schedule import training_model
 
 DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
-    'Weights are damaged, and no step can mend them: continue from the last good checkpoint (--resume). If it '
+    'Weights are damaged, and no step can repair them: continue from the last good checkpoint (--resume). If it '
     'happens again at another iteration, suspect the memory of the machine.',
-    'The batch itself holds values that are not finite: look at batch_files and at the transforms of the data set.',
+    'The batch itself holds values that are not finite: check batch_files and the transforms of the data set.',
     'Weights and input are finite, so the numbers overflow on the way: lower the learning rate, lengthen the warm-up '
     "or lower clip_grad.max_norm; with mixed precision, try dtype='bfloat16' or float32 (FLSLOptimWrapper).",
 )
@@ -32,7 +32,7 @@ DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
 
 @HOOKS.register_module()
 class FLSLNonFiniteHook(Hook):
-    """Watches the steps that our optimiser wrappers leave out because of NaN or infinity.
+    """Watches the steps that our optimizer wrappers leave out because of NaN or infinity.
 
     Each one is reported in a line and counted (``skipped_steps`` in the log). After ``patience`` in a row the run ends
     and each process writes ``non_finite_iter<N>_rank<R>.json``: the batch, each loss term, what is not finite, the last
@@ -42,7 +42,7 @@ class FLSLNonFiniteHook(Hook):
         patience: Number of steps left out in a row that end the run.
 
     Raises:
-        ValueError: If the optimiser wrapper is not one of ours.
+        ValueError: If the optimizer wrapper is not one of ours.
         FloatingPointError: To end the run.
     """
 
@@ -68,7 +68,7 @@ class FLSLNonFiniteHook(Hook):
         wrapper = runner.optim_wrapper
         if wrapper.skipped_steps:
             runner.message_hub.update_scalar('train/skipped_steps', wrapper.skipped_steps)
-            forget_non_finite(runner.message_hub.log_scalars)
+            drop_non_finite(runner.message_hub.log_scalars)
         if wrapper.skipped_steps == self.seen:
             self.left_out = {}
             return
@@ -132,14 +132,14 @@ def statistics(*arrays: Tensor | np.ndarray) -> dict[str, Any]:
 
 
 def term_history(histories: dict[str, HistoryBuffer], name: str, latest: list[float]) -> dict[str, Any]:
-    """Give a loss term's latest values, and statistics of up to 100 finite ones before them."""
+    """Return a loss term's latest values, and statistics of up to 100 finite ones before them."""
     logged = histories[f'train/{name}'].data[0]
     before = logged[: len(logged) - sum(map(math.isfinite, latest))]
     return dict(latest=latest, before=statistics(before[np.isfinite(before)][-100:]))
 
 
-def forget_non_finite(histories: dict[str, HistoryBuffer]) -> None:
-    """Drop NaN and infinity from logged values, so that one does not spoil the means of a whole window."""
+def drop_non_finite(histories: dict[str, HistoryBuffer]) -> None:
+    """Drop NaN and infinity from logged values, so that one does not spoil the means of a window."""
     for history in histories.values():
         values, counts = history.data
         finite = np.isfinite(values)
@@ -155,7 +155,7 @@ def damaged_tensors(model: nn.Module) -> dict[str, int]:
 
 def last_good_checkpoint(folder: Path, epoch_length: int) -> Path | None:
     """Find the newest checkpoint that can be read, whose weights are then all finite."""
-    return next((path for path, _ in readable(newest_first(folder, epoch_length), complain=lambda line: None)), None)
+    return next((path for path, _ in readable(newest_first(folder, epoch_length), warn=lambda line: None)), None)
 
 
 def as_json(value: Any) -> Any:

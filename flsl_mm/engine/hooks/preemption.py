@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from flsl_mm.engine.resume import iterations_done
 from flsl_mm.fileio import write_text
 
-from .checkpoint import ATOMIC, checkpoint_folder, worth_saving
+from .checkpoint import ATOMIC, checkpoint_folder, is_state_finite
 
 EXIT_CODE = 75
 """``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
@@ -33,7 +33,7 @@ class FLSLPreemptionHook(Hook):
     """Answers SIGTERM, with which clusters take machines back: checkpoint after this iteration, then exit code 75.
 
     The processes of a job agree on the iteration, whichever of them got the signal; where several accumulate
-    gradients, it is that of the next optimiser step. The checkpoint is the regular one of that iteration, or else
+    gradients, it is that of the next optimizer step. The checkpoint is the regular one of that iteration, or else
     ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
     which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
     nothing left to do ends as always. At a second SIGTERM the only process of a job writes the checkpoint and leaves
@@ -60,8 +60,8 @@ class FLSLPreemptionHook(Hook):
             self.previous_handler = signal.signal(signal.SIGTERM, handler)
         if CAN_WAIT:
             loader = runner.train_dataloader
-            loader.worker_init_fn = partial(obey_only, os.getpid(), loader.worker_init_fn)
-            loader._get_iterator = partial(call_blocked, loader._get_iterator)
+            loader.worker_init_fn = partial(exit_on_sigterm_of, os.getpid(), loader.worker_init_fn)
+            loader._get_iterator = partial(start_with_sigterm_blocked, loader._get_iterator)
 
     def _request(self, reference: Callable[[], Runner | None], signum: int, frame) -> None:
         self.urgent, self.requested = self.requested, True
@@ -69,7 +69,7 @@ class FLSLPreemptionHook(Hook):
         # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
         if self.urgent and runner is not None and runner.world_size == 1 and self.complete == runner.iter:
             self.complete = None
-            self._save_and_leave(runner, runner.iter)
+            self._save_and_exit(runner, runner.iter)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -81,7 +81,7 @@ class FLSLPreemptionHook(Hook):
         complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
         if flag and complete and not self.saved:
             if self.urgent and runner.world_size == 1:
-                self._save_and_leave(runner, runner.iter + 1)
+                self._save_and_exit(runner, runner.iter + 1)
             save_now(runner, runner.iter + 1)
             self.saved = True
         # Other hooks follow; the loop counts the iteration when all are through. After an epoch more is to be written.
@@ -101,7 +101,7 @@ class FLSLPreemptionHook(Hook):
         """Leave rather than spend the time until the machine goes on a validation."""
         self._leave(runner)
 
-    def _save_and_leave(self, runner: Runner, iteration: int) -> None:
+    def _save_and_exit(self, runner: Runner, iteration: int) -> None:
         """Leave without the next batch; the backbone file follows when the run is resumed."""
         save_now(runner, iteration)
         self.saved = True
@@ -121,7 +121,7 @@ class FLSLPreemptionHook(Hook):
         raise SystemExit(EXIT_CODE)
 
     def after_train(self, runner: Runner) -> None:
-        """Hand SIGTERM back."""
+        """Restore the previous handler of SIGTERM."""
         if self.previous_handler is not None:
             signal.signal(signal.SIGTERM, self.previous_handler)
 
@@ -132,7 +132,7 @@ def save_now(runner: Runner, iteration: int) -> None:
     newest = runner.message_hub.get_info('last_ckpt')
     if newest and iterations_done(Path(newest), len(runner.train_dataloader)) == iteration:
         return
-    if not worth_saving(runner):
+    if not is_state_finite(runner):
         return
     path = folder / f'preempted_iter_{iteration}.pth'
     runner.message_hub.update_info('last_ckpt', str(path))
@@ -144,7 +144,7 @@ def save_now(runner: Runner, iteration: int) -> None:
         write_text(Path(runner.work_dir) / 'last_checkpoint', str(path))
 
 
-def call_blocked(start: Callable[[], Any]) -> Any:
+def start_with_sigterm_blocked(start: Callable[[], Any]) -> Any:
     """Start a loader's workers with SIGTERM blocked, and block it no longer than that: a first batch may never come."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     try:
@@ -153,8 +153,8 @@ def call_blocked(start: Callable[[], Any]) -> Any:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
-def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:
-    """Let nobody but the training process end a loader worker with SIGTERM; to be used as ``worker_init_fn``.
+def exit_on_sigterm_of(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:
+    """End a loader worker on SIGTERM from the training process only; to be used as ``worker_init_fn``.
 
     The worker must have started with SIGTERM blocked, in all of its threads.
 
@@ -163,12 +163,12 @@ def obey_only(trainer: int, then: Callable[[int], None] | None, worker_id: int) 
         then: The ``worker_init_fn`` to call afterwards.
         worker_id: Number of the worker.
     """
-    threading.Thread(target=_exit_on_order, args=(trainer,), daemon=True).start()
+    threading.Thread(target=_wait_for_sigterm_of, args=(trainer,), daemon=True).start()
     if then is not None:
         then(worker_id)
 
 
-def _exit_on_order(trainer: int) -> None:
+def _wait_for_sigterm_of(trainer: int) -> None:
     # A Python signal handler is not told who sent the signal, hence a thread that waits for it.
     while signal.sigwaitinfo([signal.SIGTERM]).si_pid != trainer:
         pass

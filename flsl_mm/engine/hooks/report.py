@@ -15,7 +15,7 @@ from flsl_mm.datasets.images import read_skipped
 from .schedule import accumulated_batches, effective_batch_size, teacher_initial_share, training_model
 
 LEAST_VOLUME_IMAGES = 64
-"""Below as many images a step, the marginal of a batch says little about that of the data."""
+"""Below as many images per step, the marginal of a batch says little about that of the data."""
 
 SKIPPED = 'skipped_images.txt'
 """List of the image files that could not be used, in the work folder; each line is a path, a tab and the reason."""
@@ -25,7 +25,7 @@ SKIPPED = 'skipped_images.txt'
 class FLSLReportHook(Hook):
     """Prints a pretraining run's key numbers at its start, and lists what was skipped and what was written at its end.
 
-    A step is the optimiser's, of as many batches as it accumulates. :class:`~flsl_mm.datasets.FLSLImages` is told to
+    A step is the optimizer's, of as many batches as it accumulates. :class:`~flsl_mm.datasets.FLSLImages` is told to
     list the files that it skips in the work folder.
     """
 
@@ -72,7 +72,7 @@ class FLSLReportHook(Hook):
 
     @master_only
     def after_train(self, runner: Runner) -> None:
-        """Tell how many files were skipped since the beginning of the run, earlier parts of a resumed one included."""
+        """Return how many files were skipped since the run began, earlier parts of a resumed one included."""
         log = Path(runner.work_dir) / SKIPPED
         skipped = read_skipped(log)
         if skipped:
@@ -81,13 +81,13 @@ class FLSLReportHook(Hook):
 
     @master_only
     def after_run(self, runner: Runner) -> None:
-        """List checkpoint, backbone file, log and picture, which other hooks have written by now."""
+        """List checkpoint, backbone file, log and figure, which other hooks have written by now."""
         info = runner.message_hub.runtime_info
         rows = {
             'checkpoint': info.get('last_ckpt'),
             'teacher backbone': info.get('last_backbone'),
             'JSON log': Path(runner.log_dir) / 'vis_data' / 'scalars.json',
-            'picture': info.get('probe_picture'),
+            'figure': info.get('probe_figure'),
         }
         lines = [f'  {name:<17} {path}' for name, path in rows.items() if path is not None and Path(path).is_file()]
         runner.logger.info('Written:\n' + '\n'.join(lines))

@@ -19,12 +19,12 @@ def training_model(runner: Runner) -> nn.Module:
 
 
 def effective_batch_size(runner: Runner) -> int:
-    """Return the number of images behind one optimiser step: per process x processes x accumulated batches."""
+    """Return the number of images behind one optimizer step: per process x processes x accumulated batches."""
     return runner.train_dataloader.batch_size * runner.world_size * accumulated_batches(runner)
 
 
 def accumulated_batches(runner: Runner) -> int:
-    """Return the number of batches whose gradients make one optimiser step."""
+    """Return the number of batches whose gradients make one optimizer step."""
     return getattr(runner.optim_wrapper, '_accumulative_counts', 1)
 
 
@@ -71,7 +71,7 @@ class FLSLScheduleHook(Hook):
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Hand this iteration's values to the model and the log."""
+        """Set this iteration's values in the model and the log."""
         values = self.values(runner)
         training_model(runner).set_scheduled(**values)
         for name, value in values.items():
@@ -88,7 +88,7 @@ class FLSLScheduleHook(Hook):
         return values
 
     def momentum_range(self, runner: Runner) -> tuple[float, float]:
-        """Give the teacher's momentum at the start, scaled to the batch, and at the end."""
+        """Return the teacher's momentum at the start, scaled to the batch, and at the end."""
         options = self.schedules['momentum'][1]
         start = options['start']
         if self.base_batch_size:
@@ -97,7 +97,7 @@ class FLSLScheduleHook(Hook):
 
 
 def teacher_initial_share(runner: Runner) -> float:
-    """Give the share of its initial weights that the teacher will have at the end of a run, 0 to 1."""
+    """Return the share of its initial weights that the teacher will have at the end of a run, 0 to 1."""
     ends = [training_model(runner).momentum] * 2
     for hook in runner.hooks:
         if isinstance(hook, FLSLScheduleHook) and 'momentum' in hook.schedules:
@@ -107,7 +107,7 @@ def teacher_initial_share(runner: Runner) -> float:
 
 @HOOKS.register_module()
 class FLSLFreezeLastLayerHook(Hook):
-    """Leaves the prototypes as they are in the first epochs by dropping their gradient before the optimiser's step.
+    """Leaves the prototypes as they are in the first epochs by dropping their gradient before the optimizer's step.
 
     Args:
         epochs: Number of epochs.
@@ -117,7 +117,7 @@ class FLSLFreezeLastLayerHook(Hook):
         self.epochs = epochs
 
     def before_train(self, runner: Runner) -> None:
-        """Hang on the optimiser's step, so that gradients still take part in clipping and synchronisation."""
+        """Hang on the optimizer's step, so that gradients still take part in clipping and synchronization."""
         last_layer = training_model(runner).head.last_layer
 
         def drop_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:

@@ -1,4 +1,4 @@
-"""Optimiser wrappers, parameter groups and the learning-rate schedule."""
+"""Optimizer wrappers, parameter groups and the learning-rate schedule."""
 
 from .param_groups import FLSLOptimWrapperConstructor
 from .warmup_cosine import FLSLWarmupCosineLR

@@ -1,4 +1,4 @@
-"""Few parameter groups, by weight decay and by depth in the backbone, and the optimiser wrapper on them."""
+"""Few parameter groups, by weight decay and by depth in the backbone, and the optimizer wrapper on them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def undecayed_names(model: nn.Module, decay_bias: bool, no_decay_keys: Sequence[
 
     Args:
         model: The model.
-        decay_bias: Whether biases outside of normalisation layers decay.
+        decay_bias: Whether biases outside of normalization layers decay.
         no_decay_keys: Parameters whose name contains one of these never decay.
 
     Returns:
-        Full names of the parameters of normalisation layers, of those matching a key and, without ``decay_bias``, of
+        Full names of the parameters of normalization layers, of those matching a key and, without ``decay_bias``, of
         all one-dimensional ones.
     """
     names = set()
@@ -38,7 +38,7 @@ def undecayed_names(model: nn.Module, decay_bias: bool, no_decay_keys: Sequence[
 
 
 def layer_scales(model: nn.Module, layer_decay_rate: float) -> dict[str, float]:
-    """Give the factor of each parameter's learning rate, by name.
+    """Return the factor of each parameter's learning rate, by name.
 
     Args:
         model: A model with one :class:`~flsl_mm.models.PatchBackbone`, or of several one that is trained.
@@ -76,12 +76,12 @@ def parameter_groups(
     Args:
         model: The model.
         lr: Learning rate of everything outside of the backbone; only a ``layer_decay_rate`` below 1 needs it.
-        layer_decay_rate: As of :func:`layer_scales`; 1 gives all parameters the optimiser's learning rate.
+        layer_decay_rate: As of :func:`layer_scales`; 1 gives all parameters the optimizer's learning rate.
         decay_bias: As of :func:`undecayed_names`.
         no_decay_keys: Likewise.
 
     Returns:
-        Optimiser groups, those that learn fastest first, with ``params``, ``lr`` where the rate is below 1, and
+        Optimizer groups, those that learn fastest first, with ``params``, ``lr`` where the rate is below 1, and
         ``weight_decay`` 0 for those without decay: two groups, or two for each depth.
 
     Raises:
@@ -106,10 +106,10 @@ def parameter_groups(
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class FLSLOptimWrapperConstructor:
-    """Builds an optimiser wrapper on :func:`parameter_groups`, of FLSL and of models of mmdet, mmseg and mmpretrain.
+    """Builds an optimizer wrapper on :func:`parameter_groups`, of FLSL and of models of mmdet, mmseg and mmpretrain.
 
-    Few groups instead of MMEngine's one per parameter let the optimiser work on many tensors at once. A model that has
-    ``follow_optimizer`` (:class:`~flsl_mm.selfsup.FLSL`, for its teacher) is told the optimiser. Example::
+    Few groups instead of MMEngine's one per parameter let the optimizer work on many tensors at once. A model that has
+    ``attach_optimizer`` (:class:`~flsl_mm.selfsup.FLSL`, for its teacher) gets the optimizer. Example::
 
         optim_wrapper = dict(
             type='OptimWrapper',
@@ -137,7 +137,7 @@ class FLSLOptimWrapperConstructor:
             )
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimiser wrapper for ``model``, wrapped for distributed training or not."""
+        """Build the optimizer wrapper for ``model``, wrapped for distributed training or not."""
         wrapper_cfg = {'type': 'OptimWrapper', **self.optim_wrapper_cfg}
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
         model = model.module if is_model_wrapper(model) else model
@@ -145,6 +145,6 @@ class FLSLOptimWrapperConstructor:
         wrapper = OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg)))
         # MMEngine would log a second learning rate, that of no group, beside the first group's.
         wrapper.base_param_settings = None
-        if hasattr(model, 'follow_optimizer'):
-            model.follow_optimizer(wrapper.optimizer)
+        if hasattr(model, 'attach_optimizer'):
+            model.attach_optimizer(wrapper.optimizer)
         return wrapper

@@ -16,7 +16,7 @@ class FLSLWarmupCosineLR(_ParamScheduler):
     shape. Use with ``by_epoch=True, convert_to_iter_based=True``; ``end`` is then filled in by the Runner.
 
     Args:
-        optimizer: Optimiser or wrapper whose learning rates are set.
+        optimizer: Optimizer or wrapper whose learning rates are set.
         warmup_ratio: Share of all iterations spent warming up, 0 to 1.
         eta_min: Learning rate at the end.
         end: Number of iterations.

@@ -1,4 +1,4 @@
-"""Optimiser wrappers that clip each parameter's gradient by its own norm and leave out steps on NaN."""
+"""Optimizer wrappers that clip each parameter's gradient by its own norm and leave out steps on NaN."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def clip_each(gradients: Sequence[Tensor], max_norm: float) -> Tensor:
 class _GuardedStep:
     """What our wrappers do at a step: clip each gradient by its own norm, and leave out a step on NaN or infinity.
 
-    A step is left out where the loss of any process, or any gradient, is not finite: weights, optimiser state and
+    A step is left out where the loss of any process, or any gradient, is not finite: weights, optimizer state and
     teacher stay as they are. All processes decide alike, from the gradients that they share.
     ``clip_grad=dict(max_norm=3.0)`` switches clipping on.
 
@@ -53,7 +53,7 @@ class _GuardedStep:
     damaged: Sequence[nn.Parameter] = ()
 
     def parameters(self) -> list[nn.Parameter]:
-        """List the optimiser's parameters."""
+        """List the optimizer's parameters."""
         return [parameter for group in self.optimizer.param_groups for parameter in group['params']]
 
     def scale_loss(self, loss: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class _GuardedStep:
                 all_reduce(parameter.grad, op='mean')
 
     def state_dict(self) -> dict:
-        """Give the optimiser's state, the counts of left-out steps and, between two steps, the gradients."""
+        """Return the optimizer's state, the counts of left-out steps and, between two steps, the gradients."""
         state = dict(super().state_dict(), skipped=[self.skipped_steps, self.skipped_in_a_row])
         gradients = [parameter.grad for parameter in self.parameters()]
         if any(gradient is not None for gradient in gradients):
@@ -175,7 +175,7 @@ class FLSLAmpOptimWrapper(_GuardedStep, AmpOptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Enable autocasting on an accelerator, and skip gradient synchronisation while gradients accumulate."""
+        """Enable autocasting on an accelerator, and skip gradient synchronization while gradients accumulate."""
         parent = super() if self.autocasts else super(AmpOptimWrapper, self)
         with parent.optim_context(model):
             yield

@@ -19,7 +19,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
-from flsl_mm.engine.hooks.checkpoint import own_files_only, own_names, remove_own
+from flsl_mm.engine.hooks.checkpoint import regular_names, remove_regular, restrict_to_own_files
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 
 
@@ -179,10 +179,10 @@ def test_nonsense_for_names_leaves_names_of_the_run(info):
         hub.update_info(name, value)
     folder = Path('/runs/a')
     runner = SimpleNamespace(message_hub=hub, _resume=True, _load_from=str(folder / 'epoch_1.pth'))
-    own_files_only(runner, folder)
+    restrict_to_own_files(runner, folder)
     assert all(type(step) is int and step >= 0 for step in hub.get_info('keep_ckpt_ids'))
     assert all(re.fullmatch(r'preempted_iter_\d+\.pth', name) for name in hub.get_info('preempted'))
-    assert hub.get_info('outdated') == own_names(hub.get_info('outdated'))
+    assert hub.get_info('outdated') == regular_names(hub.get_info('outdated'))
     assert hub.get_info('last_ckpt') == '/runs/a/epoch_1.pth'
     assert hub.get_info('best_ckpt') is None or Path(hub.get_info('best_ckpt')).parent == folder
 
@@ -234,7 +234,7 @@ def test_only_own_checkpoints_of_the_folder_are_removed(tmp_path, names):
     (tmp_path / 'work').mkdir()
     for path in (tmp_path / 'epoch_1.pth', tmp_path / 'work' / 'best_1.pth', tmp_path / 'work' / 'epoch_1.pth'):
         path.touch()
-    remove_own(tmp_path / 'work', names)
+    remove_regular(tmp_path / 'work', names)
     assert len([*tmp_path.rglob('*.pth')]) == 3
-    remove_own(tmp_path / 'work', ['epoch_1.pth'])
+    remove_regular(tmp_path / 'work', ['epoch_1.pth'])
     assert len([*tmp_path.rglob('*.pth')]) == 2

@@ -1,4 +1,4 @@
-"""The verdict of real runs: healthy, collapsed in several ways, too short; and a look changes nothing."""
+"""The verdict of real runs: healthy, collapsed in several ways, too short; and a measurement changes nothing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch.utils.data import Dataset
 
 from flsl_mm.engine.hooks import FLSLCollapseHook
-from tests.pictures import picture
+from tests.images import make_image
 from tests.selfsup.toy import toy_model
 from tests.toy_run import messages_of, toy_runner
 
 
-class Pictures(Dataset):
-    """Pictures of a few objects, or black ones."""
+class ToyImages(Dataset):
+    """Images of a few objects, or black ones."""
 
     metainfo = {}
 
     def __init__(self, black: bool = False) -> None:
-        images = [torch.from_numpy(np.array(picture(48, 48, seed))).permute(2, 0, 1) for seed in range(24)]
+        images = [torch.from_numpy(np.array(make_image(48, 48, seed))).permute(2, 0, 1) for seed in range(24)]
         self.images = [torch.zeros_like(image) if black else image for image in images]
 
     def __len__(self) -> int:
@@ -33,8 +33,8 @@ class Pictures(Dataset):
 
 
 def trained(tmp_path, black=False, epochs=40, lr=1e-2, **options):
-    """Train the toy model on 3 batches of 8 pictures an epoch; returns the lines of the log and what was written."""
-    loader = dict(dataset=Pictures(black), sampler=dict(type='FLSLSampler'), batch_size=8, num_workers=0)
+    """Train the toy model on 3 batches of 8 images an epoch; returns the lines of the log and what was written."""
+    loader = dict(dataset=ToyImages(black), sampler=dict(type='FLSLSampler'), batch_size=8, num_workers=0)
     optimizer = dict(
         type='FLSLOptimWrapper',
         constructor='FLSLOptimWrapperConstructor',
@@ -55,7 +55,7 @@ def trained(tmp_path, black=False, epochs=40, lr=1e-2, **options):
 def test_healthy(tmp_path):
     lines, written = trained(tmp_path, assignment='sinkhorn', anchor_width=0.12)
     assert written['verdict'] == 'healthy'
-    assert len(written['looks']) == 21
+    assert len(written['measurements']) == 21
     assert not [line for line in lines if line.startswith('step ')]
 
 
@@ -71,18 +71,22 @@ def test_too_short(tmp_path):
         (dict(lr=2e-2, self_scale=0.1, cross_scale=0.2), 'few prototypes'),
         (dict(black=True, assignment='sinkhorn', anchor_width=0.12), 'images alike'),
     ],
-    ids=['learning rate x 10^4', 'nothing against collapse', 'black pictures'],
+    ids=['learning rate x 10^4', 'nothing against collapse', 'black images'],
 )
 def test_collapsed(tmp_path, options, symptom):
     lines, written = trained(tmp_path, **options)
     assert written['verdict'].startswith('collapsed: ')
     assert symptom in written['verdict']
-    # Each symptom is told once while the run goes on, with the knob to turn.
+    # Each symptom is warned of once while the run continues, with the setting to change.
     warned = [line for line in lines if line.startswith('step ') and f': {symptom}: ' in line]
     assert len(warned) == 1
 
 
-def test_looks_fit_the_length_of_the_run(tmp_path):
+def test_measurements_fit_the_length_of_the_run(tmp_path):
     _, written = trained(tmp_path, epochs=10, assignment='sinkhorn')
-    assert [look['step'] for look in written['looks']] == [1, *range(2, 31)]
-    assert all(value is not None and math.isfinite(value) for look in written['looks'] for value in look.values())
+    assert [measurement['step'] for measurement in written['measurements']] == [1, *range(2, 31)]
+    assert all(
+        value is not None and math.isfinite(value)
+        for measurement in written['measurements']
+        for value in measurement.values()
+    )

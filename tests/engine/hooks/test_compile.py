@@ -44,7 +44,7 @@ def test_same_training(tmp_path, backend):
 
 
 def test_blocks_of_one_shape_share_their_code(tmp_path):
-    """torch gives up compiling after 8 variants: two branches, student's views of two sizes, teacher, and no more."""
+    """The compiler gives up compiling after 8 variants: two branches, student views of two sizes, teacher."""
     graphs = []
 
     def backend(graph, inputs):

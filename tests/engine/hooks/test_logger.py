@@ -18,7 +18,7 @@ from flsl_mm.engine import console
 from flsl_mm.engine.log_processor import batch_size_of
 from flsl_mm.selfsup import FLSL
 from tests.selfsup.toy import toy_model
-from tests.toy_run import ToyPictures, toy_config, toy_runner, write_pictures
+from tests.toy_run import ToyImages, toy_config, toy_runner, write_images
 
 QUIET = dict(default_hooks__logger__type='FLSLLoggerHook', log_processor__type='FLSLLogProcessor')
 DUMPS = ('System environment:', 'Config:', 'Hooks will be executed in the following order')
@@ -33,7 +33,7 @@ class Remark(Hook):
 
 def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
     options = QUIET | dict(train_cfg__max_epochs=1, resume=False)
-    runner = cli.build_runner(toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work', **options))
+    runner = cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
     runner.register_hook(Remark())
     runner.train()
     lines = capsys.readouterr().out.splitlines()
@@ -56,7 +56,7 @@ def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
 
 
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
-    cli.build_runner(toy_config(write_pictures(tmp_path / 'pictures'), tmp_path / 'work'))
+    cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work'))
     shown = capsys.readouterr().out
     assert all(part in shown for part in DUMPS)
 
@@ -64,7 +64,7 @@ def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
 def test_a_run_without_report_tells_data_and_length(tmp_path, capsys):
     runner = toy_runner(tmp_path, [], log_level='INFO', default_hooks=dict(logger=dict(type='FLSLLoggerHook')))
     runner.train()
-    assert 'ToyPictures: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps\n' in capsys.readouterr().out
+    assert 'ToyImages: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps\n' in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def bars(shown: list[str], name: str) -> list[str]:
 
 
 def validated_runner(tmp_path, logger):
-    data = dict(dataset=ToyPictures(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=3, num_workers=0)
+    data = dict(dataset=ToyImages(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=3, num_workers=0)
     model = toy_model()
     model.__class__ = Validated
     return toy_runner(

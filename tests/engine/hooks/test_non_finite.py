@@ -16,7 +16,7 @@ from torch import nn
 from flsl_mm import cli
 from flsl_mm.engine.hooks.non_finite import DAMAGED_INPUT, DAMAGED_WEIGHTS, DIVERGED, batch_files
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 WRAPPERS = [FLSLOptimWrapper, FLSLAmpOptimWrapper]
 
@@ -49,19 +49,19 @@ class Injection(Hook):
         if self.target == 'gradient' and runner.iter in self.iterations:
             self.handle.remove()
         if self.target == 'weight' and runner.iter == self.iterations[-1]:
-            # No step can mend it.
+            # No step can repair it.
             runner.model.head.mlp[0].weight.data.copy_(self.sound)
         if runner.iter == self.iterations[0]:
             self.after = copy.deepcopy((runner.model.state_dict(), runner.optim_wrapper.optimizer.state_dict()))
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp('pictures'))
+def images(tmp_path_factory) -> Path:
+    return write_images(tmp_path_factory.mktemp('images'))
 
 
-def build(pictures, work_dir, injection, **options) -> Runner:
-    cfg = toy_config(pictures, work_dir, resume=False, **options)
+def build(images, work_dir, injection, **options) -> Runner:
+    cfg = toy_config(images, work_dir, resume=False, **options)
     cfg.experiment_name = uuid.uuid4().hex
     runner = Runner.from_cfg(cfg)
     runner.register_hook(injection)
@@ -69,16 +69,16 @@ def build(pictures, work_dir, injection, **options) -> Runner:
 
 
 @pytest.mark.parametrize('target', ['input', 'weight', 'gradient'])
-def test_a_step_is_left_out_and_the_run_goes_on(target, pictures, tmp_path, capsys):
+def test_a_step_is_left_out_and_the_run_goes_on(target, images, tmp_path, capsys):
     injection = Injection(target, range(7, 8))
-    runner = build(pictures, tmp_path, injection)
+    runner = build(images, tmp_path, injection)
     runner.train()
     line = 'step of iteration 8 left out, loss or gradient is not finite (1 in a row, 1 in all)'
     assert line in capsys.readouterr().out
     (weights, optimizer), (weights_after, optimizer_after) = injection.before, injection.after
     assert any('teacher' in key for key in weights)
     for key, value in weights.items():
-        # The centre follows the teacher's logits, which damage to the student alone does not touch.
+        # The center follows the teacher's logits, which damage to the student alone does not touch.
         if key != 'center' or target == 'input':
             torch.testing.assert_close(weights_after[key], value, rtol=0, atol=0, msg=key)
     for index, state in optimizer['state'].items():
@@ -94,10 +94,10 @@ def test_a_step_is_left_out_and_the_run_goes_on(target, pictures, tmp_path, caps
 @pytest.mark.parametrize(
     ('target', 'advice'), [('input', DAMAGED_INPUT), ('weight', DAMAGED_WEIGHTS), ('gradient', DIVERGED)]
 )
-def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, pictures, tmp_path):
+def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, images, tmp_path):
     work_dir, elsewhere = tmp_path / 'work', tmp_path / 'checkpoints'
     injection = Injection(target, range(9, 18))
-    runner = build(pictures, work_dir, injection, default_hooks__checkpoint__out_dir=str(elsewhere))
+    runner = build(images, work_dir, injection, default_hooks__checkpoint__out_dir=str(elsewhere))
     with pytest.raises(FloatingPointError, match=r'5 steps in a row .* stopped at iteration 14; .*iter14_rank0\.json'):
         runner.train()
     report = json.loads((work_dir / 'non_finite_iter14_rank0.json').read_text())
@@ -108,7 +108,7 @@ def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, pictures, tmp
     good = 'iter_8.pth' if target == 'weight' else 'iter_12.pth'
     assert report['last_good_checkpoint'] == str(elsewhere / 'work' / good)
     assert len(report['batch_files']) == 4
-    assert all(Path(path).parent == pictures for path in report['batch_files'])
+    assert all(Path(path).parent == images for path in report['batch_files'])
     assert set(report['terms']) >= {'loss', 'intra', 'inter', 'volume'}
     loss = report['terms']['loss']
     assert len(loss['latest']) == 5
@@ -126,8 +126,8 @@ def test_too_many_in_a_row_end_the_run_with_a_dump(target, advice, pictures, tmp
         assert report['weights_not_finite'] == {'head.mlp.0.weight': 1}
 
 
-def test_other_optimiser_wrappers_are_refused(pictures, tmp_path):
-    runner = build(pictures, tmp_path, Injection('none', range(0)), optim_wrapper__type='OptimWrapper')
+def test_other_optimizer_wrappers_are_refused(images, tmp_path):
+    runner = build(images, tmp_path, Injection('none', range(0)), optim_wrapper__type='OptimWrapper')
     runner.optim_wrapper['clip_grad'] = None
     with pytest.raises(ValueError, match=r"needs optim_wrapper\.type='FLSLOptimWrapper'.* got OptimWrapper"):
         runner.train()
@@ -204,9 +204,9 @@ def test_unclipped_gradients_stay_as_they_are():
 
 
 def test_one_step_of_nan_leaves_the_log_readable(tmp_path):
-    """Its value is no part of the means of the window, and the file is JSON."""
-    write_pictures(tmp_path / 'pictures')
-    cfg = toy_config(tmp_path / 'pictures', tmp_path / 'work', resume=False)
+    """Its value is not part of the means of the window, and the file is JSON."""
+    write_images(tmp_path / 'images')
+    cfg = toy_config(tmp_path / 'images', tmp_path / 'work', resume=False)
     runner = cli.build_runner(cfg)
     original = runner.model.loss
 

@@ -8,22 +8,22 @@ from mmengine.hooks import Hook
 
 from flsl_mm.engine.hooks import FLSLReportHook
 from flsl_mm.engine.hooks.report import SKIPPED
-from tests.toy_run import OPTIM_WRAPPER, ToyPictures, messages_of, toy_runner
+from tests.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
 
 
-class Picture(Hook):
-    """Writes a picture at the end, as the probe of generated scenes does, and after the report's turn."""
+class ClusterFigure(Hook):
+    """Writes a figure at the end, as the probe of generated scenes does, and after the report's turn."""
 
     priority = 'LOWEST'
 
     def after_train(self, runner):
-        path = Path(runner.work_dir) / 'picture.png'
+        path = Path(runner.work_dir) / 'figure.png'
         path.touch()
-        runner.message_hub.update_info('probe_picture', str(path))
+        runner.message_hub.update_info('probe_figure', str(path))
 
 
 class CountSteps(Hook):
-    """Counts the optimiser's steps."""
+    """Counts the optimizer's steps."""
 
     def __init__(self, steps):
         self.steps = steps
@@ -33,20 +33,20 @@ class CountSteps(Hook):
 
 
 def test_report_names_numbers_and_files(tmp_path):
-    hooks = [FLSLReportHook(), dict(type='FLSLBackboneExportHook'), Picture()]
+    hooks = [FLSLReportHook(), dict(type='FLSLBackboneExportHook'), ClusterFigure()]
     runner = toy_runner(tmp_path, hooks, default_hooks=dict(logger=dict(type='LoggerHook', interval=1)))
     lines = messages_of(runner, runner.train)
     start = next(line for line in lines if 'effective batch' in line)
     for part in ('8 images', 'effective batch 2 (2 x 1 processes)', 'lr 0.001', 'K = 10', '4 steps per epoch'):
         assert part in start
     end = next(line for line in lines if line.startswith('Written:'))
-    for name in ('epoch_2.pth', 'epoch_2_backbone.pth', 'scalars.json', 'picture.png'):
+    for name in ('epoch_2.pth', 'epoch_2_backbone.pth', 'scalars.json', 'figure.png'):
         assert name in end
         path = next(word for word in end.split() if word.endswith(name))
         assert Path(path).is_file()
 
 
-def test_steps_are_the_optimisers(tmp_path):
+def test_steps_are_the_optimizers(tmp_path):
     """8 batches of which three and three make a step, and the last two."""
     wrapper = dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3), accumulative_counts=3)
     runner = toy_runner(tmp_path, [FLSLReportHook()], optim_wrapper=wrapper)
@@ -61,7 +61,7 @@ def test_steps_are_the_optimisers(tmp_path):
 
 
 def test_skipped_files_are_listed_and_counted(tmp_path):
-    class Skipping(ToyPictures):
+    class Skipping(ToyImages):
         """Lists every second file in the first epoch, as FLSLImages does with files that it skips."""
 
         skipped_log = None

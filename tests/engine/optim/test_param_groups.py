@@ -102,12 +102,12 @@ def test_constructor_builds_a_wrapper_whose_optimizer_steps(rate):
     assert cfg == dict(type='FLSLOptimWrapper', optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.05))
 
 
-def test_model_is_told_its_optimizer():
-    class Following(nn.Linear):
-        def follow_optimizer(self, optimizer):
+def test_model_gets_its_optimizer():
+    class Model(nn.Linear):
+        def attach_optimizer(self, optimizer):
             self.optimizer = optimizer
 
-    model = Following(2, 2)
+    model = Model(2, 2)
     wrapper = FLSLOptimWrapperConstructor(dict(optimizer=dict(type='SGD', lr=0.1)))(nn.DataParallel(model))
     assert wrapper.optimizer is model.optimizer
 

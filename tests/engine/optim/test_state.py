@@ -1,4 +1,4 @@
-"""A saved optimiser state is used only where every tensor is its parameter's."""
+"""A saved optimizer state is used only where every tensor is its parameter's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wrapper(rows: int = 3, optimizer: str = 'AdamW', **options) -> FLSLOptimWrap
         ('Adafactor', {}),
     ],
 )
-def test_an_optimisers_own_state_is_taken(optimizer, options):
+def test_an_optimizers_own_state_is_taken(optimizer, options):
     saved = wrapper(optimizer=optimizer, **options)
     for parameter in saved.param_groups[0]['params']:
         parameter.grad = torch.full_like(parameter, 0.5)
@@ -68,7 +68,7 @@ def test_another_number_of_parameters():
     ('entry', 'value', 'line'),
     [
         ('exp_avg', torch.tensor(1.0), r'exp_avg of shape \(\) instead of \(3, 2\)'),
-        ('exp_avg_sq', torch.ones(1).expand(3, 2), 'exp_avg_sq .* is no whole tensor'),
+        ('exp_avg_sq', torch.ones(1).expand(3, 2), 'exp_avg_sq .* is not a whole tensor'),
         ('step', torch.ones(2), r'step of shape \(2,\) instead of one number'),
     ],
 )

@@ -33,13 +33,13 @@ def give_durations(monkeypatch: pytest.MonkeyPatch, **seconds: list[float]) -> d
     """Let the works of a program run as often as they would, but take the given seconds; returns what it asked for."""
     asked = {}
 
-    def in_turns(works: dict[str, Callable], repeats: int, device: str = 'cpu', warmup: int = 2) -> dict:
+    def time_alternating(works: dict[str, Callable], repeats: int, device: str = 'cpu', warmup: int = 2) -> dict:
         asked.update(works=works, repeats=repeats, warmup=warmup)
         for _ in range(warmup + repeats):
             asked['results'] = {name: work() for name, work in works.items()}
         return {name: seconds[name] for name in works}
 
-    monkeypatch.setattr(measure, 'in_turns', in_turns)
+    monkeypatch.setattr(measure, 'time_alternating', time_alternating)
     return asked
 
 

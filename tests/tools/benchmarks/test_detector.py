@@ -55,7 +55,7 @@ def test_works_do_what_they_say(config):
     args = detector.get_parser().parse_args([*TINY, '--config', str(config)])
     model, wrapper = detector.build(args)
     before = [parameter.clone() for parameter in model.parameters()]
-    works = detector.get_works(model, wrapper, detector.random_batch(args, 80), args.dtype)
+    works = detector.build_workloads(model, wrapper, detector.random_batch(args, 80), args.dtype)
     seen = []
     model.backbone.register_forward_hook(lambda module, inputs, outputs: seen.append((module.training, inputs[0])))
     found = []

@@ -16,7 +16,7 @@ from .cases import DETECTION, PRETRAIN, Clock, tiny_pretraining
 
 
 def test_generated_files_are_like_imagenets(tmp_path):
-    files = loader.write_pictures(tmp_path, 3)
+    files = loader.write_images(tmp_path, 3)
     assert sorted(tmp_path.iterdir()) == files
     assert len({file.read_bytes() for file in files}) == 3
     for file in files:
@@ -29,17 +29,17 @@ def test_links_repeat_the_files(tmp_path):
     files = [tmp_path / 'one.jpg', tmp_path / 'two.png']
     for file in files:
         file.write_text(file.stem)
-    folder = loader.link_pictures(tmp_path / 'many', files, 5)
+    folder = loader.link_images(tmp_path / 'many', files, 5)
     names = sorted(path.name for path in folder.iterdir())
     assert names == ['0000000.jpg', '0000001.png', '0000002.jpg', '0000003.png', '0000004.jpg']
     assert [(folder / name).read_text() for name in names] == ['one', 'two', 'one', 'two', 'one']
 
 
 def test_the_limit_decodes(tmp_path):
-    (picture,) = loader.write_pictures(tmp_path, 1)
-    picture.write_bytes(picture.read_bytes()[:50_000])
-    (tmp_path / 'text.jpg').write_text('no picture')
-    decoded = loader.DecodedPictures([str(picture), str(tmp_path / 'text.jpg')])
+    (image,) = loader.write_images(tmp_path, 1)
+    image.write_bytes(image.read_bytes()[:50_000])
+    (tmp_path / 'text.jpg').write_text('no image')
+    decoded = loader.DecodedImages([str(image), str(tmp_path / 'text.jpg')])
     with pytest.raises(OSError, match='truncated'):
         decoded[0]
     with pytest.raises(UnidentifiedImageError):
@@ -126,7 +126,7 @@ def test_the_limit_is_the_slower_part_of_each_window():
 
 def test_program(tmp_path, monkeypatch, capsys):
     (tmp_path / 'own').mkdir()
-    own = loader.write_pictures(tmp_path / 'own', 2)
+    own = loader.write_images(tmp_path / 'own', 2)
     (tmp_path / 'temporary').mkdir()
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
     options = ['--config', tiny_pretraining(tmp_path), '--data', tmp_path / 'own', '--out', tmp_path / 'numbers.json']

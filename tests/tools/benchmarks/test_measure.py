@@ -26,7 +26,7 @@ def test_turns_alternate_and_the_warmup_does_not_count(clock):
         clock.now += next(durations[name])
 
     works = {name: lambda name=name: work(name) for name in durations}
-    assert measure.in_turns(works, repeats=3, warmup=2) == dict(figure=[1, 2, 3], limit=[4, 5, 6])
+    assert measure.time_alternating(works, repeats=3, warmup=2) == dict(figure=[1, 2, 3], limit=[4, 5, 6])
     assert order == ['figure', 'limit'] * 5
 
 

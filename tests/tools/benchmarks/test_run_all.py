@@ -53,7 +53,7 @@ def run(tmp_path):
 
 
 def alive(process_id: int) -> bool:
-    """Tell whether a process runs still (and is not only waited for)."""
+    """Return whether a process runs still (and is not only waited for)."""
     status = Path(f'/proc/{process_id}/stat')
     return status.exists() and status.read_text().split()[2] != 'Z'
 

@@ -27,7 +27,7 @@ test_pipeline = [
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 train_dataloader = dict(
-    batch_size=2,  # a process; the recipe's 8 images a step are 4 processes
+    batch_size=2,  # a process; the recipe's 8 images per step are 4 processes
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

@@ -31,7 +31,7 @@ test_pipeline = [
 ]
 dataset = dict(type=dataset_type, data_root=data_root, data_prefix=dict(img=''), metainfo=metainfo)
 train_dataloader = dict(
-    batch_size=2,  # a process; the recipe's 8 images a step are 4 processes
+    batch_size=2,  # a process; the recipe's 8 images per step are 4 processes
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

@@ -1,4 +1,4 @@
-# AdamW, 12 epochs, lr divided by 10 after epochs 8 and 11; lr 5e-5 is for 8 images a step and follows the batch.
+# AdamW, 12 epochs, lr divided by 10 after epochs 8 and 11; lr 5e-5 is for 8 images per step and follows the batch.
 train_cfg = dict(type='FLSLEpochTrainLoop', max_epochs=12, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

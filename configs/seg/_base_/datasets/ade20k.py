@@ -19,7 +19,7 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
-    batch_size=4,  # a process; the recipe's 16 images a step are 4 processes
+    batch_size=4,  # a process; the recipe's 16 images per step are 4 processes
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),

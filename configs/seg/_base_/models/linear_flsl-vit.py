@@ -1,4 +1,4 @@
-# The usual probe of frozen features: batch normalisation and one linear layer on the patches after the final norm.
+# The usual probe of frozen features: batch normalization and one linear layer on the patches after the final norm.
 _base_ = './semantic-fpn_flsl-vit.py'
 
 model = dict(

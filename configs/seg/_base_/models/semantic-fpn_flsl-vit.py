@@ -3,7 +3,7 @@
 custom_imports = dict(imports=['flsl_mm', 'flsl_mm.segmentation'], allow_failed_imports=False)
 
 num_classes = 150
-norm_cfg = dict(type='BN', requires_grad=True)  # synchronised among several GPUs, see sync_bn in runtime.py
+norm_cfg = dict(type='BN', requires_grad=True)  # synchronized among several GPUs, see sync_bn in runtime.py
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(

@@ -1,9 +1,9 @@
-"""Nearest neighbours by hand, and the sheet that shows them."""
+"""Nearest neighbors by hand, and the sheet that shows them."""
 
 import numpy as np
 from PIL import Image
 
-from flsl_mm.embedding import Embeddings, draw_neighbours, nearest
+from flsl_mm.embedding import Embeddings, draw_neighbors, nearest
 
 MEAN = np.array([[2, 0], [0, 3], [1, 1], [-1, 0.1]], np.float32)
 
@@ -17,21 +17,21 @@ def embeddings(folder) -> Embeddings:
     return Embeddings(mean=MEAN, paths=names, grid_hw=grid, patch_start=np.arange(4), folder=str(folder))
 
 
-def test_neighbours_are_in_order_of_the_cosine(tmp_path):
+def test_neighbors_are_in_order_of_the_cosine(tmp_path):
     found = nearest(embeddings(tmp_path), np.array([5.0, 0]), k=3, chunk=2)
     assert [index for index, _ in found] == [0, 2, 1]
     np.testing.assert_allclose([cosine for _, cosine in found], [1, 0.5**0.5, 0], atol=1e-6)
 
 
-def test_a_picture_is_not_its_own_neighbour(tmp_path):
+def test_an_image_is_not_its_own_neighbor(tmp_path):
     found = nearest(embeddings(tmp_path), np.array([5.0, 0]), k=9, without=tmp_path / '0.png')
     assert [index for index, _ in found] == [2, 1, 3]
 
 
-def test_the_sheet_shows_query_and_neighbours(tmp_path):
+def test_the_sheet_shows_query_and_neighbors(tmp_path):
     given = embeddings(tmp_path)
-    draw_neighbours(given, [(tmp_path / '0.png', [(1, 0.9), (2, 0.8), (3, 0.1)])], 'title', tmp_path / 'sheet.png')
+    draw_neighbors(given, [(tmp_path / '0.png', [(1, 0.9), (2, 0.8), (3, 0.1)])], 'title', tmp_path / 'sheet.png')
     sheet = np.array(Image.open(tmp_path / 'sheet.png'))
-    middle = sheet[30 + 90]  # through the pictures' centres
+    middle = sheet[30 + 90]  # through the images' centers
     assert [tuple(middle[8 + column * 188 + 90]) for column in range(3)] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     assert tuple(middle[8 + 3 * 188 + 5]) == (225, 225, 225)

@@ -1,4 +1,4 @@
-"""Nearest neighbours of an image among embedded ones, and a sheet that shows them."""
+"""Nearest neighbors of an image among embedded ones, and a sheet that shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flsl_mm.fileio import atomic_writer, printable
 from .table import Embeddings
 
 CELL, CAPTION, GAP, HEAD = 180, 36, 8, 30
-"""Sizes on the sheet in pixels: side of a picture, height of its caption, distance, height of the title."""
+"""Sizes on the sheet in pixels: side of an image, height of its caption, distance, height of the title."""
 
 QUERY_COLOR = (200, 60, 20)
 
@@ -27,7 +27,7 @@ def nearest(
     Args:
         embeddings: The images.
         query: Mean token (C,).
-        k: Number of neighbours; all images where there are fewer.
+        k: Number of neighbors; all images where there are fewer.
         without: Path of an image that is left out: the query itself.
         chunk: Number of images compared at once.
 
@@ -45,7 +45,7 @@ def nearest(
 
 
 def _index_of(embeddings: Embeddings, path: Path) -> int | None:
-    """Give the index of an image file among the embedded ones, None if it is not there."""
+    """Return the index of an image file among the embedded ones, None if it is not there."""
     try:
         name = path.resolve().relative_to(Path(embeddings.folder).resolve()).as_posix()
         return embeddings.paths.index(name)
@@ -53,10 +53,10 @@ def _index_of(embeddings: Embeddings, path: Path) -> int | None:
         return None
 
 
-def draw_neighbours(
+def draw_neighbors(
     embeddings: Embeddings, found: Sequence[tuple[Path, Sequence[tuple[int, float]]]], title: str, path: Path
 ) -> None:
-    """Write a sheet: a row for each query, which stands first, and its neighbours with their cosines.
+    """Write a sheet: a row for each query, which stands first, and its neighbors with their cosines.
 
     Args:
         embeddings: The images.
@@ -64,17 +64,17 @@ def draw_neighbours(
         title: Line above.
         path: PNG file to write; its folder must exist.
     """
-    columns = 1 + max(len(neighbours) for _, neighbours in found)
+    columns = 1 + max(len(neighbors) for _, neighbors in found)
     width = max(GAP + columns * (CELL + GAP), 640)
     sheet = Image.new('RGB', (width, HEAD + len(found) * (CELL + CAPTION + GAP)), 'white')
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     draw.text((GAP, HEAD / 2), _fitting(title, font, width - 2 * GAP), fill='black', font=font, anchor='lm')
-    for row, (query, neighbours) in enumerate(found):
+    for row, (query, neighbors) in enumerate(found):
         folder = Path(embeddings.folder)
         cells = [(query, 'query', query.name)]
         cells += [
             (folder / embeddings.paths[index], f'{rank}. cosine {cosine:.3f}', embeddings.paths[index])
-            for rank, (index, cosine) in enumerate(neighbours, start=1)
+            for rank, (index, cosine) in enumerate(neighbors, start=1)
         ]
         top = HEAD + row * (CELL + CAPTION + GAP)
         for column, (file, *lines) in enumerate(cells):
@@ -91,7 +91,7 @@ def draw_neighbours(
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    """Give a picture in a square cell; a word in its place if it cannot be read any more."""
+    """Return an image in a square cell; a word in its place if it cannot be read any more."""
     try:
         return ImageOps.pad(read_image(path), (CELL, CELL), color='white')
     except Exception:  # as in feature_maps

@@ -1,4 +1,4 @@
-"""Pictures for tests: smooth like photographs, colourful, with some fine texture, different for each seed."""
+"""Images for tests: smooth like photographs, colorful, with some fine texture, different for each seed."""
 
 import io
 
@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 
-def picture(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
-    """Return an RGB picture of the given size."""
+def make_image(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
+    """Return an RGB image of the given size."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
@@ -15,14 +15,14 @@ def picture(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
 
 
 def jpeg(image: Image.Image, **options) -> bytes:
-    """Return a picture as a JPEG file."""
+    """Return an image as a JPEG file."""
     buffer = io.BytesIO()
     image.save(buffer, 'JPEG', quality=95, **options)
     return buffer.getvalue()
 
 
 def png(image: Image.Image, **options) -> bytes:
-    """Return a picture as a PNG file."""
+    """Return an image as a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, 'PNG', **options)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A detector on pictures: the test program's drawings and files, and mmdet's own ways, as docs/using.md says."""
+"""A detector on images: the test program's drawings and files, and mmdet's own ways, as docs/using.md says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOCS = ROOT / 'docs' / 'using.md'
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory) -> Path:
-    """Give the folder of a run of two steps on four pictures of 64x64: config.py, work/epoch_1.pth, scenes."""
+    """Return the folder of a run of two steps on four images of 64x64: config.py, work/epoch_1.pth, scenes."""
     folder = tmp_path_factory.mktemp('detector')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('SCENES_ROOT', str(folder / 'scenes'))
@@ -46,16 +46,16 @@ def trained(tmp_path_factory) -> Path:
 
 def test_the_test_program_draws_and_writes(trained, tmp_path, capsys):
     files = [str(trained / 'config.py'), str(trained / 'work/epoch_1.pth'), '--work-dir', str(tmp_path / 'work')]
-    pictures = ['--show-dir', str(tmp_path / 'new/pictures'), '--show-score', '0']
-    assert program.main([*files, *pictures, '--out', str(tmp_path / 'found.json')]) == 0
+    images = ['--show-dir', str(tmp_path / 'new/images'), '--show-score', '0']
+    assert program.main([*files, *images, '--out', str(tmp_path / 'found.json')]) == 0
     assert 'found.bbox.json' in capsys.readouterr().out
     scenes = sorted((trained / 'scenes/val').iterdir())
-    drawn = sorted((tmp_path / 'new/pictures').iterdir())
+    drawn = sorted((tmp_path / 'new/images').iterdir())
     assert [path.name for path in drawn] == [path.name for path in scenes]
-    for picture, scene in zip(drawn, scenes, strict=True):
+    for image, scene in zip(drawn, scenes, strict=True):
         # On the left the truth, which this config's test does not load, on the right the detections.
         plain = np.array(Image.open(scene)).astype(int)
-        untouched, painted = np.split(np.array(Image.open(picture)).astype(int), 2, axis=1)
+        untouched, painted = np.split(np.array(Image.open(image)).astype(int), 2, axis=1)
         assert np.abs(untouched - plain).max() < 40  # it was drawn and resampled
         assert (np.abs(painted - plain).max(-1) > 40).mean() > 0.05
     boxes = json.loads((tmp_path / 'found.bbox.json').read_text())
@@ -77,11 +77,11 @@ def test_detections_as_mmdet_keeps_them(trained, tmp_path):
 def test_documented_inference_runs(trained, tmp_path, monkeypatch, number):
     """In upstream OpenMMLab too, which cannot read its own checkpoints with torch 2.6 and later."""
     snippet = re.findall(r'<!-- detector -->\n```python\n(.*?)```', DOCS.read_text(encoding='utf-8'), re.DOTALL)[number]
-    picture = next((trained / 'scenes/val').iterdir())
+    image = next((trained / 'scenes/val').iterdir())
     for old, new in {
         "'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'": repr(str(trained / 'config.py')),
         "'work_dirs/mask-rcnn_flsl-vit-t16_fpn_scenes/epoch_6.pth'": repr(str(trained / 'work/epoch_1.pth')),
-        "'picture.jpg'": repr(str(picture)),
+        "'image.jpg'": repr(str(image)),
     }.items():
         assert snippet.count(old) == 1, old
         snippet = snippet.replace(old, new)
@@ -96,4 +96,4 @@ def test_documented_inference_runs(trained, tmp_path, monkeypatch, number):
     else:
         (predictions,) = left['results']['predictions']
         assert set(predictions) == {'bboxes', 'labels', 'masks', 'scores'}
-        assert (tmp_path / 'drawn/vis' / picture.name).is_file()
+        assert (tmp_path / 'drawn/vis' / image.name).is_file()

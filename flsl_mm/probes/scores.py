@@ -15,12 +15,12 @@ from .sources import FeatureSource
 
 
 @dataclass(frozen=True)
-class Figure:
+class Score:
     """A measured number.
 
     Attributes:
         value: The number; NaN if the data do not give one.
-        error: Its standard error over the images that were asked about, where it is a mean over them.
+        error: Its standard error over the images that were evaluated, where it is a mean over them.
         parts: What it is the mean of, by name.
     """
 
@@ -29,15 +29,15 @@ class Figure:
     parts: Mapping[str, float] = field(default_factory=dict)
 
 
-def share_figure(counts: Tensor) -> Figure:
+def share_score(counts: Tensor) -> Score:
     """Make the figure of a share from what each image counts: how many are right, of how many (N, 2)."""
     right, all_ = counts.double().sum(0).tolist()
-    return Figure(right / all_ if all_ else float('nan'), bootstrap_error(counts))
+    return Score(right / all_ if all_ else float('nan'), bootstrap_error(counts))
 
 
-def right_figure(right: Tensor) -> Figure:
+def accuracy_score(right: Tensor) -> Score:
     """Make the figure of an accuracy from what each image counts (N,), 0 or 1."""
-    return share_figure(torch.stack([right.double(), torch.ones_like(right, dtype=torch.double)], dim=-1))
+    return share_score(torch.stack([right.double(), torch.ones_like(right, dtype=torch.double)], dim=-1))
 
 
 class Probe(Protocol):
@@ -55,8 +55,8 @@ class Probe(Protocol):
     more_is_better: bool
     skipped: dict[str, str]
 
-    def __call__(self, source: FeatureSource) -> dict[str, Figure]:
+    def __call__(self, source: FeatureSource) -> dict[str, Score]:
         """Measure features; the keys are those of ``rows``."""
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Give what blind answers score, for features of patches of that size; a figure without is left out."""
+        """Return what blind answers score, for features of patches of that size; a figure without is left out."""

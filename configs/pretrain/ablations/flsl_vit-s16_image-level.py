@@ -1,4 +1,4 @@
-# The baseline without patches: with both scales at 0 every mode is the mean token, so one vector stands for a picture,
+# The baseline without patches: with both scales at 0 every mode is the mean token, so one vector stands for an image,
 # which is DINO (Caron et al., arXiv 2104.14294) on mean tokens with FLSL's views and volume term.
 _base_ = '../flsl_vit-s16.py'
 

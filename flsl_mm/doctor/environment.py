@@ -1,4 +1,4 @@
-"""Finding out what is installed; packages are imported in another process, which they may end."""
+"""Finds out what is installed; packages are imported in another process, which they may crash."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ MODULES = (
     'mmpretrain',
     'mmdet',
 )
-"""What is imported for a try, in this order."""
+"""What is imported to check it, in this order."""
 OPS, CONFIGS, ACCELERATOR = 'mmcv ops', 'mmdet configs', 'accelerator'
-"""What else is asked in the other process, after the modules."""
+"""What else is checked in the other process, after the modules."""
 NOT_THERE = 'ModuleNotFoundError'
 TIMEOUT = 300
 """Seconds after which an import counts as hanging."""
 
 
 def gather() -> Facts:
-    """Look at this Python's packages."""
+    """Collect the facts about this Python's packages."""
     names = {*REQUIRED, 'setuptools', *FORKS.values(), *(owner for group in UPSTREAM.values() for owner in group)}
     versions = {name: version for name in sorted(names) if (version := installed_version(name)) is not None}
-    answers = ask([*MODULES, OPS, CONFIGS, ACCELERATOR])
-    failures = {name: answers[name] for name in MODULES if answers[name]}
+    results = check_in_subprocess([*MODULES, OPS, CONFIGS, ACCELERATOR])
+    failures = {name: results[name] for name in MODULES if results[name]}
     for name in MODULES:
-        if not owners(Facts(versions=versions), name) and answers[name].startswith(NOT_THERE):
+        if not owners(Facts(versions=versions), name) and results[name].startswith(NOT_THERE):
             del failures[name]
-    mim_configs = answers[CONFIGS] == 'there'
-    return Facts(sys.version_info[:3], versions, failures, answers[OPS], mim_configs, answers[ACCELERATOR], __version__)
+    mim_configs = results[CONFIGS] == 'there'
+    return Facts(sys.version_info[:3], versions, failures, results[OPS], mim_configs, results[ACCELERATOR], __version__)
 
 
 def installed_version(name: str) -> str | None:
-    """Give a distribution's version, or None if it is not installed; ``UNKNOWN`` where its metadata is damaged."""
+    """Return a distribution's version, or None if it is not installed; ``UNKNOWN`` where its metadata is damaged."""
     try:
         return metadata.version(name) or UNKNOWN
     except metadata.PackageNotFoundError:
@@ -64,44 +64,44 @@ def installed_version(name: str) -> str | None:
         return UNKNOWN
 
 
-def ask(questions: Sequence[str]) -> dict[str, str]:
-    """Have other processes answer: import names, with '' or an error in a line, and what else is asked.
+def check_in_subprocess(checks: Sequence[str]) -> dict[str, str]:
+    """Run checks in other processes; returns the result of each, for an import '' or its error in one line.
 
-    A process that ends before it has answered gives the answer by that, and the next one goes on behind it.
+    If a process ends during a check, the way it ended is the result, and another process runs the remaining checks.
     """
-    answers: dict[str, str] = {}
-    while len(answers) < len(questions):
-        rest = list(questions[len(answers) :])
+    results: dict[str, str] = {}
+    while len(results) < len(checks):
+        rest = list(checks[len(results) :])
         flags = [flag for flag, given in (('-S', sys.flags.no_site), ('-E', sys.flags.ignore_environment)) if given]
-        command = [sys.executable, *flags, '-m', 'flsl_mm.doctor', '--answer', *rest]
+        command = [sys.executable, *flags, '-m', 'flsl_mm.doctor', '--run-checks', *rest]
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors='replace', timeout=TIMEOUT)
-            lines, end = done.stdout.splitlines(), ending(done.returncode)
+            lines, end = done.stdout.splitlines(), exit_reason(done.returncode)
         except subprocess.TimeoutExpired as expired:
             output = expired.stdout or ''
             lines = (output.decode(errors='replace') if isinstance(output, bytes) else output).splitlines()
             end = f'it takes more than {TIMEOUT} s'
-        answers |= dict(json.loads(line) for line in lines if line.startswith('["'))
-        if len(answers) < len(questions):
-            answers[questions[len(answers)]] = end
-    return answers
+        results |= dict(json.loads(line) for line in lines if line.startswith('["'))
+        if len(results) < len(checks):
+            results[checks[len(results)]] = end
+    return results
 
 
-def ending(code: int) -> str:
-    """Say how a process ended that should have gone on."""
+def exit_reason(code: int) -> str:
+    """Describe how a process ended that should not have."""
     if code < 0:
         with contextlib.suppress(ValueError):
             return f'it ends Python by {signal.Signals(-code).name}'
     return f'it ends Python with exit code {code}'
 
 
-def answer(questions: Sequence[str]) -> Iterator[str]:
-    """Answer in this process, each in a line of JSON; what packages print is left out."""
-    others = {OPS: look_for_ops, CONFIGS: look_for_configs, ACCELERATOR: find_accelerator}
-    for question in questions:
+def run_checks(checks: Sequence[str]) -> Iterator[str]:
+    """Run checks in this process, and yield a line of JSON for each; the output of packages is discarded."""
+    others = {OPS: ops_state, CONFIGS: configs_state, ACCELERATOR: accelerator_names}
+    for check in checks:
         with contextlib.redirect_stdout(io.StringIO()):
-            found = others[question]() if question in others else import_error(question) or ''
-        yield json.dumps([question, found])
+            found = others[check]() if check in others else import_error(check) or ''
+        yield json.dumps([check, found])
 
 
 def import_error(module: str) -> str | None:
@@ -116,8 +116,8 @@ def import_error(module: str) -> str | None:
     return None
 
 
-def look_for_ops() -> str:
-    """Tell the state of mmcv's compiled ops, as in :class:`~.facts.Facts`."""
+def ops_state() -> str:
+    """Return the state of mmcv's compiled ops, as in :class:`~.facts.Facts`."""
     if import_error('mmcv') is None:
         spec = importlib.util.find_spec('mmcv._ext')
         if spec is not None and spec.origin != 'flsl_mm.compat':
@@ -125,14 +125,14 @@ def look_for_ops() -> str:
     return 'missing'
 
 
-def look_for_configs() -> str:
-    """Tell whether mmdet brings its configs."""
+def configs_state() -> str:
+    """Return whether mmdet brings its configs: 'there' or 'missing'."""
     mmdet = importlib.util.find_spec('mmdet')
     found = mmdet is not None and mmdet.origin and (Path(mmdet.origin).parent / '.mim' / 'configs').is_dir()
     return 'there' if found else 'missing'
 
 
-def find_accelerator() -> str:
+def accelerator_names() -> str:
     """Name the accelerators that torch sees."""
     torch = sys.modules.get('torch')
     try:

@@ -22,11 +22,11 @@ from flsl_mm.visualization.sheet import Panel, Row
 
 LEGEND = {
     'clusters': 'Patches (small squares of the image) whose features are alike, grouped by mean shift, are tinted in '
-    'one colour; the largest group is grey. A higher scale makes more and smaller groups. Good features give groups '
-    'that follow the objects; colours of two pictures do not correspond.',
-    'colours': 'The features, hundreds of numbers for each patch, reduced to the three directions in which they differ '
+    'one color; the largest group is gray. A higher scale makes more and smaller groups. Good features give groups '
+    'that follow the objects; colors of two images do not correspond.',
+    'colors': 'The features, hundreds of numbers for each patch, reduced to the three directions in which they differ '
     'most (PCA) and shown as red, green and blue. Within a row name the same directions serve all images of this page: '
-    'alike colours mean alike features, also between images, but not between two models.',
+    'alike colors mean alike features, also between images, but not between two models.',
     'similarity': 'Yellow patches are like the patch in the red ring, dark blue ones are unlike it. The numbers are '
     'the lowest and highest cosine similarity of the map, 1 for the same direction. Good features light up the object '
     'that the ring is on, and nothing else.',
@@ -40,7 +40,7 @@ LEGEND = {
 
 TITLES = {
     'clusters': 'Clusters at several scales',
-    'colours': 'Features as colours',
+    'colors': 'Features as colors',
     'similarity': 'Similarity to points',
     'layers': 'Aggregated similarity after each block',
     'object': 'The object that stands out',
@@ -53,7 +53,7 @@ SHEET_WIDTH = 1800
 """Width in pixels that the panels of a sheet share, where it has many."""
 
 POINTS = 4
-"""Clusters whose centres are points, where no points are given."""
+"""Clusters whose centers are points, where no points are given."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class View:
     Attributes:
         model: The model.
         layers: Features (h, w, C) of each block, the last of them normed.
-        basis: Colours of its features.
+        basis: Colors of its features.
         clusters: Cluster ids (h, w) by scale.
     """
 
@@ -78,13 +78,15 @@ class View:
         return self.layers[-1]
 
     def clusters_at(self, scale: float) -> Tensor:
-        """Give the clusters at a scale, computed once."""
+        """Return the clusters at a scale, computed once."""
         if scale not in self.clusters:
             self.clusters[scale] = mean_shift_clusters(self.features, scale).cpu()
         return self.clusters[scale]
 
 
-def seen_by(model: FeatureExtractor, image: Tensor, long_side: int | None, basis: ColorBasis | None = None) -> View:
+def compute_view(
+    model: FeatureExtractor, image: Tensor, long_side: int | None, basis: ColorBasis | None = None
+) -> View:
     """Compute a view of an image (3, H, W), resized as :func:`resized` says."""
     pixels = model.normalize(resized(image, long_side, model.patch_size))
     layers = model.features(pixels[None], layers=range(model.spec.depth))
@@ -110,7 +112,7 @@ def resized(image: Tensor, long_side: int | None, patch_size: int) -> Tensor:
 def sample_bases(
     models: Sequence[FeatureExtractor], images: Iterable[Tensor], long_side: int | None, patches: int = 512
 ) -> list[ColorBasis | None]:
-    """Find colours for each model from some patches of images, drawn at equal distances.
+    """Find colors for each model from some patches of images, drawn at equal distances.
 
     Args:
         models: The models.
@@ -124,7 +126,7 @@ def sample_bases(
     drawn: list[list[Tensor]] = [[] for _ in models]
     for image in images:
         for model, features in zip(models, drawn, strict=True):
-            tokens = seen_by(model, image, long_side).features.flatten(0, 1).cpu()
+            tokens = compute_view(model, image, long_side).features.flatten(0, 1).cpu()
             features.append(tokens[torch.linspace(0, len(tokens) - 1, min(patches, len(tokens))).long()])
     return [color_basis(torch.cat(features)) if features else None for features in drawn]
 
@@ -152,19 +154,19 @@ def sheet_rows(
         'similarity': 1 + len(points),
         'layers': 1 + max(len(view.layers) for view in views),
     }.get(kind, 2)
-    picture = panel_picture(image, min(PANEL_SIDE, SHEET_WIDTH // columns))
+    thumbnail = panel_image(image, min(PANEL_SIDE, SHEET_WIDTH // columns))
     draw: Callable[[View], list[Panel]] = {
-        'clusters': lambda view: _clusters(picture, view, scales),
-        'colours': lambda view: [_colors(picture, view)],
-        'similarity': lambda view: _similarities(picture, view, points),
-        'layers': lambda view: _layers(picture, view),
-        'object': lambda view: [_object(picture, view)],
+        'clusters': lambda view: _clusters(thumbnail, view, scales),
+        'colors': lambda view: [_colors(thumbnail, view)],
+        'similarity': lambda view: _similarities(thumbnail, view, points),
+        'layers': lambda view: _layers(thumbnail, view),
+        'object': lambda view: [_object(thumbnail, view)],
     }[kind]
-    original = mark_points(picture, points) if kind == 'similarity' else picture
+    original = mark_points(thumbnail, points) if kind == 'similarity' else thumbnail
     return [Row(view.model.name, [Panel('image', original), *draw(view)]) for view in views]
 
 
-def panel_picture(image: Tensor, long_side: int) -> np.ndarray:
+def panel_image(image: Tensor, long_side: int) -> np.ndarray:
     """Bring an image, uint8 (3, H, W), to a longer side of ``long_side`` pixels: (H, W, 3), uint8."""
     scale = long_side / max(image.shape[1:])
     size_hw = [max(1, round(side * scale)) for side in image.shape[1:]]
@@ -172,7 +174,7 @@ def panel_picture(image: Tensor, long_side: int) -> np.ndarray:
 
 
 def central_points(view: View, scales: Sequence[float]) -> list[tuple[float, float]]:
-    """Give the patches that stand for the largest clusters, across and down in parts of the width and height.
+    """Return the patches that stand for the largest clusters, across and down in parts of the width and height.
 
     The clusters are those of the lowest scale that has :data:`POINTS`, or of the highest.
     """
@@ -184,34 +186,34 @@ def central_points(view: View, scales: Sequence[float]) -> list[tuple[float, flo
     return [((column + 0.5) / w, (row + 0.5) / h) for row, column in centers]
 
 
-def _clusters(picture: np.ndarray, view: View, scales: Sequence[float]) -> list[Panel]:
+def _clusters(thumbnail: np.ndarray, view: View, scales: Sequence[float]) -> list[Panel]:
     panels = []
     for scale in scales:
         labels = view.clusters_at(scale)
         count = int(labels.max()) + 1
         title = f'scale {scale:g}: {count} cluster{"s" * (count > 1)}'
-        panels.append(Panel(title, paint_clusters(picture, labels.numpy())))
+        panels.append(Panel(title, paint_clusters(thumbnail, labels.numpy())))
     return panels
 
 
-def _colors(picture: np.ndarray, view: View) -> Panel:
-    return Panel('features', color_map(pca_rgb(view.features, view.basis).cpu().numpy(), picture.shape[:2]))
+def _colors(thumbnail: np.ndarray, view: View) -> Panel:
+    return Panel('features', color_map(pca_rgb(view.features, view.basis).cpu().numpy(), thumbnail.shape[:2]))
 
 
-def _similarities(picture: np.ndarray, view: View, points: Sequence[tuple[float, float]]) -> list[Panel]:
+def _similarities(thumbnail: np.ndarray, view: View, points: Sequence[tuple[float, float]]) -> list[Panel]:
     h, w, _ = view.features.shape
     panels = []
     for across, down in points:
         patch = min(h - 1, int(down * h)), min(w - 1, int(across * w))
-        title, drawn = _heat(similarity_map(view.features, patch), picture.shape[:2])
+        title, drawn = _heat(similarity_map(view.features, patch), thumbnail.shape[:2])
         panels.append(Panel(title, mark_points(drawn, [(across, down)])))
     return panels
 
 
-def _layers(picture: np.ndarray, view: View) -> list[Panel]:
+def _layers(thumbnail: np.ndarray, view: View) -> list[Panel]:
     panels = []
     for number, features in enumerate(view.layers, start=1):
-        title, drawn = _heat(aggregated_similarity(features), picture.shape[:2])
+        title, drawn = _heat(aggregated_similarity(features), thumbnail.shape[:2])
         panels.append(Panel(f'block {number}: {title}', drawn))
     return panels
 
@@ -222,7 +224,7 @@ def _heat(values: Tensor, size_hw: tuple[int, int]) -> tuple[str, np.ndarray]:
     return f'{values.min():.2f} to {values.max():.2f}', heat_map(values, size_hw)
 
 
-def _object(picture: np.ndarray, view: View) -> Panel:
+def _object(thumbnail: np.ndarray, view: View) -> Panel:
     mask = discover_object(view.features.float().cpu())
     box = patch_box(mask, 1, tuple(mask.shape)).tolist()
-    return Panel('object', paint_object(picture, mask.numpy(), box))
+    return Panel('object', paint_object(thumbnail, mask.numpy(), box))

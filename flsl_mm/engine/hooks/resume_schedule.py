@@ -17,7 +17,7 @@ PROGRESS = ('last_step', '_global_step', '_last_value', 'verbose')
 
 
 @HOOKS.register_module()
-class FLSLFollowConfigHook(Hook):
+class FLSLResumeScheduleHook(Hook):
     """Sets learning rate, weight decay and their schedules as the config says when a run is resumed with another one.
 
     MMEngine's resuming restores all of them from the checkpoint, so that a lower learning rate or more epochs in the
@@ -35,7 +35,7 @@ class FLSLFollowConfigHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Note what the config says, before resuming overwrites it."""
-        if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test, or several optimisers
+        if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test, or several optimizers
             return
         schedulers = runner.param_schedulers or []
         if not any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
@@ -65,12 +65,12 @@ class FLSLFollowConfigHook(Hook):
 
 
 def options(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the options of an optimiser's parameter group."""
+    """Return the options of an optimizer's parameter group."""
     return {name: value for name, value in group.items() if name != 'params'}
 
 
 def changed_groups(resumed: Sequence[Mapping], configured: Sequence[Mapping]) -> Iterator[str]:
-    """Say which options of parameter groups differ, each at its value before any schedule."""
+    """Describe which options of parameter groups differ, each at its value before any schedule."""
     for one, other in zip(resumed, configured, strict=True):
         for name in other:
             if not name.startswith('initial_') and isinstance(other[name], int | float | tuple | list):
@@ -80,7 +80,7 @@ def changed_groups(resumed: Sequence[Mapping], configured: Sequence[Mapping]) ->
 
 
 def changed_schedules(resumed: Sequence[Mapping], configured: Sequence[Mapping]) -> Iterator[str]:
-    """Say which settings of schedules differ; base values are those of the parameter groups."""
+    """Describe which settings of schedules differ; base values are those of the parameter groups."""
     for one, other in zip(resumed, configured, strict=True):
         for name in other:
             if name not in (*PROGRESS, 'base_values') and one.get(name) != other[name]:
@@ -99,7 +99,7 @@ def replay(schedulers: Sequence, steps: Sequence[int], iterations: int, epoch_le
     left = {id(scheduler): count or iterations for scheduler, count in zip(schedulers, steps, strict=True)}
     ordered = sorted(schedulers, key=lambda scheduler: scheduler.by_epoch)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # they miss the steps of the optimiser
+        warnings.simplefilter('ignore')  # they miss the steps of the optimizer
         for iteration in range(1, iterations + 1):
             for scheduler in ordered:
                 if left[id(scheduler)] and (not scheduler.by_epoch or iteration % epoch_length == 0):

@@ -8,11 +8,11 @@ from PIL import Image
 
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.datasets.palette import write_palette_mask
-from flsl_mm.look.video import Frames, draw_video, frames_of_one_size, read_first_mask
+from flsl_mm.feature_views.video import Frames, draw_video, frames_of_one_size, read_first_mask
 from flsl_mm.scenes.painter import render_clip
 from flsl_mm.vos import FLSLLabelPropagator
 from tests.checkpoint.cases import tiny
-from tests.pictures import picture
+from tests.images import make_image
 
 
 @pytest.fixture(scope='module')
@@ -54,7 +54,7 @@ def test_masks_are_those_of_label_propagation(models, video, tmp_path):
 def test_frames_that_do_not_fit_are_listed(models, video, tmp_path):
     frames, mask = video
     frames[1].write_bytes(b'no image')
-    picture(48, 64).save(frames[2])
+    make_image(48, 64).save(frames[2])
     skipped = draw_video(models[:1], frames, mask, tmp_path / 'out')
     assert list(skipped) == [str(frames[1]), str(frames[2])]
     assert skipped[str(frames[2])] == '48x64 pixels, the first frame 96x64'
@@ -70,8 +70,8 @@ def test_masks_of_any_kind(tmp_path):
     write_palette_mask(tmp_path / 'ids.png', ids)
     assert np.array_equal(read_first_mask(tmp_path / 'ids.png', (6, 8)), ids)
     Image.fromarray(ids // 7 * 255).save(tmp_path / 'white.png')
-    Image.fromarray(ids // 7 * 255).convert('RGB').save(tmp_path / 'colour.png')
-    for name in ('white', 'colour'):
+    Image.fromarray(ids // 7 * 255).convert('RGB').save(tmp_path / 'color.png')
+    for name in ('white', 'color'):
         assert np.array_equal(read_first_mask(tmp_path / f'{name}.png', (6, 8)), ids // 7)
 
 

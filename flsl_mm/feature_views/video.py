@@ -11,18 +11,18 @@ from tqdm import tqdm
 
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.datasets.palette import write_palette_mask
-from flsl_mm.visualization.page import Shown, write_page
+from flsl_mm.visualization.page import PageImage, write_page
 from flsl_mm.vos.output_hook import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
 from flsl_mm.vos.tree import read_mask
 
-from .pictures import PAGE, prepare_folder, read_pixels, readable, safe_name
-from .views import panel_picture, resized
+from .images import PAGE, prepare_folder, read_pixels, readable, safe_name
+from .view import panel_image, resized
 
 LEGEND = {
     'Followed objects': 'The mask of the first frame was given. In each later frame a patch takes the label of the '
     'patches in the first and the seven frames before that have the most similar features; nothing was trained for it. '
-    'Good features keep the colours on the objects to the end.',
+    'Good features keep the colors on the objects to the end.',
 }
 
 PATCHES = 48
@@ -40,9 +40,9 @@ def draw_video(
     """Write ``NAME.gif`` and ``masks/NAME/FRAME.png`` for each model, and the page; one frame in memory at a time.
 
     Args:
-        models: The model that is looked at, and those beside it, with different names.
+        models: Models to compare, with different names.
         paths: Frames in their order; those that cannot be read, or of another size than the first, are left out.
-        mask: PNG file with the object ids of the first frame; where it has colours or the value 255, all that is not
+        mask: PNG file with the object ids of the first frame; where it has colors or the value 255, all that is not
             black is one object.
         folder: Where to.
         long_side: Greatest length of a frame's longer side in pixels, 48 patches with None.
@@ -65,10 +65,10 @@ def draw_video(
     for model in models:
         name = safe_name(Path(model.name))
         target = folder / f'{name}.gif'
-        small = (panel_picture(read_pixels(path), GIF_WIDTH) for path in frames)
+        small = (panel_image(read_pixels(path), GIF_WIDTH) for path in frames)
         write_gif(target, small, written_masks(model, frames, first_mask, folder / 'masks' / name, long_side))
-        height, width = panel_picture(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
-        shown.append(Shown(model.name, target.name, (width, height)))
+        height, width = panel_image(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
+        shown.append(PageImage(model.name, target.name, (width, height)))
     heading = f'{len(frames)} frames of {frames[0].parent.name}'
     write_page(folder / PAGE, f'What {models[0].name} follows', facts, LEGEND, [(heading, shown)], skipped)
     return skipped

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flsl_mm.look.views import LEGEND, TITLES
+from flsl_mm.feature_views.view import LEGEND, TITLES
 from tools import visualize
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ COMMANDS = re.findall(r'^\s*flsl-mm visualize (.*?)(?:\s+#.*)?$', TEXT + visuali
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands_are_understood(command):
     args = visualize.parse_args(command.split())
-    assert args.out == Path('look')
+    assert args.out == Path('page')
     assert len(COMMANDS) > 8
 
 
@@ -29,7 +29,7 @@ def test_the_python_runs(monkeypatch):
     exec(python, names)
     h, w, _ = names['features'].shape
     assert names['clusters'].shape == names['similar'].shape == (h, w)
-    assert names['colours'].shape == (h, w, 3)
+    assert names['colors'].shape == (h, w, 3)
 
 
 def test_every_kind_is_explained():

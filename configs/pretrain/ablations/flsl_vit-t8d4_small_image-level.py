@@ -1,4 +1,4 @@
-# The baseline without patches in the recipe for few pictures: every mode is the mean token.
+# The baseline without patches in the recipe for few images: every mode is the mean token.
 _base_ = '../flsl_vit-t8d4_small.py'
 
 model = dict(self_scale=0.0, cross_scale=0.0, intra_weight=0.0, anchor_width=None)

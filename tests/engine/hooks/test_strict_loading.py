@@ -1,4 +1,4 @@
-"""Training goes on from all weights of a file or from none: every other file ends it with one line."""
+"""Training continues from all weights of a file or from none: every other file ends it with one line."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from flsl_mm import cli
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_pictures
+from tests.toy_run import toy_config, write_images
 
 PROTOTYPES = 'head.last_layer.parametrizations.weight.original0'
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """Give the pictures and the last checkpoint of a run of one epoch."""
-    pictures, folder = write_pictures(tmp_path_factory.mktemp('pictures')), tmp_path_factory.mktemp('finished')
-    run(toy_config(pictures, folder, resume=False, train_cfg__max_epochs=1))
-    return pictures, folder / 'iter_6.pth'
+    """Return the images and the last checkpoint of a run of one epoch."""
+    images, folder = write_images(tmp_path_factory.mktemp('images')), tmp_path_factory.mktemp('finished')
+    run(toy_config(images, folder, resume=False, train_cfg__max_epochs=1))
+    return images, folder / 'iter_6.pth'
 
 
 def run(cfg):
@@ -61,13 +61,13 @@ OTHERS = {
 @pytest.mark.parametrize('resume', [False, True], ids=['load_from', 'resume'])
 def test_weights_that_are_not_all_there(kind, resume, finished, tmp_path):
     change, options, line = OTHERS[kind]
-    pictures, source = finished
+    images, source = finished
     content, changed = read_checkpoint(source), change(read_checkpoint(source))
     if resume:
         changed = {**content, 'state_dict': changed.get('state_dict', changed)}
     torch.save(changed, tmp_path / 'a.pth')
-    cfg = toy_config(pictures, tmp_path / 'work', resume=resume, load_from=str(tmp_path / 'a.pth'), **options)
-    expected = rf"a\.pth is no checkpoint of this config's training: .*{line}.*model\.backbone\.init_cfg"
+    cfg = toy_config(images, tmp_path / 'work', resume=resume, load_from=str(tmp_path / 'a.pth'), **options)
+    expected = rf"a\.pth is not a checkpoint of this config's training: .*{line}.*model\.backbone\.init_cfg"
     with pytest.raises(CheckpointError, match=expected) as error:
         run(cfg)
     assert '\n' not in str(error.value)
@@ -76,23 +76,23 @@ def test_weights_that_are_not_all_there(kind, resume, finished, tmp_path):
 
 def test_another_number_of_prototypes_ends_the_program_and_not_the_process(finished, tmp_path):
     """Fused AdamW destroyed the memory of the process."""
-    pictures, source = finished
+    images, source = finished
     options = dict(optim_wrapper__optimizer__fused=True, model__head__num_prototypes=64)
-    assert train(toy_config(pictures, tmp_path, load_from=str(source), **options)) == 2
+    assert train(toy_config(images, tmp_path, load_from=str(source), **options)) == 2
     last = (tmp_path / OUTPUT).read_text().splitlines()[-1]
-    assert last.startswith(f"error: {source} is no checkpoint of this config's training: 5 of 71 tensors")
+    assert last.startswith(f"error: {source} is not a checkpoint of this config's training: 5 of 71 tensors")
 
 
 def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):
-    """The converter keeps no centre; a resumed run must have it."""
-    pictures, source = finished
+    """The converter keeps no center; a resumed run must have it."""
+    images, source = finished
     content = read_checkpoint(source)
     del content['state_dict']['center']
     torch.save(content, tmp_path / 'a.pth')
     options = dict(load_from=str(tmp_path / 'a.pth'), train_cfg__max_epochs=1)
-    assert run(toy_config(pictures, tmp_path / 'load', resume=False, **options)).iter == 6
+    assert run(toy_config(images, tmp_path / 'load', resume=False, **options)).iter == 6
     with pytest.raises(CheckpointError, match=r'1 of 71 tensors are missing .* center for one'):
-        run(toy_config(pictures, tmp_path / 'resume', resume=True, **options))
+        run(toy_config(images, tmp_path / 'resume', resume=True, **options))
 
 
 def test_initialising_the_whole_model_from_a_file_is_refused(finished, tmp_path):

@@ -17,15 +17,15 @@ from flsl_mm.datasets.decode import read_image
 from flsl_mm.evaluation.pca import ColorBasis
 from flsl_mm.fileio import printable
 from flsl_mm.probes.images import sample
-from flsl_mm.visualization.page import Shown, is_own_page, write_page
+from flsl_mm.visualization.page import PageImage, is_own_page, write_page
 from flsl_mm.visualization.sheet import write_sheet
 
-from .views import LEGEND, TITLES, sample_bases, seen_by, sheet_rows
+from .view import LEGEND, TITLES, compute_view, sample_bases, sheet_rows
 
 PAGE = 'index.html'
 
 BASIS_IMAGES = 64
-"""Images from which the colours are found, drawn from all of them."""
+"""Images from which the colors are found, drawn from all of them."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Settings:
     """What is drawn of each image.
 
     Attributes:
-        kinds: Keys of :data:`~flsl_mm.look.views.LEGEND`.
+        kinds: Keys of :data:`~flsl_mm.feature_views.view.LEGEND`.
         scales: Scales of the mean shift.
-        points: Across and down in pixels of the image; none: the centres of the largest clusters.
-        long_side: As of :func:`~flsl_mm.look.views.resized`.
+        points: Across and down in pixels of the image; none: the centers of the largest clusters.
+        long_side: As of :func:`~flsl_mm.feature_views.view.resized`.
     """
 
     kinds: Sequence[str] = tuple(LEGEND)
@@ -63,7 +63,7 @@ def prepare_folder(folder: Path) -> None:
         raise type(error)(f'the output folder {printable(folder)} cannot be written: {error.strerror}') from None
     page = folder / PAGE
     if page.exists() and not is_own_page(page):
-        raise FileExistsError(f'{page} is there and not from this program: name another folder with --out')
+        raise FileExistsError(f'{page} exists and was not written by this program: name another folder with --out')
 
 
 def read_pixels(path: Path) -> Tensor:
@@ -81,7 +81,7 @@ def readable(paths: Sequence[Path], skipped: MutableMapping[str, str], task: str
             skipped[str(path)] = ' '.join(f'{type(error).__name__}: {error}'.split())
 
 
-def draw_pictures(
+def draw_images(
     models: Sequence[FeatureExtractor],
     paths: Sequence[Path],
     folder: Path,
@@ -91,9 +91,9 @@ def draw_pictures(
     """Write the sheets of images and the page, which is written too where the work is interrupted.
 
     Args:
-        models: The model that is looked at, and those beside it, with different names.
+        models: Models to compare, with different names.
         paths: Image files.
-        folder: Where to: ``index.html``, and ``pictures/NUMBER_NAME_KIND.png``.
+        folder: Where to: ``index.html``, and ``images/NUMBER_NAME_KIND.png``.
         settings: What is drawn.
         facts: Sentences for the head of the page.
 
@@ -105,24 +105,24 @@ def draw_pictures(
         OSError: If the folder cannot be written.
     """
     prepare_folder(folder)
-    (folder / 'pictures').mkdir(exist_ok=True)
+    (folder / 'images').mkdir(exist_ok=True)
     skipped: dict[str, str] = {}
-    sections: list[tuple[str, list[Shown]]] = []
+    sections: list[tuple[str, list[PageImage]]] = []
     bases = common_bases(models, paths, settings)
     try:
-        for number, (path, pixels) in enumerate(readable(paths, skipped, 'pictures'), start=1):
+        for number, (path, pixels) in enumerate(readable(paths, skipped, 'images'), start=1):
             try:
-                points = parts_of(settings.points, pixels)
+                points = relative_points(settings.points, pixels)
             except ValueError as error:
                 skipped[str(path)] = str(error)
                 continue
-            looks = zip(models, bases, strict=True)
-            views = [seen_by(model, pixels, settings.long_side, basis) for model, basis in looks]
+            pairs = zip(models, bases, strict=True)
+            views = [compute_view(model, pixels, settings.long_side, basis) for model, basis in pairs]
             shown = []
             for kind in settings.kinds:
-                name = f'pictures/{number:04d}_{safe_name(path)}_{kind}.png'
+                name = f'images/{number:04d}_{safe_name(path)}_{kind}.png'
                 rows = sheet_rows(kind, pixels, views, settings.scales, points)
-                shown.append(Shown(TITLES[kind], name, write_sheet(folder / name, rows)))
+                shown.append(PageImage(TITLES[kind], name, write_sheet(folder / name, rows)))
             sections.append((f'{path.name} ({pixels.shape[2]}x{pixels.shape[1]} pixels)', shown))
     finally:
         if sections:
@@ -137,14 +137,14 @@ def draw_pictures(
 def common_bases(
     models: Sequence[FeatureExtractor], paths: Sequence[Path], settings: Settings
 ) -> list[ColorBasis | None]:
-    """Find each model's colours from a sample of the images; None for each where colours are not drawn."""
-    if 'colours' not in settings.kinds:
+    """Find each model's colors from a sample of the images; None for each where colors are not drawn."""
+    if 'colors' not in settings.kinds:
         return [None] * len(models)
-    drawn = readable(sample(paths, BASIS_IMAGES, seed=0), {}, 'choosing colours')
+    drawn = readable(sample(paths, BASIS_IMAGES, seed=0), {}, 'choosing colors')
     return sample_bases(models, (pixels for _, pixels in drawn), settings.long_side)
 
 
-def parts_of(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[tuple[float, float]]:
+def relative_points(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[tuple[float, float]]:
     """Turn points in pixels into parts of the width and height.
 
     Raises:
@@ -158,5 +158,5 @@ def parts_of(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[tuple[fl
 
 
 def safe_name(path: Path) -> str:
-    """Give a name that any file system and any address takes."""
+    """Return a name that any file system and any address takes."""
     return re.sub(r'[^A-Za-z0-9-]+', '-', path.stem)[:40].strip('-') or 'image'

@@ -7,23 +7,23 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from flsl_mm.checkpoint import check_whole
+from flsl_mm.checkpoint import check_strict
 
 
 @HOOKS.register_module()
-class FLSLWholeCheckpointHook(Hook):
+class FLSLStrictLoadingHook(Hook):
     """Compares every checkpoint that a run resumes from or loads with the model, before its weights are used.
 
-    MMEngine leaves what a file lacks at its random initialisation, with a warning, and trains or evaluates that. The
-    programs in ``tools/`` add this hook to each run. Tensors that begin anew with each training, which a model names in
-    ``optional_tensors``, may be missing with ``load_from``.
+    MMEngine leaves what a file lacks at its random initialization, with a warning, and trains or evaluates that. The
+    programs in ``tools/`` add this hook to each run. Tensors that are initialized for each training, which a model
+    names in ``optional_tensors``, may be missing with ``load_from``.
 
     Raises:
-        CheckpointError: As :func:`~flsl_mm.checkpoint.check_whole`.
+        CheckpointError: As :func:`~flsl_mm.checkpoint.check_strict`.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare names and shapes."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         optional = () if runner._resume else getattr(model, 'optional_tensors', ())
-        check_whole(model, checkpoint, str(runner._load_from or 'the checkpoint'), optional)
+        check_strict(model, checkpoint, str(runner._load_from or 'the checkpoint'), optional)

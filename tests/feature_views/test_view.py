@@ -10,26 +10,26 @@ from torch import Tensor
 from flsl_mm.api import FeatureExtractor
 from flsl_mm.evaluation.pca import color_basis, pca_rgb
 from flsl_mm.evaluation.similarity import aggregated_similarity, similarity_map
-from flsl_mm.look.views import (
+from flsl_mm.feature_views.view import (
     LEGEND,
     PANEL_SIDE,
     POINTS,
     TITLES,
     central_points,
-    panel_picture,
+    compute_view,
+    panel_image,
     resized,
     sample_bases,
-    seen_by,
     sheet_rows,
 )
 from flsl_mm.visualization.clusters import paint_clusters
 from flsl_mm.visualization.panels import color_map, heat_map, mark_points
 from tests.checkpoint.cases import tiny
-from tests.pictures import picture
+from tests.images import make_image
 
 
 def pixels(width: int = 64, height: int = 48, seed: int = 0) -> Tensor:
-    return torch.from_numpy(np.array(picture(width, height, seed))).permute(2, 0, 1)
+    return torch.from_numpy(np.array(make_image(width, height, seed))).permute(2, 0, 1)
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +58,7 @@ def test_sizes_are_whole_patches_and_bounded(width, height, long_side, expected)
 
 def test_a_view_has_the_features_of_every_block(models):
     image = pixels()
-    view = seen_by(models[0], image, None)
+    view = compute_view(models[0], image, None)
     assert [tuple(features.shape) for features in view.layers] == [(6, 8, 16)] * 2
     torch.testing.assert_close(view.features, models[0].features(image)[0])
 
@@ -84,9 +84,9 @@ def test_of_large_images_some_patches_are_taken(models):
 @pytest.mark.parametrize(('width', 'height'), [(64, 48), (1, 1), (200, 9), (7, 150)])
 def test_every_sheet_at_every_size(kind, width, height, models):
     image = pixels(width, height)
-    rows = sheet_rows(kind, image, [seen_by(model, image, 64) for model in models])
+    rows = sheet_rows(kind, image, [compute_view(model, image, 64) for model in models])
     assert [row.name for row in rows] == ['fine', 'coarse']
-    shapes = {panel.picture.shape for row in rows for panel in row.panels}
+    shapes = {panel.image.shape for row in rows for panel in row.panels}
     assert len(shapes) == 1
     assert max(next(iter(shapes))) == PANEL_SIDE
     assert kind in TITLES
@@ -95,35 +95,35 @@ def test_every_sheet_at_every_size(kind, width, height, models):
 def test_panels_show_what_the_functions_give(models):
     """Each panel is one of the pure functions, drawn; the points are those of the image, in parts of it."""
     image, (model, _) = pixels(), models
-    view = seen_by(model, image, None, color_basis(torch.randn(50, 16)))
-    shown = panel_picture(image, PANEL_SIDE)
+    view = compute_view(model, image, None, color_basis(torch.randn(50, 16)))
+    shown = panel_image(image, PANEL_SIDE)
     size_hw, features = shown.shape[:2], view.features
 
     (row,) = sheet_rows('clusters', image, [view], scales=(3, 30))
-    assert np.array_equal(row.panels[0].picture, shown)
+    assert np.array_equal(row.panels[0].image, shown)
     labels = view.clusters_at(30).numpy()
     assert row.panels[2].title == f'scale 30: {labels.max() + 1} clusters'
-    assert np.array_equal(row.panels[2].picture, paint_clusters(shown, labels))
+    assert np.array_equal(row.panels[2].image, paint_clusters(shown, labels))
 
-    (row,) = sheet_rows('colours', image, [view])
-    assert np.array_equal(row.panels[1].picture, color_map(pca_rgb(features, view.basis).numpy(), size_hw))
+    (row,) = sheet_rows('colors', image, [view])
+    assert np.array_equal(row.panels[1].image, color_map(pca_rgb(features, view.basis).numpy(), size_hw))
 
     (row,) = sheet_rows('similarity', image, [view], points=[(0.99, 0.4)])
     values = similarity_map(features, (2, 7))
     assert row.panels[1].title == f'{values.min():.2f} to 1.00'
     expected = mark_points(heat_map(values.numpy(), size_hw), [(0.99, 0.4)])
-    assert np.array_equal(row.panels[1].picture, expected)
-    assert np.array_equal(row.panels[0].picture, mark_points(shown, [(0.99, 0.4)]))
+    assert np.array_equal(row.panels[1].image, expected)
+    assert np.array_equal(row.panels[0].image, mark_points(shown, [(0.99, 0.4)]))
 
     (row,) = sheet_rows('layers', image, [view])
     for panel, of_layer in zip(row.panels[1:], view.layers, strict=True):
-        assert np.array_equal(panel.picture, heat_map(aggregated_similarity(of_layer).numpy(), size_hw))
+        assert np.array_equal(panel.image, heat_map(aggregated_similarity(of_layer).numpy(), size_hw))
     assert row.panels[2].title.startswith('block 2: ')
 
 
 def test_points_without_being_asked_for_are_the_first_models(models):
     image = pixels()
-    views = [seen_by(model, image, None) for model in models]
+    views = [compute_view(model, image, None) for model in models]
     points = central_points(views[0], (2.0, 300.0))
     assert len(points) == POINTS
     labels = views[0].clusters_at(300.0)  # at 2 all is one cluster
@@ -132,4 +132,4 @@ def test_points_without_being_asked_for_are_the_first_models(models):
     assert found == [0, 1, 2, 3]
     rows = sheet_rows('similarity', image, views, scales=(2.0, 300.0))
     assert [len(row.panels) for row in rows] == [1 + POINTS] * 2
-    assert np.array_equal(rows[0].panels[0].picture, rows[1].panels[0].picture)
+    assert np.array_equal(rows[0].panels[0].image, rows[1].panels[0].image)

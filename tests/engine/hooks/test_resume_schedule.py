@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 
 from flsl_mm import cli
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
-from tests.toy_run import messages_of, toy_config, write_pictures
+from tests.toy_run import messages_of, toy_config, write_images
 
 
 class Stop(Hook):
@@ -32,7 +32,7 @@ def folder(stopped, tmp_path):
 def stopped(tmp_path_factory):
     """A work folder whose run of three epochs of six iterations was stopped after one."""
     folder = tmp_path_factory.mktemp('follow')
-    write_pictures(folder / 'pictures')
+    write_images(folder / 'images')
     runner = config_runner(folder, default_hooks__checkpoint__interval=6)
     runner.register_hook(Stop())
     with pytest.raises(InterruptedError):
@@ -41,7 +41,7 @@ def stopped(tmp_path_factory):
 
 
 def config_runner(folder, **changes):
-    cfg = toy_config(folder / 'pictures', folder / 'work', **changes)
+    cfg = toy_config(folder / 'images', folder / 'work', **changes)
     cfg.param_scheduler.append(dict(type='MultiStepLR', by_epoch=True, milestones=[1], gamma=0.5))
     return cli.build_runner(cfg)
 
@@ -67,7 +67,7 @@ def uninterrupted(folder, tmp_path, **changes):
     """What a run with these settings from its beginning has from iteration 6 on."""
     runner_folder = tmp_path / 'new'
     runner_folder.mkdir()
-    (runner_folder / 'pictures').symlink_to(folder / 'pictures')
+    (runner_folder / 'images').symlink_to(folder / 'images')
     return rates(runner_folder, **changes)[1][6:]
 
 

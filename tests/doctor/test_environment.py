@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flsl_mm.doctor import probe
+from flsl_mm.doctor import environment
 from flsl_mm.doctor.facts import UNKNOWN
 
 PACKAGES = {
@@ -28,8 +28,8 @@ def packages(tmp_path, monkeypatch):
 
 
 def test_every_package_is_asked_whatever_those_before_did(packages, monkeypatch):
-    monkeypatch.setattr(probe, 'TIMEOUT', 10)
-    assert probe.ask([*PACKAGES, 'absent_package']) == {
+    monkeypatch.setattr(environment, 'TIMEOUT', 10)
+    assert environment.check_in_subprocess([*PACKAGES, 'absent_package']) == {
         'good_package': '',
         'broken_package': "ModuleNotFoundError: No module named 'no_such_thing_at_all'",
         'leaving_package': 'SystemExit: 0',
@@ -43,10 +43,10 @@ def test_every_package_is_asked_whatever_those_before_did(packages, monkeypatch)
 
 @pytest.mark.parametrize(('there', 'failures'), [(True, {'timm'}), (False, set())])
 def test_a_package_without_its_files_is_broken_and_not_absent(monkeypatch, there, failures):
-    monkeypatch.setattr(probe, 'installed_version', lambda name: '1.0' if name != 'timm' or there else None)
+    monkeypatch.setattr(environment, 'installed_version', lambda name: '1.0' if name != 'timm' or there else None)
     error = "ModuleNotFoundError: No module named 'timm'"
-    monkeypatch.setattr(probe, 'ask', lambda names: dict.fromkeys(names, '') | dict(timm=error))
-    assert set(probe.gather().failures) == failures
+    monkeypatch.setattr(environment, 'check_in_subprocess', lambda names: dict.fromkeys(names, '') | dict(timm=error))
+    assert set(environment.gather().failures) == failures
 
 
 @pytest.mark.parametrize('damage', [KeyError('Version'), None])
@@ -55,19 +55,19 @@ def test_a_version_that_cannot_be_read(monkeypatch, damage):
         if damage:
             raise damage
 
-    monkeypatch.setattr(probe.metadata, 'version', version)
-    assert probe.installed_version('torch') == UNKNOWN
+    monkeypatch.setattr(environment.metadata, 'version', version)
+    assert environment.installed_version('torch') == UNKNOWN
 
 
 def test_stand_in_does_not_count_as_compiled_ops(monkeypatch):
     class Spec:
         origin = 'flsl_mm.compat'
 
-    monkeypatch.setattr(probe, 'import_error', lambda module: None)
-    monkeypatch.setattr(probe.importlib.util, 'find_spec', lambda name: Spec)
-    assert probe.look_for_ops() == 'missing'
+    monkeypatch.setattr(environment, 'import_error', lambda module: None)
+    monkeypatch.setattr(environment.importlib.util, 'find_spec', lambda name: Spec)
+    assert environment.ops_state() == 'missing'
     Spec.origin = '/site-packages/mmcv/_ext.so'
-    assert probe.look_for_ops() == 'compiled'
+    assert environment.ops_state() == 'compiled'
     errors = {'mmcv': None, 'mmcv._ext': 'ImportError: undefined symbol'}
-    monkeypatch.setattr(probe, 'import_error', errors.get)
-    assert probe.look_for_ops() == 'ImportError: undefined symbol'
+    monkeypatch.setattr(environment, 'import_error', errors.get)
+    assert environment.ops_state() == 'ImportError: undefined symbol'
