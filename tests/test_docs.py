@@ -127,27 +127,34 @@ def test_a_command_parses(words, monkeypatch):
 
 
 CHEAP = {
-    'python tools/dataset_converters/make_scenes.py data/mine': '--num 2 --size 32x32',
-    'python tools/dataset_converters/make_scenes.py data/uavdt_scenes': '--num 2 --size 32x48',
-    'python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes': '--workers 1',
-    'python tools/model_converters/convert.py checkpoints/flsl_vits16.pth': '',
+    'flsl-mm make-scenes data/mine': '--num 2 --size 32x32',
+    'flsl-mm make-scenes data/uavdt_scenes': '--num 2 --size 32x48',
+    'flsl-mm uavdt2coco data/uavdt_scenes': '--workers 1',
+    'flsl-mm convert checkpoints/flsl_vits16.pth': '',
 }
 """Commands of the pages that run in seconds, by how they start, and options that make them smaller."""
 
 
-@pytest.mark.parametrize('start', ['make_scenes', 'convert'])
+@pytest.mark.parametrize('start', ['scenes', 'convert'])
 def test_cheap_commands_run(start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'checkpoints').mkdir()
     official = ROOT / 'tests' / 'data' / 'reference' / 'official_checkpoint.pth'
     shutil.copy(official, tmp_path / 'checkpoints' / 'flsl_vits16.pth')
-    wanted = {begin: more for begin, more in CHEAP.items() if ('convert.py' in begin) == (start == 'convert')}
+    wanted = {begin: more for begin, more in CHEAP.items() if ('flsl-mm convert' in begin) == (start == 'convert')}
     for begin, more in wanted.items():
         found = [words for command, words in ALL.items() if command.startswith(begin)]
         assert found, f'no page has {begin}'
-        for _, tool, *arguments in found:
-            tool = importlib.import_module(tool.removesuffix('.py').replace('/', '.'))
+        for _, name, *arguments in found:
+            (path,) = (ROOT / 'tools').rglob(f'{name.replace("-", "_")}.py')
+            tool = importlib.import_module(name_of(path).removesuffix('.py').replace('/', '.'))
             assert tool.main([*arguments, *more.split()]) in (0, None)
+
+
+@pytest.mark.parametrize('page', DOCS, ids=name_of)
+def test_programs_are_called_as_commands(page):
+    """In one way on all pages; benchmarks are no commands."""
+    assert re.findall(r'python tools/(?!benchmarks)\S+', page.read_text(encoding='utf-8')) == []
 
 
 def test_extras_that_pip_is_asked_for_exist():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -51,6 +53,15 @@ def test_the_backbone_is_small_and_trained():
         return float((tokens[:, 1:] * tokens[:, :-1]).sum(-1).mean())
 
     assert likeness(model) > likeness(random_weights(model.spec)) + 0.1
+
+
+def test_the_model_zoo_names_this_file():
+    """By its SHA-256, and with a log of as many steps as it says."""
+    page = (DOCS / 'model_zoo.md').read_text(encoding='utf-8')
+    assert hashlib.sha256((SHIPPED / 'backbone.pth').read_bytes()).hexdigest() in page
+    last = json.loads((SHIPPED / 'training_log.json').read_text().splitlines()[-1])
+    assert (last['epoch'], last['iter'] // 22) == (40, 39)
+    assert '40 epochs, 880 steps' in page
 
 
 def test_half_precision_is_computed_in_full(tmp_path):

@@ -39,6 +39,7 @@ ROOMS = {
     'detection': {'engine', 'scenes', 'datasets'},
     'segmentation': {'models', 'engine', 'scenes', 'datasets'},
     'uavdt': {'datasets', 'fileio'},
+    'via': {'datasets'},
     'vos': {'models', 'checkpoint', 'datasets', 'engine', 'scenes', 'fileio'},
     'doctor': {'version'},
     'shipped': set(),

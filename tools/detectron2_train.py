@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 EPILOG = """examples:
-  python tools/detectron2_train.py configs/detectron2/mask_rcnn_flsl_vit_t16_scenes.py
-  python tools/detectron2_train.py configs/detectron2/mask_rcnn_flsl_vit_s16_1x_coco.py --num-gpus 4 \\
+  flsl-mm detectron2-train configs/detectron2/mask_rcnn_flsl_vit_t16_scenes.py
+  flsl-mm detectron2-train configs/detectron2/mask_rcnn_flsl_vit_s16_1x_coco.py --num-gpus 4 \\
       model.backbone.bottom_up.checkpoint=work_dirs/flsl_vit-s16/epoch_300_backbone.pth
-  python tools/detectron2_train.py CONFIG --resume
-  python tools/detectron2_train.py CONFIG --eval-only train.init_checkpoint=work_dirs/NAME/model_final.pth
+  flsl-mm detectron2-train CONFIG --resume
+  flsl-mm detectron2-train CONFIG --eval-only train.init_checkpoint=work_dirs/NAME/model_final.pth
 """
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from flsl_mm import cli, options
 
 EPILOG = """examples:
-  python tools/embed.py FILE IMAGES --out images.npz
-  python tools/embed.py FILE IMAGES --out images.npz --patches         also images_patches.npy, float16
-  python tools/embed.py FILE IMAGES --out images.npz --knn cat.jpg     images_knn.png: what is most like cat.jpg
+  flsl-mm embed FILE IMAGES --out images.npz
+  flsl-mm embed FILE IMAGES --out images.npz --patches         also images_patches.npy, float16
+  flsl-mm embed FILE IMAGES --out images.npz --knn cat.jpg     images_knn.png: what is most like cat.jpg
 
 After an interruption the same command continues where it was. FILE is any checkpoint of docs/weights.md. How to read
 the files: docs/using.md

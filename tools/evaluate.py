@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from flsl_mm.probes.scores import Probe
 
 EPILOG = """examples:
-  python tools/evaluate.py work_dirs/RUN/epoch_5_backbone.pth                  generated scenes, needs no data
-  python tools/evaluate.py FILE --segmentation CAMVID --num-classes 11 --ignore-index 11 --size 240
-  python tools/evaluate.py FILE OTHER_FILE --classes TINY_IMAGENET --limit 2000
-  python tools/evaluate.py FILE --coco instances_val.json --images val2017 --out table.json
-  python tools/evaluate.py none --arch tiny --patch-size 8 --scenes            random weights alone
-  python tools/evaluate.py timm:vit_small_patch14_dinov2.lvd142m=model.safetensors   any plain ViT of timm
-  python tools/evaluate.py timm:vit_small_patch16_224.dino=pretrained          timm fetches the weights
-  python tools/evaluate.py timm:vit_small_patch16_dinov3=none                  timm's network, random weights alone
+  flsl-mm evaluate work_dirs/RUN/epoch_5_backbone.pth                  generated scenes, needs no data
+  flsl-mm evaluate FILE --segmentation CAMVID --num-classes 11 --ignore-index 11 --size 240
+  flsl-mm evaluate FILE OTHER_FILE --classes TINY_IMAGENET --limit 2000
+  flsl-mm evaluate FILE --coco instances_val.json --images val2017 --out table.json
+  flsl-mm evaluate none --arch tiny --patch-size 8 --scenes            random weights alone
+  flsl-mm evaluate timm:vit_small_patch14_dinov2.lvd142m=model.safetensors   any plain ViT of timm
+  flsl-mm evaluate timm:vit_small_patch16_224.dino=pretrained          timm fetches the weights
+  flsl-mm evaluate timm:vit_small_patch16_dinov3=none                  timm's network, random weights alone
 
 FILE is any checkpoint of docs/weights.md. What each figure measures and how it can be fooled: docs/evaluation.md
 """

@@ -29,7 +29,7 @@ METHODS = (
     CONFIGS / 'ablations' / 'flsl_vit-t8d4_small_image-level.py',
 )
 EPILOG = """example, with the masks of the same street scenes and generated scenes:
-  python tools/evidence.py data/camvid/images/train --minutes 10 --out work_dirs/evidence -- \\
+  flsl-mm evidence data/camvid/images/train --minutes 10 --out work_dirs/evidence -- \\
       --segmentation data/camvid --num-classes 11 --ignore-index 11 --size 240 --scenes
 
 Behind -- stand the data and settings of tools/evaluate.py; by default its generated scenes.

@@ -10,8 +10,8 @@ from pathlib import Path
 from flsl_mm import cli, options
 
 EPILOG = """examples:
-  python tools/export.py work_dirs/RUN/epoch_5_backbone.pth --to onnx
-  python tools/export.py FILE --to timm --size 480x640 --out for_timm.safetensors
+  flsl-mm export work_dirs/RUN/epoch_5_backbone.pth --to onnx
+  flsl-mm export FILE --to timm --size 480x640 --out for_timm.safetensors
 
 FILE is any checkpoint of docs/weights.md. The file is written beside it unless --out is given, and the lines that load
 it are printed. What each kind can do: docs/using.md

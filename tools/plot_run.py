@@ -9,8 +9,8 @@ from pathlib import Path
 from flsl_mm import cli, options
 
 EPILOG = """examples:
-  python tools/plot_run.py work_dirs/flsl_vit-t16_scenes
-  python tools/plot_run.py work_dirs/seed_0 work_dirs/seed_1 --out seeds.png
+  flsl-mm plot-run work_dirs/flsl_vit-t16_scenes
+  flsl-mm plot-run work_dirs/seed_0 work_dirs/seed_1 --out seeds.png
 
 Runs that still go on can be drawn too. Losses, collapse figures, probes and validation each have their row.
 """

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from flsl_mm.api import FeatureExtractor
 
 EPILOG = """examples:
-  python tools/visualize.py docs/first_look/backbone.pth my_images/ --out page
-  python tools/visualize.py FILE a.jpg b.png --out page --point 120,80 --point 300,200
-  python tools/visualize.py FILE FOLDER --out page --against OTHER_FILE --show clusters colors
-  python tools/visualize.py FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out page
+  flsl-mm visualize docs/first_look/backbone.pth my_images/ --out page
+  flsl-mm visualize FILE a.jpg b.png --out page --point 120,80 --point 300,200
+  flsl-mm visualize FILE FOLDER --out page --against OTHER_FILE --show clusters colors
+  flsl-mm visualize FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out page
 
 FILE is any checkpoint of docs/weights.md. How to read the images: on the page itself, and docs/visualization.md
 """

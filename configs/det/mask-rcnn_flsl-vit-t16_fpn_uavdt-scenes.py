@@ -1,7 +1,7 @@
 # Needs no download: procedural clips as a UAVDT tree under data/uavdt_scenes (or under the folder that the environment
 # variable UAVDT_SCENES_ROOT names), written and converted by
-#   python tools/dataset_converters/make_scenes.py data/uavdt_scenes --layout uavdt
-#   python tools/dataset_converters/uavdt2coco.py data/uavdt_scenes --out data/uavdt_scenes/annotations
+#   flsl-mm make-scenes data/uavdt_scenes --layout uavdt
+#   flsl-mm uavdt2coco data/uavdt_scenes --out data/uavdt_scenes/annotations
 # Starts from random weights; to start from a pretrained backbone add
 #   --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=PATH_backbone.pth
 _base_ = [

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -27,6 +27,8 @@ _ADVICE = (
     'set train_dataloader.dataset.data_root to your folder of images (flat or nested, no labels, no lists), '
     'or use configs/pretrain/flsl_vit-t16_scenes.py, which needs no data'
 )
+
+SHARDS_ADVICE = 'set train_dataloader.dataset.type=FLSLShards to train on what is in tar files'
 
 
 @DATASETS.register_module()
@@ -174,20 +176,46 @@ def find_images(data_root: str | os.PathLike, extensions: Sequence[str] = EXTENS
         PermissionError: If the folder, or one inside it, cannot be read.
     """
     root = os.path.abspath(os.path.expanduser(data_root))
+    endings = tuple(os.fsencode(extension.lower()) for extension in extensions)
+    names, shards = [], 0
+    for name in list_files(root):
+        if name.lower().endswith(endings):
+            names.append(name)
+        shards += name.lower().endswith(b'.tar')
+    if not names and shards:
+        raise FileNotFoundError(f'no image but tar files ({shards}) in the folder {root}: {SHARDS_ADVICE}')
+    if not names:
+        raise FileNotFoundError(f'no image ({", ".join(extensions)}) in the folder {root}: {_ADVICE}')
+    if shards:
+        line = printable(f'tar files in {root} are left out ({shards}): {SHARDS_ADVICE}')
+        print_log(line, logger='current', level=logging.WARNING)
+    return PathList(root, sorted(names))
+
+
+def list_files(root: str | os.PathLike) -> Iterator[bytes]:
+    """List the files of a folder tree, links to folders followed, hidden files and folders left out.
+
+    Args:
+        root: The folder.
+
+    Yields:
+        Paths relative to it, as bytes of the file system's encoding, in no particular order.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+        NotADirectoryError: If it is a file.
+        PermissionError: If it, or a folder inside it, cannot be read.
+    """
     if not os.path.exists(root):
         raise FileNotFoundError(f'no image folder at {root}: put the images there, {_ADVICE}')
     if not os.path.isdir(root):
         raise NotADirectoryError(f'{root} is a file, not a folder of images: {_ADVICE}')
-    endings = tuple(os.fsencode(extension.lower()) for extension in extensions)
-    names, folders, seen = [], [b''], set()
+    folders, seen = [b''], set()
     while folders:
         folder = folders.pop()
         files, subfolders = _scan(os.path.join(os.fsencode(root), folder), seen)
-        names += [os.path.join(folder, name) for name in files if name.lower().endswith(endings)]
+        yield from (os.path.join(folder, name) for name in files)
         folders += [os.path.join(folder, name) for name in subfolders]
-    if not names:
-        raise FileNotFoundError(f'no image ({", ".join(extensions)}) in the folder {root}: {_ADVICE}')
-    return PathList(root, sorted(names))
 
 
 def _scan(folder: bytes, seen: set[tuple[int, int]]) -> tuple[list[bytes], list[bytes]]:

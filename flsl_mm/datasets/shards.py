@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import posixpath
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from flsl_mm.fileio import open_regular, printable
+
 from .image_file import MAX_BYTES
-from .images import FLSLImages, PathList
+from .images import FLSLImages, PathList, list_files
+
+COMPRESSED = (b'.tar.gz', b'.tgz', b'.tar.bz2', b'.tbz2', b'.tar.xz', b'.txz', b'.tar.zst')
+_PACKING = 'unpack it, or pack it without compression'
 
 
 @DATASETS.register_module()
@@ -22,26 +30,27 @@ class FLSLShards(FLSLImages):
     Any image of any shard is read by its place in the file, so that sampling, exact resuming and skipping of damaged
     images are as with a folder, and the images of a folder packed in the order of their names give the same batches.
     The shards' headers are read once at the start, without what lies between them. ``.cls``, ``.json`` and whatever
-    else is not an image is passed over.
+    else is not an image is passed over. ``data_root`` may also be one shard.
 
     Raises:
-        FileNotFoundError: If there is no shard in the folder, or no image in the shards.
-        ValueError: If a shard is compressed, of which no part can be read alone, or no tar file.
+        FileNotFoundError: If there is no such folder, no shard in it, or no image in the shards.
+        ValueError: If a shard is compressed, of which no part can be read alone, damaged, or no tar file.
     """
 
     def find(self, data_root: str | os.PathLike, extensions: Sequence[str]) -> PathList:
         """List the images as ``shard.tar/name``, and note where each one lies."""
         root = Path(os.path.abspath(os.path.expanduser(data_root)))
-        self.shards = sorted(root.rglob('*.tar'))
-        if not self.shards:
-            raise FileNotFoundError(f'no shard (.tar) in the folder {root}: FLSLImages reads folders of images')
+        self.shards = [root] if root.is_file() else find_shards(root, extensions)
+        root = root.parent if root.is_file() else root
         names, places = [], []
         for number, shard in enumerate(self.shards):
             for name, offset, size in image_members(shard, tuple(extensions)):
                 names.append(os.fsencode(os.path.join(shard.relative_to(root), name)))
                 places.append((number, offset, size))
         if not names:
-            raise FileNotFoundError(f'no image ({", ".join(extensions)}) in the {len(self.shards)} shards in {root}')
+            raise FileNotFoundError(
+                f'no image ({", ".join(extensions)}) in the tar files of {root} ({len(self.shards)})'
+            )
         self.places = np.array(places, dtype=np.int64)
         self.files: dict[int, int] = {}
         return PathList(str(root), names)
@@ -63,22 +72,73 @@ class FLSLShards(FLSLImages):
         return vars(self) | dict(files={})
 
 
+def find_shards(root: Path, extensions: Sequence[str]) -> list[Path]:
+    """List the tar files below a folder, sorted, and warn of what else there might be meant.
+
+    Raises:
+        FileNotFoundError: If the folder is missing or has none.
+    """
+    names = sorted(list_files(root))
+    shards = [name for name in names if name.lower().endswith(b'.tar')]
+    packed = [name for name in names if name.lower().endswith(COMPRESSED)]
+    images = [name for name in names if name.lower().endswith(tuple(map(os.fsencode, extensions)))]
+    example = f', the first is {printable(os.fsdecode(packed[0]))}' if packed else ''
+    if not shards and packed:
+        raise FileNotFoundError(f'{root} has compressed tar files alone{example}: unpack them, or pack without')
+    if not shards:
+        advice = f': FLSLImages reads its {len(images)} images' if images else ''
+        raise FileNotFoundError(f'no tar file (.tar) in the folder {root}{advice}')
+    if packed:
+        _warn(f'compressed tar files in {root} are left out ({len(packed)}{example}): unpack them')
+    if images:
+        _warn(f'images in {root} that are in no tar file are left out ({len(images)})')
+    return [root / os.fsdecode(name) for name in shards]
+
+
 def image_members(shard: Path, endings: tuple[str, ...]) -> list[tuple[str, int, int]]:
     """List the images of a tar file, sorted by name: name, place of the first byte, number of bytes.
 
+    A link to an image of the same tar file is that image once more, as tar packs the second name of a file.
+
     Raises:
-        ValueError: If it is compressed or no tar file.
+        ValueError: If it is compressed, damaged or no tar file.
     """
-    found = []
-    try:
-        with tarfile.open(shard, 'r:') as tar:
-            while (member := tar.next()) is not None:
-                tar.members = []  # which would hold every header
-                hidden = os.path.basename(member.name).startswith('.')
-                if member.isreg() and member.name.lower().endswith(endings) and not hidden:
-                    found.append((member.name.removeprefix('./'), member.offset_data, member.size))
-    except tarfile.TarError as error:
-        raise ValueError(
-            f'{shard} is not an uncompressed tar file ({error}): unpack it, or pack it without compression'
-        ) from None
-    return sorted(found)
+    found, links = {}, {}
+    with open_regular(shard) as file:
+        try:
+            with tarfile.open(fileobj=file, mode='r:') as tar:
+                while (member := tar.next()) is not None:
+                    tar.members = []  # which would hold every header
+                    name = posixpath.normpath(member.name).lstrip('/')
+                    if not name.lower().endswith(endings) or posixpath.basename(name).startswith('.'):
+                        continue
+                    if member.issparse():
+                        raise ValueError(f'{shard} has {printable(name)} with holes: pack it without --sparse')
+                    if member.isreg():
+                        found[name] = member.offset_data, member.size
+                    elif member.islnk() or member.issym():
+                        folder = posixpath.dirname(name) if member.issym() else ''
+                        links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
+                end = tar.offset
+        except tarfile.TarError as error:
+            if file.tell() <= tarfile.BLOCKSIZE:
+                raise ValueError(f'{shard} is not an uncompressed tar file ({error}): {_PACKING}') from None
+            raise ValueError(_damage(shard, min(file.tell(), shard.stat().st_size))) from None
+        # At a header that is none, tarfile takes the file for ended, and so it does where it was cut off.
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise ValueError(_damage(shard, end))
+    lost = [name for name, target in links.items() if target not in found]
+    if lost:
+        first = f'{len(lost)}, the first is {lost[0]}'
+        _warn(f'links that lead out of {shard} are left out ({first}): pack with tar --dereference')
+    found |= {name: found[target] for name, target in links.items() if target in found}
+    return sorted((name, *place) for name, place in found.items())
+
+
+def _damage(shard: Path, place: int) -> str:
+    return f'{shard} is damaged or cut off: no header after {place:,} of {shard.stat().st_size:,} bytes; copy it again'
+
+
+def _warn(line: str) -> None:
+    print_log(printable(line), logger='current', level=logging.WARNING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -85,14 +86,34 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def open_bar(total: int, done: int = 0, name: str = '', unit: str = 'step', leave: bool = True) -> tqdm:
+def open_bar(
+    total: int, done: int = 0, name: str = '', unit: str = 'step', leave: bool = True, place: int | None = None
+) -> tqdm:
     """Show a progress bar in the terminal; it counts what is done in this run for the speed and the time left."""
     # Some terminals (of containers) tell no size, which tqdm takes for one of 0 by 0, where it shows nothing.
-    has_size = 0 not in os.get_terminal_size(sys.stdout.fileno())
-    size = dict(dynamic_ncols=True) if has_size else dict(ncols=120, nrows=20)
-    bar = tqdm(total=total, initial=done, desc=name, unit=unit, leave=leave, file=sys.stdout, **size)
+    told = 0 not in os.get_terminal_size(sys.stdout.fileno())
+    size = dict(dynamic_ncols=True) if told else dict(ncols=120, nrows=20)
+    bar = tqdm(total=total, initial=done, desc=name, unit=unit, leave=leave, position=place, file=sys.stdout, **size)
     _open.add(bar)
     return bar
+
+
+def pause_bar(bar: tqdm | None) -> None:
+    """Take a bar off the terminal until :func:`resume_bar`, whatever is written meanwhile."""
+    if bar is not None:
+        bar.clear()
+        bar.disable = True
+        bar.paused_at = time.time()
+
+
+def resume_bar(bar: tqdm | None) -> None:
+    """Show a bar again; the time of the pause does not count for its speed."""
+    if bar is not None and bar.disable:
+        bar.disable = False
+        pause = time.time() - bar.paused_at
+        bar.start_t += pause
+        bar.last_print_t += pause
+        bar.refresh()
 
 
 def close_bar(bar: tqdm | None) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from mmengine.registry import LOG_PROCESSORS
 from mmengine.runner import LogProcessor, Runner
+from torch.utils.data import DataLoader
 
 SMOOTHED = r'loss|time|grad_norm|intra|inter|volume|entropy|prototypes_used'
 """What is averaged over the window: the total and all that is computed with it; set values are shown as they are."""
@@ -55,8 +56,13 @@ class FLSLLogProcessor(LogProcessor):
 
 
 def images_per_step(runner: Runner) -> int:
-    """Return the number of images of one iteration of all processes."""
-    return (runner.train_dataloader.batch_size or 1) * runner.world_size
+    """Give the number of images of one iteration of all processes."""
+    return batch_size_of(runner.train_dataloader) * runner.world_size
+
+
+def batch_size_of(loader: DataLoader) -> int:
+    """Give the number of images of a batch; a loader with a batch sampler of its own does not know it."""
+    return getattr(loader.batch_sampler, 'batch_size', None) or loader.batch_size or 1
 
 
 def format_value(name: str, value: float) -> str:

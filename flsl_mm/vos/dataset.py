@@ -41,6 +41,8 @@ class DAVISDataset(Dataset):
             mask, a gap in its frame numbers, files of different sizes, or a file or folder that cannot be read.
     """
 
+    unit = 'videos'  # what a run says that it has
+
     def __init__(
         self,
         data_root: str | Path,

@@ -14,9 +14,9 @@ from mmengine.registry import MODELS
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
+from flsl_mm.engine import console
 from flsl_mm.models import PatchBackbone
 from flsl_mm.models.input_check import input_mismatch
 
@@ -74,7 +74,7 @@ class FLSLLabelPropagator(BaseModel):
         mean: Mean of the RGB channels, of pixels in 0..1.
         std: Divisor of the RGB channels. The original's red value is 0.228, not ImageNet's 0.229.
         dtype: Precision of the backbone, ``'float32'`` or ``'bfloat16'`` (autocast); similarities are always float32.
-        progress: Whether the main process shows a bar over the frames.
+        progress: Whether the main process shows a bar over the frames of each video in a terminal.
         allow_other_input: Whether ``mean`` and ``std`` may be others than the backbone's file records.
         data_preprocessor: As in MMEngine; the default moves nothing, since frames go to the device one by one.
 
@@ -208,13 +208,16 @@ class FLSLLabelPropagator(BaseModel):
         if 'error' in item:
             return dict(result, error=item['error'])
         frames, first_mask = item['frames'], item['masks'][0]
-        masks = tqdm(
-            self.segment(frames, first_mask),
-            desc=f'{item["video"]} ({item["index"] + 1}/{item["count"]})',
-            total=len(frames) - 1,
-            unit='frame',
-            disable=not (self.progress and is_main_process()),
-        )
+        bar = None
+        if self.progress and is_main_process() and console.is_terminal():
+            name = f'{item["video"]} ({item["index"] + 1}/{item["count"]})'
+            bar = console.open_bar(len(frames) - 1, name=name, unit=' frames')
+        masks = []
+        for mask in self.segment(frames, first_mask):
+            masks.append(mask)
+            if bar is not None:
+                bar.update()
+        console.close_bar(bar)
         return dict(result, predictions=np.stack([first_mask, *masks]), protocol=self.protocol(frames.shape[1:3]))
 
     def forward(self, mode: str = 'predict', **batch: list) -> list[dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import subprocess
 import tarfile
 
 import pytest
@@ -78,6 +79,76 @@ def test_a_shard_that_was_cut_off_after_the_start(folders):
         dataset.open(1)
 
 
+def test_one_shard_by_its_path(folders):
+    dataset = FLSLShards(folders[1] / 'a.tar', size=SIZE)
+    assert list(dataset.paths) == [str(folders[1] / 'a.tar' / f'{number}.jpg') for number in range(4)]
+    assert torch.equal(dataset[3]['inputs'], FLSLShards(folders[1], size=SIZE)[3]['inputs'])
+
+
+def test_shards_are_found_as_images_are(folders):
+    """Behind links to folders, in capitals; what is hidden, and folders that are called like shards, is none."""
+    root = folders[1]
+    (root / 'nested' / 'b.tar').rename(root / 'nested' / 'B.TAR')
+    (root / '._a.tar').write_bytes(b'of macOS')
+    (root / 'folder.tar').mkdir()
+    (root.parent / 'linked').mkdir()
+    (root.parent / 'linked' / 'd.tar').write_bytes((root / 'a.tar').read_bytes())
+    (root / 'link').symlink_to('../linked')
+    assert FLSLShards(root, size=SIZE).shards == [root / 'a.tar', root / 'link' / 'd.tar', root / 'nested' / 'B.TAR']
+
+
+def test_links_inside_a_shard_are_images_once_more(folders, tmp_path):
+    """Two names of a file are packed as a file and a link."""
+    packed = tmp_path / 'linked'
+    (packed / 'in').mkdir(parents=True)
+    (packed / 'in' / '0.jpg').write_bytes((folders[0] / '0.jpg').read_bytes())
+    (packed / '1.jpg').hardlink_to(packed / 'in' / '0.jpg')
+    (packed / 'in' / '2.jpg').symlink_to('../in/0.jpg')
+    (packed / '3.jpg').symlink_to('/elsewhere/0.jpg')
+    with tarfile.open(packed / 'a.tar', 'w') as tar:
+        for name in ('in/0.jpg', '1.jpg', 'in/2.jpg', '3.jpg'):
+            tar.add(packed / name, name)
+    dataset = FLSLShards(packed / 'a.tar', size=SIZE)
+    assert [path.rpartition('a.tar/')[2] for path in dataset.paths] == ['1.jpg', 'in/0.jpg', 'in/2.jpg']
+    assert len({dataset.open(index).getvalue() for index in range(3)}) == 1
+
+
+@pytest.mark.parametrize('place', ['inside an image', 'inside a header', 'before a header', 'header'])
+def test_a_damaged_shard_is_an_error(folders, place):
+    """Not a data set of what comes before the damage."""
+    shard = folders[1] / 'a.tar'
+    content = bytearray(shard.read_bytes())
+    with tarfile.open(shard) as tar:
+        third = tar.getmembers()[3].offset
+    if place == 'header':
+        content[third : third + 512] = bytes(range(1, 256)) * 2 + b'xx'
+    cut = {'inside an image': 1000, 'inside a header': third + 100, 'before a header': third}.get(place)
+    shard.write_bytes(content[:cut])
+    with pytest.raises(ValueError, match=r'a\.tar is damaged or cut off: no header after [\d,]+ of [\d,]+ bytes'):
+        FLSLShards(folders[1])
+
+
+def test_a_file_with_holes(tmp_path):
+    """Its bytes are not one piece of the shard."""
+    with open(tmp_path / '0.tif', 'wb') as file:
+        file.truncate(1 << 20)
+    subprocess.run(['tar', '--sparse', '-cf', 'a.tar', '0.tif'], cwd=tmp_path, check=True)
+    with pytest.raises(ValueError, match=r'0\.tif with holes: pack it without --sparse'):
+        FLSLShards(tmp_path / 'a.tar')
+
+
+def test_what_is_beside_the_shards_is_named(folders, tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('flsl_mm.datasets.shards.print_log', lambda line, **where: lines.append(line))
+    (folders[1] / 'c.tar.gz').touch()
+    (folders[1] / 'x.jpg').touch()
+    FLSLShards(folders[1])
+    assert [line.replace(str(folders[1]), 'ROOT') for line in lines] == [
+        'compressed tar files in ROOT are left out (1, the first is c.tar.gz): unpack them',
+        'images in ROOT that are in no tar file are left out (1)',
+    ]
+
+
 @pytest.mark.parametrize('content', [b'', None])
 def test_what_is_no_shard(tmp_path, content):
     if content is None:
@@ -90,9 +161,17 @@ def test_what_is_no_shard(tmp_path, content):
 
 
 def test_nothing_to_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no shard'):
+    with pytest.raises(FileNotFoundError, match='no image folder at'):
+        FLSLShards(tmp_path / 'missing')
+    with pytest.raises(FileNotFoundError, match='no tar file'):
+        FLSLShards(tmp_path)
+    (tmp_path / 'x.jpg').touch()
+    with pytest.raises(FileNotFoundError, match=r'no tar file .*: FLSLImages reads its 1 images'):
+        FLSLShards(tmp_path)
+    (tmp_path / 'x.tgz').touch()
+    with pytest.raises(FileNotFoundError, match=r'compressed tar files alone, the first is x\.tgz: unpack them'):
         FLSLShards(tmp_path)
     with tarfile.open(tmp_path / 'x.tar', 'w') as tar:
         add(tar, '1.txt', b'x')
-    with pytest.raises(FileNotFoundError, match=r'no image .* in the 1 shards'):
+    with pytest.raises(FileNotFoundError, match=r'no image .* in the tar files of .* \(1\)'):
         FLSLShards(tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from flsl_mm.detection import FLSLCocoDataset
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
 from tests.detection.small import narrow
+from tools.dataset_converters import via2coco
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'own_detection_data.md'
@@ -66,8 +68,8 @@ def test_the_config_is_short_and_nothing_is_left_over(tmp_path, data):
     assert set(re.findall(r'"num_classes": (\d+)', flat)) == {'6'}
 
 
-def test_an_export_of_via_is_split(tmp_path, monkeypatch):
-    """As VIA 2 writes it: one file, ids from 1, boxes as polygons, and entries that COCO does not have."""
+def test_one_coco_file_is_split(tmp_path, monkeypatch):
+    """As VIA 2 and others write it: ids from 1, boxes as polygons, and entries that COCO does not have."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'data' / 'mine' / 'annotations').mkdir(parents=True)
     size = dict(width=64, height=48, license=0, flickr_url='', coco_url='', date_captured='')
@@ -96,6 +98,41 @@ def test_an_export_of_via_is_split(tmp_path, monkeypatch):
 def test_from_a_coco_file_to_ap(tmp_path, data):
     model = re.search(r', backbone=dict\(init_cfg.*?\)\)\)', snippet('own-data'))[0]
     cfg = read(snippet('own-data'), tmp_path, data, **{'mask-rcnn_flsl-vit-s16_fpn_1x_coco.py': LAPTOP, model: ')'})
+    runner = Runner.from_cfg(shrink(cfg, tmp_path))
+    runner.train()
+    assert {'val/coco/bbox_mAP', 'val/coco/segm_mAP'} < set(runner.message_hub.log_scalars)
+
+
+def test_from_via_to_ap(tmp_path, data):
+    """The page's config on what its command makes of VIA's project."""
+    mine = tmp_path / 'mine'
+    (mine / 'images').mkdir(parents=True)
+    project = {}
+    for split in ('train', 'val'):
+        content = json.loads((data / 'annotations' / f'instances_{split}.json').read_text())
+        names = {category['id']: category['name'] for category in content['categories']}
+        for image in content['images']:
+            name = f'{split}_{image["file_name"]}'
+            shutil.copy(data / split / image['file_name'], mine / 'images' / name)
+            keys = ('x', 'y', 'width', 'height')
+            regions = [
+                dict(
+                    shape_attributes=dict(zip(keys, annotation['bbox'], strict=True), name='rect'),
+                    region_attributes=dict(type=names[annotation['category_id']]),
+                )
+                for annotation in content['annotations']
+                if annotation['image_id'] == image['id']
+            ]
+            project[name] = dict(filename=name, size=1, regions=regions, file_attributes={})
+    (mine / 'via_project.json').write_text(json.dumps(dict(_via_img_metadata=project)))
+    assert via2coco.main([str(mine / 'via_project.json')]) == 0
+    categories = json.loads((mine / 'annotations' / 'instances_val.json').read_text())['categories']
+    names = tuple(category['name'] for category in categories)
+    init = re.search(r', backbone=dict\(init_cfg.*?\)\)\)', snippet('own-data'))[0]
+    classes = re.search(r"classes = \(('.*?)\)\n", snippet('own-data'))[1]
+    changes = {'mask-rcnn_flsl-vit-s16_fpn_1x_coco.py': LAPTOP, init: ')', f'({classes})': repr(names)}
+    folders = {f"img='{split}/'": "img='images/'" for split in ('train', 'val')}
+    cfg = read(snippet('own-data'), tmp_path, mine, **changes, **folders)
     runner = Runner.from_cfg(shrink(cfg, tmp_path))
     runner.train()
     assert {'val/coco/bbox_mAP', 'val/coco/segm_mAP'} < set(runner.message_hub.log_scalars)

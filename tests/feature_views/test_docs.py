@@ -12,7 +12,7 @@ from tools import visualize
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / 'docs/visualization.md').read_text(encoding='utf-8')
-COMMANDS = re.findall(r'^\s*python tools/visualize.py (.*?)(?:\s+#.*)?$', TEXT + visualize.EPILOG, re.MULTILINE)
+COMMANDS = re.findall(r'^\s*flsl-mm visualize (.*?)(?:\s+#.*)?$', TEXT + visualize.EPILOG, re.MULTILINE)
 
 
 @pytest.mark.parametrize('command', COMMANDS)

@@ -6,7 +6,9 @@ import os
 import random
 import shutil
 import signal
+import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ CHAINS = int(os.environ.get('FLSL_KILL_CHAINS', 2))
 VARIANTS = {
     'plain': {},
     'workers': dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True),
+    'shards': dict(train_dataloader__num_workers=2, train_dataloader__dataset__type='FLSLShards'),
     # Epochs of 6 iterations and checkpoints after 4, 8, ...: both between two steps of 5 accumulated batches.
     'accumulating': dict(optim_wrapper__accumulative_counts=5),
 }
@@ -35,15 +38,27 @@ def images(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def undisturbed(tmp_path_factory, images):
-    """Return the folder of a run that nothing stopped, by variant; loader workers make no difference to the numbers."""
+def configure(tmp_path_factory, images) -> Callable[[str, Path], Config]:
+    """Make the config of a variant; its shards are the images in three tar files."""
+    shards = tmp_path_factory.mktemp('shards')
+    files = sorted(images.iterdir())
+    for number, packed in enumerate((files[:10], files[10:13], files[13:])):
+        with tarfile.open(shards / f'{number}.tar', 'w') as tar:
+            for file in packed:
+                tar.add(file, file.name)
+    return lambda variant, folder: toy_config(shards if variant == 'shards' else images, folder, **VARIANTS[variant])
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory, configure):
+    """Give the folder of a run that nothing stopped, by variant; neither workers nor shards change the numbers."""
     folders = {}
 
     def run(variant: str) -> Path:
-        variant = 'plain' if variant == 'workers' else variant
+        variant = 'plain' if variant in ('workers', 'shards') else variant
         if variant not in folders:
             folders[variant] = tmp_path_factory.mktemp(variant)
-            assert train(toy_config(images, folders[variant], **VARIANTS[variant])) == 0
+            assert train(configure(variant, folders[variant])) == 0
         return folders[variant]
 
     return run
@@ -85,11 +100,16 @@ def assert_same_end(folder: Path, reference: Path) -> None:
 
 @pytest.mark.parametrize(
     ('variant', 'seed', 'kills'),
-    [*(('plain', seed, len(PLACES)) for seed in range(CHAINS)), ('workers', 102, 2), ('accumulating', 104, 5)],
+    [
+        *(('plain', seed, len(PLACES)) for seed in range(CHAINS)),
+        ('workers', 102, 2),
+        ('shards', 103, 2),
+        ('accumulating', 104, 5),
+    ],
 )
-def test_killed_and_resumed(variant, seed, kills, tmp_path, images, undisturbed):
+def test_killed_and_resumed(variant, seed, kills, tmp_path, configure, undisturbed):
     rng = random.Random(seed)
-    cfg = toy_config(images, tmp_path, **VARIANTS[variant])
+    cfg = configure(variant, tmp_path)
     places = rng.sample(PLACES, len(PLACES))
     newest = 0
     for place in places[:kills]:
@@ -135,8 +155,8 @@ def output_of(cfg: Config) -> str:
 
 @pytest.mark.parametrize('variant', list(VARIANTS))
 @pytest.mark.parametrize('iteration', [2, 5, 10])
-def test_preempted_and_resumed(variant, iteration, tmp_path, images, undisturbed):
-    cfg = toy_config(images, tmp_path, **VARIANTS[variant])
+def test_preempted_and_resumed(variant, iteration, tmp_path, configure, undisturbed):
+    cfg = configure(variant, tmp_path)
     # The whole group, as clusters do: loader workers must not die before the checkpoint is written.
     assert train(cfg, Fault(iteration, signum=signal.SIGTERM, group=True)) == EXIT_CODE == 75
     checkpoint = tmp_path / f'preempted_iter_{iteration + 1}.pth'

@@ -41,7 +41,9 @@ def get_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = measure.get_parser(__doc__, repeats=7, device=False)
     parser.add_argument('--config', type=Path, default=CONFIG, help='pretraining config (default: flsl_vit-s16.py)')
-    parser.add_argument('--workers', type=int, nargs='+', help='numbers of workers (default: 1, 2 and the cores)')
+    parser.add_argument(
+        '--workers', type=int, nargs='+', help='numbers of workers, 0 for none (default: 1, 2 and the cores)'
+    )
     parser.add_argument('--batch-size', type=int, default=64, help='images a batch (default: 64)')
     parser.add_argument('--rounds', type=int, default=8, help='batches of each worker in a measurement (default: 8)')
     parser.add_argument('--data', type=Path, help='folder of images to read (default: generated ones)')
@@ -113,7 +115,7 @@ def loader_config(cfg: Config, folder: Path, workers: int, batch_size: int) -> C
     size = cfg.model.data_preprocessor.global_crops.size
     kept = loader.dataset if loader.dataset.type == 'FLSLImages' else dict(type='FLSLImages', size=size)
     loader.dataset = ConfigDict(kept, data_root=str(folder))
-    loader.update(batch_size=batch_size, num_workers=workers, persistent_workers=True)
+    loader.update(batch_size=batch_size, num_workers=workers, persistent_workers=workers > 0)
     loader.pin_memory = torch.cuda.is_available()
     return loader
 
@@ -127,7 +129,9 @@ def build_loaders(
 
     config = loader_config(cfg, folder, workers, batch_size)
     ours = Runner.build_dataloader(config, seed=0)
-    limit = DataLoader(DecodedImages(ours.dataset.paths), batch_size, num_workers=workers, persistent_workers=True)
+    limit = DataLoader(
+        DecodedImages(ours.dataset.paths), batch_size, num_workers=workers, persistent_workers=workers > 0
+    )
     if shards is None:
         return [ours, limit]
     config.dataset.update(type='FLSLShards', data_root=str(shards))
@@ -264,8 +268,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     measure.check_positive(args, 'batch_size', 'rounds', 'images', 'iterations')
     args.workers = sorted(set(args.workers or (1, 2, measure.cores())))
-    if args.workers[0] < 1:
-        raise ValueError(f'--workers must be at least 1, got {args.workers[0]}')
+    if args.workers[0] < 0:
+        raise ValueError(f'--workers must be 0 or more, got {args.workers[0]}')
     cfg = measure.read_config(args.config, 'FLSL')
     with TemporaryDirectory(prefix='flsl_images_') as name:
         folder = Path(name)
@@ -274,7 +278,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         files = files or write_images(folder / 'source', args.images)
         loaders = {}
         for workers in args.workers:
-            epoch = link_images(folder / str(workers), files, (1 + args.rounds) * workers * args.batch_size)
+            epoch = link_images(folder / str(workers), files, (1 + args.rounds) * max(1, workers) * args.batch_size)
             shards = pack_images(folder / f'{workers}_shards', epoch) if args.shards else None
             loaders[workers] = build_loaders(cfg, epoch, workers, args.batch_size, shards)
         numbers = dict(

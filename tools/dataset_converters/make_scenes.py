@@ -23,34 +23,33 @@ LAYOUTS = {
         1000,
         (256, 256),
         1,
-        'python tools/train.py configs/pretrain/flsl_vit-s16.py '
-        '--cfg-options train_dataloader.dataset.data_root={out}/train',
+        'flsl-mm train configs/pretrain/flsl_vit-s16.py --cfg-options train_dataloader.dataset.data_root={out}/train',
     ),
     'coco': Layout(
         250,
         (256, 256),
         1,
-        'SCENES_ROOT={out} python tools/train.py configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
+        'SCENES_ROOT={out} flsl-mm train configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
     ),
     'uavdt': Layout(
         240,
         (160, 288),
         4,
-        'python tools/dataset_converters/uavdt2coco.py {out} --out {out}/annotations && '
-        'UAVDT_SCENES_ROOT={out} python tools/train.py configs/det/mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py',
+        'flsl-mm uavdt2coco {out} --out {out}/annotations && '
+        'UAVDT_SCENES_ROOT={out} flsl-mm train configs/det/mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py',
     ),
     'davis': Layout(
         8,
         (240, 432),
         25,
-        'python tools/test.py configs/vos/flsl_vit-t16_scenes.py CHECKPOINT '
+        'flsl-mm test configs/vos/flsl_vit-t16_scenes.py CHECKPOINT '
         '--cfg-options test_dataloader.dataset.data_root={out}',
     ),
     'segmentation': Layout(
         250,
         (192, 192),
         1,
-        'python tools/evaluate.py CHECKPOINT --segmentation {out} --num-classes 7',
+        'flsl-mm evaluate CHECKPOINT --segmentation {out} --num-classes 7',
     ),
 }
 EPILOG = """\

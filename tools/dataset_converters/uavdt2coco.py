@@ -21,7 +21,7 @@ ROOT holds
 DIR receives instances_train.json, instances_test.json and check_sheet.png, all of them or, after an error, none.
 
 example:
-  python tools/dataset_converters/uavdt2coco.py data/uavdt --out data/uavdt/annotations
+  flsl-mm uavdt2coco data/uavdt --out data/uavdt/annotations
 """
 
 

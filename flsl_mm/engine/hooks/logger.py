@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import mmengine
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from flsl_mm.engine import console
-from flsl_mm.engine.log_processor import images_per_step
+from flsl_mm.engine.log_processor import batch_size_of, images_per_step
 from flsl_mm.version import __version__
 
 from .report import FLSLReportHook
@@ -28,13 +29,15 @@ REFRESH = 5
 class FLSLLoggerHook(LoggerHook):
     """MMEngine's ``LoggerHook`` that shows a person little: what runs on what, then a bar, or lines; same arguments.
 
-    In a terminal a bar has steps, time left, images per second, loss and the verdict so far. Elsewhere every
-    ``interval`` steps a line is printed. The log file gets the lines in any case, and all that MMEngine logs of itself.
+    In a terminal a bar has steps, time left, images per second, loss and the verdict so far; while a model is validated
+    or tested, a bar has images, time left and speed. Elsewhere every ``interval`` steps a line is printed. The log file
+    gets the lines in any case, and all that MMEngine logs of itself.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.bar: tqdm | None = None
+        self.images: tqdm | None = None  # the bar of validation and testing
         self.read_at = 0.0
 
     def before_run(self, runner: Runner) -> None:
@@ -76,6 +79,52 @@ class FLSLLoggerHook(LoggerHook):
             parts.append(verdict.partition(':')[0].replace('too short', 'too early'))
         return ', '.join(parts)
 
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Show the bar of the images in the place of the training's."""
+        console.pause_bar(self.bar)
+        self.open_images(runner, runner.val_dataloader, 'validating')
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Show the bar of the images."""
+        self.open_images(runner, runner.test_dataloader, 'testing')
+
+    def open_images(self, runner: Runner, loader: DataLoader, name: str) -> None:
+        """Show a bar of the images of a data set, unless the model shows one of its own."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if is_main_process() and console.is_terminal() and not getattr(model, 'progress', False):
+            self.images = console.open_bar(len(loader.dataset), name=name, unit=' images', place=0)
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
+    ) -> None:
+        """Log as MMEngine's hook does, and move the bar."""
+        with console.hidden(console.is_terminal()):
+            super().after_val_iter(runner, batch_idx, data_batch, outputs)
+        self.move_images(runner, runner.val_dataloader, batch_idx)
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
+    ) -> None:
+        """Log as MMEngine's hook does, and move the bar."""
+        with console.hidden(console.is_terminal()):
+            super().after_test_iter(runner, batch_idx, data_batch, outputs)
+        self.move_images(runner, runner.test_dataloader, batch_idx)
+
+    def move_images(self, runner: Runner, loader: DataLoader, batch_idx: int) -> None:
+        """Move the bar of the images; metrics, which print, find it left as it stands."""
+        if self.images is None:
+            return
+        batch = batch_size_of(loader) * runner.world_size
+        self.images.update(min(batch, self.images.total - self.images.n))
+        if batch_idx + 1 == len(loader):
+            console.close_bar(self.images)
+            self.images = None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Log as MMEngine's hook does, and show the training's bar again."""
+        super().after_val_epoch(runner, metrics)
+        console.resume_bar(self.bar)
+
     def after_train(self, runner: Runner) -> None:
         """Leave the bar as it stands."""
         console.close_bar(self.bar)
@@ -105,9 +154,10 @@ def startup_lines(runner: Runner) -> list[str]:
 
 
 def data_line(runner: Runner, loader: DataLoader, trains: bool) -> str:
-    """Describe data, batch and, of a training, its length."""
-    batch = f'{loader.batch_size or 1}' + (f' x {runner.world_size} processes' if runner.world_size > 1 else '')
-    line = f'{type(loader.dataset).__name__}: {len(loader.dataset):,} images | batch {batch}'
+    """Tell data, batch and, of a training, its length."""
+    batch = f'{batch_size_of(loader)}' + (f' x {runner.world_size} processes' if runner.world_size > 1 else '')
+    unit = getattr(loader.dataset, 'unit', 'images')
+    line = f'{type(loader.dataset).__name__}: {len(loader.dataset):,} {unit} | batch {batch}'
     if trains:
         line += f' | {len(loader):,} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters:,} steps'
     return line

@@ -8,10 +8,17 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
+from mmengine.structures import BaseDataElement
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from flsl_mm import cli
-from tests.toy_run import toy_config, toy_runner, write_images
+from flsl_mm.engine import console
+from flsl_mm.engine.log_processor import batch_size_of
+from flsl_mm.selfsup import FLSL
+from tests.selfsup.toy import toy_model
+from tests.toy_run import ToyImages, toy_config, toy_runner, write_images
 
 QUIET = dict(default_hooks__logger__type='FLSLLoggerHook', log_processor__type='FLSLLogProcessor')
 DUMPS = ('System environment:', 'Config:', 'Hooks will be executed in the following order')
@@ -78,6 +85,107 @@ def terminal():
     with os.fdopen(theirs, 'w') as stream:
         yield stream, shown, reader
     os.close(ours)
+
+
+class Mean(BaseMetric):
+    """Counts the images, and prints as COCO's metric does."""
+
+    default_prefix = 'toy'
+
+    def process(self, data_batch, data_samples):
+        self.results += [1] * len(data_batch['inputs'])
+
+    def compute_metrics(self, results):
+        print('a table of the metric')
+        return dict(images=sum(results))
+
+
+class Validated(FLSL):
+    """A model that takes the images of validation, which pretraining has none of."""
+
+    def val_step(self, data):
+        return [BaseDataElement()]
+
+    test_step = val_step
+
+
+def bars(shown: list[str], name: str) -> list[str]:
+    return [part for part in ''.join(shown).replace('\x1b[A', '\r').split('\r') if part.strip().startswith(f'{name}:')]
+
+
+def validated_runner(tmp_path, logger):
+    data = dict(dataset=ToyImages(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=3, num_workers=0)
+    model = toy_model()
+    model.__class__ = Validated
+    return toy_runner(
+        tmp_path,
+        [],
+        model,
+        log_level='INFO',
+        default_hooks=dict(logger=logger),
+        log_processor=dict(type='FLSLLogProcessor'),
+        val_dataloader=data,
+        val_cfg=dict(),
+        val_evaluator=Evaluator(Mean()),
+        test_dataloader=data,
+        test_cfg=dict(),
+        test_evaluator=Evaluator(Mean()),
+    )
+
+
+def test_bars_of_validation_and_testing(tmp_path, terminal, monkeypatch):
+    """Eight images in batches of three; what the metric prints has lines of its own, and the training's bar goes on."""
+    stream, shown, reader = terminal
+    monkeypatch.setattr(sys, 'stdout', stream)
+    runner = validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=1))
+    runner.train()
+    runner.test()
+    stream.close()
+    reader.join(10)
+    text = ''.join(shown)
+    for name in ('validating', 'testing'):
+        assert '| 0/8 [' in bars(shown, name)[0]
+        assert ' images/s' in bars(shown, name)[-1]
+        assert '100%' in bars(shown, name)[-1]
+        assert '| 8/8 [' in bars(shown, name)[-1]
+    assert '100%' in bars(shown, 'training')[-1]
+    assert text.count('a table of the metric') == 3
+    before = [part.rpartition('\n')[2] for part in text.split('a table of the metric')[:3]]
+    assert [part.rpartition('\r')[2].strip() for part in before] == [''] * 3
+    assert 'Epoch(val) [1][1/3]' not in text
+    assert 'Epoch(val) [2][3/3]    toy/images: 8' in text
+    assert 'Epoch(test) [1/3]' in next(tmp_path.glob('*/*.log')).read_text()
+
+
+def test_lines_of_validation_elsewhere(tmp_path, capsys):
+    validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=2)).train()
+    shown = capsys.readouterr().out
+    assert 'Epoch(val) [1][2/3]' in shown
+    assert 'validating' not in shown
+
+
+def test_a_pause_does_not_count(terminal, monkeypatch):
+    stream, *_ = terminal
+    monkeypatch.setattr(sys, 'stdout', stream)
+    now = [1000.0]
+    monkeypatch.setattr(console.time, 'time', lambda: now[0])
+    bar = console.open_bar(10)
+    bar.start_t = bar.last_print_t = 990.0
+    console.pause_bar(bar)
+    now[0] += 500
+    console.resume_bar(bar)
+    assert (bar.start_t, bar.last_print_t, bar.disable) == (1490.0, 1490.0, False)
+    console.close_bar(bar)
+    console.pause_bar(None)
+    console.resume_bar(None)
+
+
+def test_images_of_a_batch_sampler():
+    """Such a loader, a detector's, has no batch size itself."""
+    own = BatchSampler(SequentialSampler(range(8)), 4, drop_last=False)
+    assert batch_size_of(DataLoader(range(8), batch_sampler=own)) == 4
+    assert batch_size_of(DataLoader(range(8), batch_size=2)) == 2
+    assert batch_size_of(DataLoader(range(8), batch_size=None)) == 1
 
 
 def test_a_bar_in_a_terminal(tmp_path, terminal, monkeypatch):

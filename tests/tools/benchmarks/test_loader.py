@@ -130,14 +130,14 @@ def test_program(tmp_path, monkeypatch, capsys):
     (tmp_path / 'temporary').mkdir()
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
     options = ['--config', tiny_pretraining(tmp_path), '--data', tmp_path / 'own', '--out', tmp_path / 'numbers.json']
-    options += ['--workers', 2, 1, '--batch-size', 2, '--rounds', 1, '--repeats', 2, '--train', '--iterations', 1]
+    options += ['--workers', 2, 1, 0, '--batch-size', 2, '--rounds', 1, '--repeats', 2, '--train', '--iterations', 1]
     trained = []
     build_runner = loader.cli.build_runner
     monkeypatch.setattr(loader.cli, 'build_runner', lambda cfg: trained.append(build_runner(cfg)) or trained[0])
     assert loader.main([*map(str, options)]) == 0
     numbers = json.loads((tmp_path / 'numbers.json').read_text())
     assert numbers['mean_file_kb'] == pytest.approx(sum(file.stat().st_size for file in own) / 2000)
-    assert [row['workers'] for row in numbers['loader']] == [1, 2]
+    assert [row['workers'] for row in numbers['loader']] == [0, 1, 2]
     for row in numbers['loader']:
         again = loader.loader_row(row['workers'], row['seconds_per_image'], row['limit_seconds_per_image'])
         assert row == again
@@ -178,7 +178,7 @@ def test_run_keeps_the_recipe(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
-        (['--workers', '0'], '--workers must be at least 1, got 0'),
+        (['--workers', '-1'], '--workers must be 0 or more, got -1'),
         (['--rounds', '0'], '--rounds must be at least 1, got 0'),
         (['--config', 'none.py'], 'no config none.py'),
         (['--config', str(DETECTION / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py')], 'its model is MaskRCNN, not FLSL'),

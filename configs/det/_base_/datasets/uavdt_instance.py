@@ -1,5 +1,5 @@
 # UAVDT under data/uavdt, or under the folder that the environment variable UAVDT_ROOT names, converted by
-#   python tools/dataset_converters/uavdt2coco.py data/uavdt --out data/uavdt/annotations
+#   flsl-mm uavdt2coco data/uavdt --out data/uavdt/annotations
 data_root = '{{$UAVDT_ROOT:data/uavdt}}'
 dataset_type = 'FLSLCocoDataset'
 metainfo = dict(classes=('car', 'truck', 'bus'))
