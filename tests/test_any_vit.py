@@ -11,7 +11,7 @@ from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.evaluation.clusters import mean_shift_clusters
 from flsl_mm.probes import ScenesProbe, measure, trivial_sources
 from tests.checkpoint.cases import file_of, tiny
-from tests.pictures import picture
+from tests.images import make_image
 from tests.timm_families import FAMILIES, TINY, every_family, tiny_config, tiny_timm
 from tools import embed, evaluate, visualize
 
@@ -98,7 +98,7 @@ def test_pictures_and_embeddings_of_a_model_of_timm(tiny_models, tmp_path):
     torch.save(tiny_timm(name, seed=3).vit.state_dict(), tmp_path / 'dinov2.pth')
     torch.save(file_of(tiny(5)), tmp_path / 'flsl.pth')
     (tmp_path / 'in').mkdir()
-    picture(40, 32).save(tmp_path / 'in/a.png')
+    make_image(40, 32).save(tmp_path / 'in/a.png')
     file, small = f'timm:{name}={tmp_path}/dinov2.pth', ['--device', 'cpu', '--long-side', '42']
     look = [file, str(tmp_path / 'in'), '--out', str(tmp_path / 'out'), *small]
     assert visualize.main(look) == 0

@@ -58,7 +58,7 @@ def test_search_in_parts_finds_the_same():
     assert exact_search(bank[:2], queries, 30)[1].shape == (20, 2)
 
 
-def test_faiss_finds_the_same_neighbours():
+def test_faiss_finds_the_same_neighbors():
     pytest.importorskip('faiss', reason='faiss, of the extra retrieval, is not installed')
     torch.manual_seed(0)
     bank, queries = (torch.nn.functional.normalize(torch.randn(n, 192), dim=-1) for n in (2000, 50))
