@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN_SKIPPED = 10
 """Unusable images that are listed in the terminal."""
+TIMM = 'timm:'
+"""What stands before the name of a model of timm, in place of a file."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +41,29 @@ def positive(text: str) -> int:
 
 
 def load_model_from_args(args: argparse.Namespace, path: str, device: str) -> FeatureExtractor:
-    """Load a checkpoint as the options of :func:`add_model_options` say."""
-    from .api import load_model
+    """Load a checkpoint as the options of :func:`add_model_options` say, or what ``timm:NAME=WEIGHTS`` names."""
+    from .api import load_model, load_timm_model
 
-    return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+    if not str(path).startswith(TIMM):
+        return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+    name, weights = timm_model(path)
+    file = None if weights in ('none', 'pretrained') else weights
+    return load_timm_model(name, file, pretrained=weights == 'pretrained', device=device)
+
+
+def timm_model(text: str) -> tuple[str, str]:
+    """Split ``timm:NAME=WEIGHTS`` into name and weights: a file, ``none`` or ``pretrained``.
+
+    Raises:
+        ValueError: If a part is missing.
+    """
+    name, _, weights = text.removeprefix(TIMM).partition('=')
+    if not name or not weights:
+        raise ValueError(
+            f'{text} does not say which weights: timm:{name or "NAME"}=FILE, =none for random weights alone, or '
+            '=pretrained to let timm fetch them'
+        )
+    return name, weights
 
 
 def resolve_device(name: str) -> str:

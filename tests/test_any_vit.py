@@ -10,8 +10,10 @@ from flsl_mm.api import FeatureExtractor, load_timm_model
 from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.evaluation.clusters import mean_shift_clusters
 from flsl_mm.probes import ScenesProbe, measure, trivial_sources
+from tests.checkpoint.cases import file_of, tiny
+from tests.images import make_image
 from tests.timm_families import FAMILIES, TINY, every_family, tiny_config, tiny_timm
-from tools import evaluate
+from tools import embed, evaluate, visualize
 
 
 @pytest.fixture
@@ -88,6 +90,24 @@ def test_evaluate_takes_a_model_of_timm(tiny_models, tmp_path, capsys):
     assert dinov2.splitlines()[1].split()[:3] == ['dinov2', 'random', 'weights']
     assert mae.splitlines()[0].startswith(FAMILIES['MAE'])
     assert mae.splitlines()[1].split()[:2] == ['random', 'weights']
+
+
+def test_pictures_and_embeddings_of_a_model_of_timm(tiny_models, tmp_path):
+    """Beside random weights of the same network, and beside FLSL's own backbone of another patch size."""
+    name = FAMILIES['DINOv2 with registers']
+    torch.save(tiny_timm(name, seed=3).vit.state_dict(), tmp_path / 'dinov2.pth')
+    torch.save(file_of(tiny(5)), tmp_path / 'flsl.pth')
+    (tmp_path / 'in').mkdir()
+    make_image(40, 32).save(tmp_path / 'in/a.png')
+    file, small = f'timm:{name}={tmp_path}/dinov2.pth', ['--device', 'cpu', '--long-side', '42']
+    look = [file, str(tmp_path / 'in'), '--out', str(tmp_path / 'out'), *small]
+    assert visualize.main(look) == 0
+    assert visualize.main([*look, '--against', str(tmp_path / 'flsl.pth')]) == 0
+    page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
+    assert 'dinov2: 32 channels, 2 blocks, patches of 14 pixels' in page
+    assert 'flsl: 16 channels, 2 blocks, patches of 8 pixels' in page
+    assert embed.main([file, str(tmp_path / 'in'), '--out', str(tmp_path / 'a.npz'), '--device', 'cpu']) == 0
+    assert np.load(tmp_path / 'a.npz')['mean'].shape == (1, 32)
 
 
 @pytest.mark.parametrize(

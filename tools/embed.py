@@ -23,7 +23,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('file', metavar='FILE', help='checkpoint')
+    parser.add_argument('file', metavar='FILE', help='checkpoint, or timm:NAME=FILE')
     parser.add_argument('folder', metavar='FOLDER', type=Path, help='images, flat or nested')
     parser.add_argument(
         '--out',

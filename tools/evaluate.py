@@ -35,10 +35,6 @@ SCENE_SIZE = 128
 """Side of the generated scenes in pixels, about: it is made whole patches of every network."""
 
 
-TIMM = 'timm:'
-"""What stands before the name of a model of timm, in place of a file."""
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -109,39 +105,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the files, each once and under a name of its own."""
-    from flsl_mm.api import load_timm_model
-
     models = []
     for path in dict.fromkeys(args.files):
-        if path.startswith(TIMM):
-            name, weights = timm_model(path)
-            if weights == 'none':
-                continue
-            fetched = weights == 'pretrained'
-            model = load_timm_model(name, None if fetched else weights, pretrained=fetched, device=device)
-        elif path == 'none':
+        timm = path.startswith(options.TIMM)
+        if path == 'none' or (timm and options.timm_model(path)[1] == 'none'):
             continue
-        else:
-            model = options.load_model_from_args(args, path, device)
+        model = options.load_model_from_args(args, path, device)
         if any(other.name == model.name for other in models):
             model.name = path
         models.append(model)
     return models
-
-
-def timm_model(text: str) -> tuple[str, str]:
-    """Split ``timm:NAME=WEIGHTS`` into name and weights.
-
-    Raises:
-        ValueError: If a part is missing.
-    """
-    name, _, weights = text.removeprefix(TIMM).partition('=')
-    if not name or not weights:
-        raise ValueError(
-            f'{text} does not say which weights: timm:{name or "NAME"}=FILE, =none for random weights alone, or '
-            '=pretrained to let timm fetch them'
-        )
-    return name, weights
 
 
 def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list[BackboneSpec]:
@@ -149,7 +122,7 @@ def geometries(args: argparse.Namespace, models: list[FeatureExtractor]) -> list
     from flsl_mm.api import load_timm_model
     from flsl_mm.models import BackboneSpec
 
-    random = [timm_model(path) for path in args.files if path.startswith(TIMM)]
+    random = [options.timm_model(path) for path in args.files if path.startswith(options.TIMM)]
     specs = [model.spec for model in models]
     specs += [load_timm_model(name).spec for name, weights in random if weights == 'none']
     specs = list(dict.fromkeys(specs))

@@ -74,7 +74,8 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
     if show_dir:
         options.check_writable(show_dir / '.try')
     if show_dir and segments:
-        cfg.default_hooks.visualization.draw = True
+        # Upstream's hook draws every 50th image unless told otherwise, the fork's all.
+        cfg.default_hooks.visualization.update(draw=True, interval=1)
         cfg.visualizer.save_dir = str(show_dir)
     elif show_dir:
         # mmdet joins it to the work folder, from which an absolute path leads away.

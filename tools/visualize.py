@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('file', metavar='FILE', help='checkpoint')
+    parser.add_argument('file', metavar='FILE', help='checkpoint, or timm:NAME=FILE')
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='image files, or folders of them')
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where to; open its index.html')
     parser.add_argument('--against', metavar='FILE2', help='checkpoint to stand beside it (default: random weights)')

@@ -32,3 +32,11 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
+
+# Ten minutes of one core.
+train_cfg = dict(max_epochs=8, val_interval=8)
+default_hooks = dict(checkpoint=dict(interval=4))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=True, begin=0, end=8, convert_to_iter_based=True),
+]

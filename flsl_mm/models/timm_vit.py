@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import timm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flsl_mm.mm import MODELS
+from flsl_mm.mm import MODELS, print_log
 
 from .backbone import PatchBackbone
 from .spec import BackboneSpec
@@ -43,31 +45,40 @@ def create_vit(model_name: str, pretrained: bool, options: Mapping[str, Any]) ->
         OSError: If the weights cannot be fetched.
     """
     if not timm.is_model(model_name):
-        stem = model_name.partition('.')[0]
-        similar = [name for name in timm.list_models(f'*{stem[:12]}*') if name.startswith('vit')][:5]
+        similar = get_close_matches(model_name.partition('.')[0], timm.list_models(), 5)
         raise ValueError(
             f'timm {timm.__version__} has no model {model_name!r}{": " + ", ".join(similar) if similar else ""} '
             '(all: python -c "import timm; print(timm.list_models(\'vit*\', pretrained=True))")'
         )
-    unfit = f'timm model {model_name} is not a plain vision transformer for images of any size, with maps of one stride'
+    unfit = (
+        f'timm model {model_name} is not a plain vision transformer for images of any size with maps of one stride, as '
+        'those of DINO, DINOv2, DINOv3, MAE, DeiT, CLIP, SigLIP and EVA-02 are'
+    )
     try:
         vit = timm.create_model(model_name, dynamic_img_size=True, **options)
     except TypeError as error:
-        raise ValueError(f'{unfit} ({error}); DINO, DINOv2, DINOv3, MAE, DeiT, CLIP, SigLIP, EVA-02 are some') from None
+        raise ValueError(f'{unfit} ({error})') from None
     strides = {level['reduction'] for level in getattr(vit, 'feature_info', [])}
     if len(strides) != 1 or not all(hasattr(vit, part) for part in ('blocks', 'patch_embed', 'forward_intermediates')):
         raise ValueError(unfit)
     if not pretrained:
         return vit
+    print_log(f'timm fetches the weights of {model_name}, if it does not have them', 'current')
+    # The hub warns of each of its twelve attempts.
+    hub = logging.getLogger('huggingface_hub')
+    level = hub.level
+    hub.setLevel(logging.ERROR)
     try:
         return timm.create_model(model_name, pretrained=True, dynamic_img_size=True, **options)
     # timm's downloads end in errors of the network, of two hubs and of its own.
     except Exception as error:
-        reason = ' '.join(str(error).split())[:160]
+        reason = ' '.join(str(error).split()).partition('. ')[0][:160]
         raise OSError(
             f'timm could not fetch the weights of {model_name} ({type(error).__name__}: {reason}): without a network, '
             'fetch the file elsewhere and give it as checkpoint'
         ) from None
+    finally:
+        hub.setLevel(level)
 
 
 def filter_of(vit: nn.Module) -> Callable | None:

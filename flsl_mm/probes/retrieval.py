@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -37,6 +38,16 @@ from .sources import FeatureSource
 SEARCHES = ('exact', 'faiss')
 
 
+def require(package: str, purpose: str) -> None:
+    """Ask for an optional package before anything is measured.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    if find_spec(package.partition('-')[0]) is None:
+        raise ValueError(f'{purpose} needs the package {package}: pip install {package}, or the extra retrieval')
+
+
 class RetrievalProbe(SegmentationProbe):
     """Mean IoU of pixels whose patches take the labels of similar ones ('in-context', Hummingbird, arXiv 2306.01667).
 
@@ -49,11 +60,11 @@ class RetrievalProbe(SegmentationProbe):
         bank_sizes: Sizes of the memory, a figure each. Published ones are 10,240,000 and less.
         k: Number of neighbors.
         temperature: Divides cosine similarities.
-        search: ``'exact'``, or ``'faiss'``, which gives the same neighbors.
+        search: ``'exact'``, or ``'faiss'``, which gives the same neighbors but among ties.
         **options: ``num_classes``, ``ignore_index``, ``class_names``, ``size``, ``limit`` and ``seed`` likewise.
 
     Raises:
-        ValueError: If there is no bank size or another search; or as of :class:`SegmentationProbe`.
+        ValueError: If there is no bank size, another search, or no package for it; or as of :class:`SegmentationProbe`.
     """
 
     def __init__(
@@ -67,6 +78,8 @@ class RetrievalProbe(SegmentationProbe):
     ) -> None:
         if not bank_sizes or search not in SEARCHES:
             raise ValueError(f'bank_sizes must have a number and search be one of {SEARCHES}, got {search!r}')
+        if search == 'faiss':
+            require('faiss-cpu', 'search by faiss')
         super().__init__(root, k=k, temperature=temperature, **options)
         self.search = search
         self.bank_sizes = sorted(set(bank_sizes))
@@ -139,10 +152,11 @@ class ClusteringProbe(SegmentationProbe):
         **options: As of :class:`SegmentationProbe`.
 
     Raises:
-        ValueError: As of :class:`SegmentationProbe`.
+        ValueError: If scipy is not installed; or as of :class:`SegmentationProbe`.
     """
 
     def __init__(self, root, num_clusters: int = 500, bank_size: int = 30_000, **options) -> None:
+        require('scipy', 'matching clusters to classes')
         super().__init__(root, bank_size=bank_size, **options)
         self.num_clusters = num_clusters
         self.rows = {

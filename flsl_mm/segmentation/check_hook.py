@@ -49,7 +49,7 @@ def check_maps(model: nn.Module) -> None:
         if assumed != strides:
             raise ValueError(
                 f'{name} assumes feature_strides={assumed}, backbone and necks deliver {strides}: make them agree '
-                '(FLSLViTPyramid brings maps of one stride to a pyramid)'
+                '(FLSLViTPyramid brings maps of one stride to a pyramid; stride=16 of TimmViT makes maps of 16)'
             )
 
 

@@ -58,20 +58,21 @@ def test_search_in_parts_finds_the_same():
     assert exact_search(bank[:2], queries, 30)[1].shape == (20, 2)
 
 
-def test_faiss_gives_the_same_or_says_what_to_install(monkeypatch):
+def test_faiss_finds_the_same_neighbors():
+    pytest.importorskip('faiss', reason='faiss, of the extra retrieval, is not installed')
     torch.manual_seed(0)
-    bank, queries = torch.randn(50, 4), torch.randn(20, 4)
-    try:
-        import faiss  # noqa: F401
-    except ModuleNotFoundError:
-        monkeypatch.setitem(sys.modules, 'faiss', None)
-        with pytest.raises(ValueError, match='pip install faiss-cpu'):
-            faiss_search(bank)
-        return
-    values, indices = faiss_search(bank)(bank, queries, 3)
-    expected = exact_search(bank, queries, 3)
+    bank, queries = (torch.nn.functional.normalize(torch.randn(n, 192), dim=-1) for n in (2000, 50))
+    values, indices = faiss_search(bank)(bank, queries, 30)
+    expected = exact_search(bank, queries, 30)
     assert torch.equal(indices, expected[1])
     assert torch.allclose(values, expected[0], atol=1e-5)
+    assert faiss_search(bank[:7])(bank[:7], queries, 30)[1].shape == (50, 7)
+
+
+def test_without_faiss_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'faiss', None)
+    with pytest.raises(ValueError, match='pip install faiss-cpu'):
+        faiss_search(torch.eye(2))
 
 
 def test_labels_are_upsampled_before_the_greatest_is_taken():

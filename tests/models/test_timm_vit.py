@@ -1,5 +1,7 @@
 """timm's vision transformers: the same outputs as the FLSL backbone's, at any size, of any family."""
 
+import logging
+
 import pytest
 import timm
 import torch
@@ -81,8 +83,8 @@ def test_the_spec_builds_the_same_network_and_survives_a_checkpoint():
 @pytest.mark.parametrize(
     ('name', 'line'),
     [
-        ('vit_smal', 'has no model .vit_smal.: vit_small_patch'),
-        ('swin_tiny_patch4_window7_224', 'swin_tiny_patch4_window7_224 is not a plain vision transformer'),
+        ('vit_smal_patch14_dinov2.lvd142m', 'has no model .vit_smal_.*: vit_small_patch14_dinov2, '),
+        ('swin_tiny_patch4_window7_224', 'swin_tiny_patch4_window7_224 is not a plain vision transformer.*DINOv2'),
         ('resnet18', 'resnet18 is not a plain vision transformer.*DINOv2'),
     ],
 )
@@ -91,18 +93,22 @@ def test_other_models_are_refused(name, line):
         TimmViT(name)
 
 
-def test_weights_that_cannot_be_fetched(monkeypatch):
+def test_weights_that_cannot_be_fetched(monkeypatch, caplog):
     """What timm raises without a network becomes one line; nothing is fetched unless it is asked for."""
     create, asked = timm.create_model, []
 
     def offline(*arguments, pretrained=False, **options):
         asked.append(pretrained)
         if pretrained:
-            raise RuntimeError('Name or service\nnot known')
+            logging.getLogger('huggingface_hub').warning('Retrying in 1s')
+            raise RuntimeError('Name or service\nnot known. Try again')
         return create(*arguments, **options)
 
     monkeypatch.setattr(timm, 'create_model', offline)
     TimmViT(DINO, TINY)
     assert asked == [False]
-    with pytest.raises(OSError, match=r'could not fetch the weights of \S+dino \(RuntimeError: Name or service not kn'):
+    with pytest.raises(OSError, match=r'the weights of \S+dino \(RuntimeError: Name or service not known\): without'):
         TimmViT(DINO, TINY, pretrained=True)
+    assert 'Retrying' not in caplog.text
+    logging.getLogger('huggingface_hub').warning('of something else')
+    assert 'of something else' in caplog.text

@@ -55,3 +55,22 @@ def test_clusters_of_a_constant_are_its_chance(folder):
 def test_arguments(folder, options):
     with pytest.raises(ValueError, match='bank_sizes must have a number and search be one of'):
         RetrievalProbe(folder, ignore_index=9, **options)
+
+
+def test_faiss_gives_the_same_figures(folder):
+    pytest.importorskip('faiss', reason='faiss, of the extra retrieval, is not installed')
+    figures = [
+        RetrievalProbe(folder, ignore_index=9, bank_sizes=(120,), search=search)(MeanColor(PATCH))['bank_120'].value
+        for search in ('exact', 'faiss')
+    ]
+    assert figures[0] == pytest.approx(figures[1])
+
+
+@pytest.mark.parametrize(
+    ('probe', 'options', 'package'),
+    [(RetrievalProbe, dict(search='faiss'), 'faiss-cpu'), (ClusteringProbe, {}, 'scipy')],
+)
+def test_a_missing_package_is_named_before_anything_is_read(tmp_path, monkeypatch, probe, options, package):
+    monkeypatch.setattr('flsl_mm.probes.retrieval.find_spec', lambda name: None)
+    with pytest.raises(ValueError, match=f'pip install {package}, or the extra retrieval'):
+        probe(tmp_path / 'not there', **options)

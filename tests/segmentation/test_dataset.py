@@ -75,7 +75,7 @@ def break_mask(folder, content):
         ),
         (lambda f: [path.unlink() for path in (f / 'images/train').iterdir()], r'no \*.jpg in .*set img_suffix'),
         (lambda f: break_mask(f, np.full((40, 48), 7, np.uint8)), '0.png has class 7, and the last of 3 classes is 2'),
-        (lambda f: break_mask(f, np.zeros((40, 48, 3), np.uint8)), '0.png is an image of colors'),
+        (lambda f: break_mask(f, np.zeros((40, 48, 3), np.uint8)), '0.png is a color image'),
         (lambda f: break_mask(f, np.zeros((20, 48), np.uint8)), '0.png is 48x20 and its image 48x40'),
     ],
     ids=['no images', 'no masks', 'a mask less', 'other suffix', 'a class more', 'colors', 'another size'],
