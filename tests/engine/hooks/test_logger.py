@@ -20,6 +20,8 @@ from flsl_mm.selfsup import FLSL
 from tests.selfsup.toy import toy_model
 from tests.toy_run import ToyImages, toy_config, toy_runner, write_images
 
+pytestmark = pytest.mark.usefixtures('fresh_logger')
+
 QUIET = dict(default_hooks__logger__type='FLSLLoggerHook', log_processor__type='FLSLLogProcessor')
 DUMPS = ('System environment:', 'Config:', 'Hooks will be executed in the following order')
 
