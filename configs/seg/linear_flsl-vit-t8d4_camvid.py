@@ -7,11 +7,23 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(size=(192, 192)),
+    data_preprocessor=dict(size=(256, 320)),  # as tests pad the images
     backbone=dict(
         arch=dict(_delete_=True, embed_dim=192, depth=4, num_heads=3), patch_size=8, img_size=96, frozen_stages=4
     ),
     decode_head=dict(in_channels=192, num_classes=11),
+)
+# Whole images, as in the tests: the features of a frozen backbone say where in the image a patch is, which crops change.
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='FLSLLoadSegmentation'),
+            dict(type='Resize', scale=(320, 240), keep_ratio=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PackSegInputs'),
+        ]
+    )
 )
 optim_wrapper = dict(optimizer=dict(lr=1e-2, weight_decay=1e-4))
 default_hooks = dict(checkpoint=dict(interval=5))

@@ -163,6 +163,8 @@ def test_hook_compares_colors_unless_it_is_told_not_to():
     backbone = FLSLViT(arch=dict(embed_dim=8, depth=1, num_heads=2), img_size=32)
     backbone.spec = replace(backbone.spec, mean=(0.5,) * 3, std=(0.5,) * 3)
     model = Detector(backbone=backbone, data_preprocessor=ImgDataPreprocessor([127.5] * 3, [127.5] * 3))
-    with pytest.raises(ValueError, match=r'would get BGR .* allow_other_input=True of FLSLDetectionCheckHook to continue'):
+    with pytest.raises(
+        ValueError, match=r'would get BGR .* allow_other_input=True of FLSLDetectionCheckHook to continue'
+    ):
         FLSLDetectionCheckHook().before_test(runner_with(model))
     FLSLDetectionCheckHook(allow_other_input=True).before_test(runner_with(model))

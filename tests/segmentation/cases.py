@@ -32,7 +32,7 @@ def tiny_config(root: Path, work_dir: Path, name: str = 'fpn_flsl-vit-t8d4_camvi
     """Make a config of the repository tiny: two blocks of width 16, crops of 32, two steps per epoch."""
     cfg = Config.fromfile(ROOT / f'configs/seg/{name}.py')
     cfg.model.backbone.update(arch=dict(embed_dim=16, depth=4, num_heads=2), img_size=32)
-    cfg.model.data_preprocessor.size = (32, 32)
+    cfg.model.data_preprocessor.size = (32, 32) if name.startswith('fpn') else (64, 64)
     cfg.model.decode_head.num_classes = len(CLASSES)
     if cfg.model.get('neck'):
         cfg.model.neck[0].in_channels = 16
@@ -44,10 +44,12 @@ def tiny_config(root: Path, work_dir: Path, name: str = 'fpn_flsl-vit-t8d4_camvi
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.update(data)
     cfg.train_dataloader.batch_size = 2
-    cfg.train_dataloader.dataset.pipeline[2].update(scale=(48, 40))
-    cfg.train_dataloader.dataset.pipeline[3].update(crop_size=(32, 32), cat_max_ratio=1.0)
-    for loader in (cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.pipeline[1].update(scale=(48, 40))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        for step in loader.dataset.pipeline:
+            if 'scale' in step:
+                step.scale = (48, 40)
+            if 'crop_size' in step:
+                step.update(crop_size=(32, 32), cat_max_ratio=1.0)
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     cfg.param_scheduler = cfg.param_scheduler[1:]
     cfg.param_scheduler[0].end = epochs
