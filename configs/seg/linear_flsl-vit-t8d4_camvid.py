@@ -13,7 +13,7 @@ model = dict(
     ),
     decode_head=dict(in_channels=192, num_classes=11),
 )
-# Whole images, as in the tests: features say where in the image a patch is, which crops change; a frozen backbone stays so.
+# Whole images, as in the tests: crops change what the features of a frozen backbone say of the place in the image.
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
