@@ -216,7 +216,10 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
         ValueError: If it is none of these.
     """
     if isinstance(image, (str, os.PathLike)):
-        image = read_image(image)
+        try:
+            image = read_image(image)
+        except ValueError as error:
+            raise ValueError(f'{os.fspath(image)}: {error}') from None
     elif isinstance(image, Image.Image):
         image = upright_rgb(image)
     if isinstance(image, Image.Image):

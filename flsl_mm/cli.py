@@ -282,9 +282,9 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
                 stack.enter_context(user_warnings())
             program(args)
         failed = False
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         close_progress_bars()
-        print('interrupted', file=sys.stderr)
+        print(': '.join(['interrupted', *map(str, stop.args)]), file=sys.stderr)
         return 130
     except SystemExit as stop:
         # Held here, because its traceback would keep the Runner.

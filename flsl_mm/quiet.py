@@ -44,6 +44,8 @@ def user_warnings() -> Iterator[None]:
 
     mm_logging.print_log = print_without_debug
     # What every process of a job warns of is shown once.
+    # Said by mmdet of a metric that no config of ours uses; CocoMetric works without the package.
+    warnings.filterwarnings('ignore', message='faster_coco_eval is not installed')
     first = all(os.environ.get(name, '0') == '0' for name in RANKS)
     warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if first else ''
     try:

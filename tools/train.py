@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--auto',
         metavar='FOLDER',
-        help='instead of a config: choose a pretraining recipe for the images in FOLDER and this machine, and say why',
+        help='instead of a config: choose a pretraining recipe for the images in FOLDER and this machine and train',
     )
     cli.add_run_options(parser)
     parser.add_argument(
@@ -117,10 +118,22 @@ def train(args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
         if cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f'no checkpoint {cfg.load_from!r} to resume from')
+    saved_in = Path(cfg.work_dir)
+    if not args.resume and (found := sorted(saved_in.glob('*[0-9].pth'))):
+        warnings.warn(
+            f'{saved_in} has files of an earlier run, {found[-1].name} for one, which this run overwrites: --resume '
+            'continues that run, --work-dir chooses another folder',
+            stacklevel=1,
+        )
     with locked_folder(cfg.work_dir):
         runner = cli.build_runner(cfg)
         cli.check_backbone_files(runner.model)
-        runner.train()
+        try:
+            runner.train()
+        except KeyboardInterrupt:
+            continued = f'flsl-mm train {saved_in} --resume continues from the last checkpoint'
+            waiting = f'no checkpoint was written to {saved_in} yet (SIGTERM writes one before it ends the run)'
+            raise KeyboardInterrupt(continued if any(saved_in.glob('*.pth')) else waiting) from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,6 +27,7 @@ train_cfg = dict(max_epochs=4)
 optim_wrapper = dict(optimizer=dict(lr=4e-3))  # for a batch of 256, as everywhere: 5e-4 at 32
 default_hooks = dict(
     logger=dict(interval=10),
+    checkpoint=dict(interval=1, max_keep_ckpts=1),
     schedule=dict(_delete_=True, type='FLSLScheduleHook', momentum=dict(type='cosine', start=0.98, end=1.0)),
     freeze_last_layer=dict(epochs=1),
     probe=dict(type='FLSLProbeHook', scenes=dict(num_scenes=500)),

@@ -36,7 +36,7 @@ param_scheduler = [  # without the growing weight decay
 ]
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=10),
+    checkpoint=dict(interval=5, max_keep_ckpts=1),
     schedule=dict(_delete_=True, type='FLSLScheduleHook', momentum=dict(type='cosine', start=0.95, end=0.99)),
     freeze_last_layer=dict(epochs=2),
 )

@@ -16,11 +16,8 @@ from types import ModuleType
 
 EXTENSION = 'mmcv._ext'
 MISSING_OPS_MESSAGE = (
-    'mmcv was installed without compiled ops. flsl_mm put a stand-in in their place: nms, roi_align, '
-    'sigmoid_focal_loss and ms_deform_attn run on torch and torchvision, every other op raises '
-    'NotImplementedError when it is called. For the real ops, compile mmcv beside the torch you use: `MMCV_WITH_OPS=1 '
-    'pip install --no-build-isolation --no-deps --force-reinstall --no-binary :all: onedl-mmcv` (upstream: uninstall '
-    'mmcv-lite, then the same with mmcv==2.1.0); docs/detection.md, "Compiled ops", has the details.'
+    'mmcv was installed without compiled ops: nms, roi_align, sigmoid_focal_loss and ms_deform_attn run on torch and '
+    'torchvision instead, other ops raise NotImplementedError; `flsl-mm doctor` prints the command that compiles them'
 )
 
 

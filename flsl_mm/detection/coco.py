@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
+from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from flsl_mm.datasets.image_file import open_image
@@ -135,6 +137,12 @@ class FLSLCocoDataset(CocoDataset):
         coco = read_coco(path)
         found = [category['name'] for category in coco.dataset['categories']]
         check_categories(self.ann_file, found, self.metainfo['classes'])
+        classes = self.metainfo['classes']
+        unused = {entry['id']: entry['name'] for entry in coco.dataset['categories'] if entry['name'] not in classes}
+        if unused:
+            boxes = sum(entry['category_id'] in unused for entry in coco.dataset['annotations'])
+            line = f'{path}: {boxes} boxes of {_shorten([*unused.values()])} are left out, not among the classes given'
+            print_log(line, logger='current', level=logging.WARNING)
         return coco
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from .facts import FORKS, REQUIRED, UNKNOWN, Facts, Finding, family, numbers, owners
 
-INSTALL_FORKS = "pip install -e '.[mm]' -c requirements/tested.txt"
-INSTALL_UPSTREAM = "pip install -e '.[upstream]' -c requirements/tested.txt"
-INSTALL_BESIDE_MMCV = "pip install -e . mmengine mmdet mmpretrain 'setuptools<81' -c requirements/tested.txt"
+CHECKOUT = (Path(__file__).parents[2] / 'setup.cfg').is_file()
+"""Whether the package runs from a checkout; otherwise the commands name the wheel's file as WHEEL."""
+INSTALL_FORKS = "pip install -e '.[mm]' -c requirements/tested.txt" if CHECKOUT else "pip install 'WHEEL[mm]'"
+INSTALL_UPSTREAM = (
+    "pip install -e '.[upstream]' -c requirements/tested.txt" if CHECKOUT else "pip install 'WHEEL[upstream]'"
+)
+INSTALL_BESIDE_MMCV = (
+    "pip install -e . mmengine mmdet mmpretrain 'setuptools<81' -c requirements/tested.txt"
+    if CHECKOUT
+    else "pip install mmengine mmdet mmpretrain 'setuptools<81'"
+)
 """Upstream without mmcv-lite, which would overwrite an installed mmcv."""
 MMCV_LITE = 'pip uninstall -y mmcv mmcv-lite && pip install "mmcv-lite<2.2"'
 TESTED_TORCH = 'pip install --force-reinstall torch==2.14.1 torchvision==0.29.1'

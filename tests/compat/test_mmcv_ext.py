@@ -22,7 +22,7 @@ def run_python(code: str, *path: str) -> subprocess.CompletedProcess:
 def stand_in():
     """Load the stand-in outside of ``sys.modules``."""
     module = importlib.util.module_from_spec(StandInFinder().find_spec('mmcv._ext'))
-    with pytest.warns(RuntimeWarning, match='without compiled ops.*pip install') as caught:
+    with pytest.warns(RuntimeWarning, match='without compiled ops.*flsl-mm doctor') as caught:
         module.__spec__.loader.exec_module(module)
     assert len(caught) == 1
     return module

@@ -53,6 +53,14 @@ def test_dataset_takes_the_chosen_frames(tmp_path):
     assert part.get_data_info(0)['instances'][0]['bbox_label'] == 0
 
 
+def test_categories_that_are_not_used_are_said(tmp_path, capsys, fresh_logger):
+    write_annotations(tmp_path, ('cat', 'dog'))
+    assert len(dataset(tmp_path, ('dog',))) == 6
+    assert "annotations.json: 6 boxes of 'cat' are left out, not among the classes given" in capsys.readouterr().out
+    dataset(tmp_path, ('cat', 'dog'))
+    assert 'left out' not in capsys.readouterr().out
+
+
 def test_missing_annotation_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no annotation file .*annotations.json.*: set data_root'):
         dataset(tmp_path)

@@ -71,6 +71,36 @@ def test_a_missing_viewer_is_told(built, monkeypatch, capsys):
     assert built == []
 
 
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ('saved', 'line'),
+    [
+        (False, 'interrupted: no checkpoint was written to {0} yet (SIGTERM writes one before it ends the run)\n'),
+        (True, 'interrupted: flsl-mm train {0} --resume continues from the last checkpoint\n'),
+    ],
+)
+def test_an_interrupted_run_says_how_to_continue(built, monkeypatch, tmp_path, capsys, saved, line):
+    if saved:
+        (tmp_path / 'epoch_1.pth').touch()
+    monkeypatch.setattr(cli, 'build_runner', lambda cfg: SimpleNamespace(model=nn.Identity(), train=interrupt))
+    assert train.main([PRETRAIN, '--work-dir', str(tmp_path), '--resume']) == 130
+    assert capsys.readouterr().err == line.format(tmp_path)
+
+
+def test_a_folder_with_checkpoints_is_warned_of(built, tmp_path, recwarn):
+    (tmp_path / 'epoch_1.pth').touch()
+    (tmp_path / 'epoch_1_backbone.pth').touch()
+    for resume, warned in (([], 1), (['--resume'], 0)):
+        recwarn.clear()
+        assert train.main([PRETRAIN, '--work-dir', str(tmp_path), *resume]) == 0
+        messages = [str(warning.message) for warning in recwarn if 'of an earlier run' in str(warning.message)]
+        assert len(messages) == warned
+        assert all('epoch_1.pth for one' in message for message in messages)
+
+
 def test_learning_rate_scales_with_accumulated_batches(built):
     base = Config.fromfile(PRETRAIN).auto_scale_lr.base_batch_size
     options = ['--auto-scale-lr', '--cfg-options', 'optim_wrapper.accumulative_counts=4']

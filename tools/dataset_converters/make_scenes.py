@@ -23,20 +23,20 @@ LAYOUTS = {
         1000,
         (256, 256),
         1,
-        'flsl-mm train configs/pretrain/flsl_vit-s16.py --cfg-options train_dataloader.dataset.data_root={out}/train',
+        'flsl-mm train pretrain/flsl_vit-s16 --cfg-options train_dataloader.dataset.data_root={out}/train',
     ),
     'coco': Layout(
         250,
         (256, 256),
         1,
-        'SCENES_ROOT={out} flsl-mm train configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
+        'SCENES_ROOT={out} flsl-mm train det/mask-rcnn_flsl-vit-t16_fpn_scenes',
     ),
     'uavdt': Layout(
         240,
         (160, 288),
         4,
         'flsl-mm uavdt2coco {out} --out {out}/annotations && '
-        'UAVDT_SCENES_ROOT={out} flsl-mm train configs/det/mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py',
+        'UAVDT_SCENES_ROOT={out} flsl-mm train det/mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes',
     ),
     'davis': Layout(
         8,
