@@ -6,6 +6,7 @@ Torch is imported where it is used, so that ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,10 +46,28 @@ def load_model_from_args(args: argparse.Namespace, path: str, device: str) -> Fe
     from .api import load_model, load_timm_model
 
     if not str(path).startswith(TIMM):
-        return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device)
+        return load_model(path, args.arch, args.patch_size, args.num_heads, args.branch, device, console_logger())
     name, weights = timm_model(path)
     file = None if weights in ('none', 'pretrained') else weights
     return load_timm_model(name, file, pretrained=weights == 'pretrained', device=device)
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints messages without time and logger, to what is the standard output then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        print(record.getMessage())
+
+
+def console_logger() -> logging.Logger:
+    """Return the logger of programs without a Runner, whose messages are few."""
+    logger = logging.getLogger('flsl_mm.programs')
+    if not logger.handlers:
+        logger.addHandler(ConsoleHandler())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return logger
 
 
 def timm_model(text: str) -> tuple[str, str]:

@@ -246,6 +246,7 @@ def evaluate(args: argparse.Namespace) -> None:
         table = dict(models=[model.name for model in alike], network=spec.to_dict(), probes=[])
         report['tables'].append(table)
         for probe in probes:
+            print(f'measuring: {probe.title}', file=sys.stderr)
             table['probes'].append(measure(probe, alike, trivial))
             if args.out:
                 write_text(args.out, json.dumps(report, indent=1) + '\n')

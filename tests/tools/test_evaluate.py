@@ -126,7 +126,9 @@ def test_all_data_and_unreadable_images(file, segmentation, tmp_path, capsys):
     assert 'classification classes: 8 + 8 images, 3 classes' in printed
     skipped = [path for probe in table['probes'] for path in probe['skipped']]
     assert 0 < len(set(skipped)) <= 4
-    first, *listed = errors.splitlines()
+    measured = [line for line in errors.splitlines() if line.startswith('measuring: ')]
+    assert measured == [f'measuring: {probe["title"]}' for probe in table['probes']]
+    first, *listed = errors.splitlines()[len(measured) :]
     assert first == f'{len(set(skipped))} images could not be used:'
     assert all(f'  {path} (UnidentifiedImageError' in errors for path in skipped)
     assert len(listed) == len(set(skipped))
@@ -169,7 +171,7 @@ def test_boxes_of_one_category_have_no_knn(file, tmp_path, capsys):
     printed, errors = capsys.readouterr()
     assert 'object discovery, CorLoc' in printed
     assert errors.startswith('without bbox-aligned k-NN: ')
-    assert errors.endswith('has boxes of one category only: bbox-aligned k-NN needs two or more\n')
+    assert errors.splitlines()[0].endswith('has boxes of one category only: bbox-aligned k-NN needs two or more')
 
 
 @pytest.mark.parametrize(
