@@ -26,7 +26,7 @@ def test_it_says_what_it_wrote(tmp_path, capsys):
         f'  train: 3 images, {len(written["annotations"])} objects of 6 classes',
         lines[2],
         f'preview: {out}/preview.png',
-        f'use it:     SCENES_ROOT={out} flsl-mm train configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py',
+        f'use it:     SCENES_ROOT={out} flsl-mm train det/mask-rcnn_flsl-vit-t16_fpn_scenes',
     ]
 
 
