@@ -12,17 +12,15 @@ import pytest
 pytest.importorskip('mmdet')
 
 import mmengine
-from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.scenes.painter import CLASSES
-from tests.detection.small import narrow
+from tests.detection.small import scenes_config
 from tools import test as program
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs' / 'det' / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 DOCS = ROOT / 'docs' / 'using.md'
 
 
@@ -30,14 +28,8 @@ DOCS = ROOT / 'docs' / 'using.md'
 def trained(tmp_path_factory) -> Path:
     """Return the folder of a run of two steps on four images of 64x64: config.py, work/epoch_1.pth, scenes."""
     folder = tmp_path_factory.mktemp('detector')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('SCENES_ROOT', str(folder / 'scenes'))
-        cfg = Config.fromfile(CONFIG)
-    cfg.work_dir, cfg.experiment_name = str(folder / 'work'), folder.name
-    narrow(cfg)
-    cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 2, 'train_dataloader.batch_size': 1})
-    for dataloader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        dataloader.dataset.update(num=4, val_fraction=0.5, size_hw=(64, 64))
+    cfg = scenes_config(folder)
+    cfg.train_cfg.val_interval = 2
     cfg.default_hooks.checkpoint.interval = 1
     cfg.dump(folder / 'config.py')
     Runner.from_cfg(cfg).train()

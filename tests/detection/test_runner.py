@@ -8,26 +8,15 @@ import torch
 
 pytest.importorskip('mmdet')
 
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
-from tests.detection.small import narrow
-
-CONFIG = Path(__file__).parents[2] / 'configs' / 'det' / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py'
+from tests.detection.small import scenes_config
 
 
 @pytest.fixture
-def cfg(tmp_path, monkeypatch):
-    """Shrink the config to 4 images of 64x64 and 2 steps."""
-    monkeypatch.setenv('SCENES_ROOT', str(tmp_path / 'scenes'))
-    cfg = Config.fromfile(CONFIG)
-    cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
-    narrow(cfg)
-    cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'train_dataloader.batch_size': 1})
-    for dataloader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        dataloader.dataset.update(num=4, val_fraction=0.5, size_hw=(64, 64))
-    return cfg
+def cfg(tmp_path):
+    return scenes_config(tmp_path)
 
 
 def test_scenes_config_writes_its_data_trains_evaluates_and_saves(cfg, tmp_path):
