@@ -1,4 +1,4 @@
-"""Build step beyond setup.cfg: a wheel holds configs and tools, in ``flsl_mm/.mim`` as OpenMMLab's packages do."""
+"""Build step beyond setup.cfg: a wheel holds the configs, in ``flsl_mm/.mim`` as OpenMMLab's packages do."""
 
 import shutil
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ('configs', 'tools', 'model-index.yml')
+SHIPPED = ('configs', 'model-index.yml')
 
 
 class BuildWithConfigs(build_py):
-    """Copy configs and tools beside the modules; an editable install finds them in the checkout."""
+    """Copy the configs beside the modules; an editable install finds them in the checkout."""
 
     def run(self) -> None:
         if self.editable_mode:

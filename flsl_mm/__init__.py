@@ -1,26 +1,30 @@
-"""FLSL as an OpenMMLab plugin: importing the package registers its backbone, pyramid neck and head.
+"""FLSL as an OpenMMLab plugin; its Python API, and the registration of its models with MMEngine.
 
+Importing the package is light: neither torch nor MMEngine is loaded. Backbone, pyramid neck and head are registered
+when MMEngine first looks up a model or imports its own, or at once where it already has: ``custom_imports=['flsl_mm']``
+suffices, in any order of imports.
 Each task registers what it needs besides: :mod:`flsl_mm.selfsup` (pretraining; imports mmpretrain),
-:mod:`flsl_mm.detection` and :mod:`flsl_mm.uavdt` (import mmdet), :mod:`flsl_mm.vos`, :mod:`flsl_mm.scenes`. Where mmcv
-has no compiled ops, importing the package also makes mmdet importable (:mod:`flsl_mm.compat`).
+:mod:`flsl_mm.detection` and :mod:`flsl_mm.uavdt` (import mmdet), :mod:`flsl_mm.segmentation` (imports mmseg),
+:mod:`flsl_mm.vos`, :mod:`flsl_mm.scenes`. Where mmcv has no compiled ops, importing the package also makes mmdet
+importable (:mod:`flsl_mm.utils.compat`).
 """
 
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-from .shipped import shipped_folder
-from .version import __version__
+from .utils import compat
+from .utils.after_import import after_import
+from .utils.version import __version__
 
 FROM_MODULES = {
-    'load_model': '.api',
-    'load_timm_model': '.api',
+    'load_model': '.evaluation.features',
+    'load_timm_model': '.evaluation.features',
     'mean_shift_clusters': '.evaluation.clusters',
     'pca_rgb': '.evaluation.pca',
     'similarity_map': '.evaluation.similarity',
 }
-"""The Python interface: names and their modules, which are imported on first access."""
+"""The Python API: names and their modules, which are imported on first access."""
 
 __all__ = [
     '__version__',
@@ -41,26 +45,28 @@ def __getattr__(name: str) -> Any:
 
 
 def register() -> None:
-    """Register models and the loading of their weights, and offer the stand-in for mmcv's compiled ops; once."""
-    from . import compat
-
-    compat.install()
+    """Register the models and the loading of their weights with MMEngine; a second call changes nothing."""
     compat.replace_placeholders()  # of an mmdet that was imported before
     from . import checkpoint, models  # noqa: F401
 
 
-def _is_own_command() -> bool:
-    """Return whether this process is one of the project's commands, which register after reading their options.
+def _register_at_first_lookup() -> None:
+    """Have MMEngine's root registry of models import ours before it looks up a name, as it does with its own."""
+    from mmengine.registry import MODELS
 
-    Torch takes seconds to load: ``--help`` should not wait for it, and the doctor has to start where it fails.
-    """
-    if sys.argv[:1] == ['-m']:  # so Python calls the program while it imports the package of `python -m`
-        return bool({'flsl_mm', 'flsl_mm.doctor'} & set(sys.orig_argv))
-    program = getattr(sys.modules.get('__main__'), '__file__', None)
-    if program is None:
-        return False
-    return Path(program).stem == 'flsl-mm' or shipped_folder('tools') in Path(program).resolve().parents
+    MODELS._locations.append(f'{__name__}.models')
+    MODELS._imported = False
 
 
-if not _is_own_command():
-    register()
+def _register_with_mmengine() -> None:
+    """Register once MMEngine's models are imported; if it is a room of ours that imports them, after that room."""
+    if f'{__name__}.utils.mm' not in sys.modules:
+        register()
+
+
+compat.install()
+after_import('mmengine.registry', _register_at_first_lookup)
+# A child of the root registry, as mmdet's, does not import what the root would; but it imports MMEngine's models.
+after_import('mmengine.model', _register_with_mmengine)
+for room in ('models', 'checkpoint', 'scenes'):
+    after_import(f'{__name__}.{room}', register)

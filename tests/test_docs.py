@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -21,6 +22,8 @@ pytest.importorskip('mmpretrain')
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
+
+from flsl_mm.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').rglob('*.md'))
@@ -95,11 +98,26 @@ def check_python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         assert not words[0].startswith(('flsl_mm/', 'tests/')), words[0]
         return
     assert (ROOT / words[0]).is_file(), words[0]
-    monkeypatch.syspath_prepend(str(ROOT / Path(words[0]).parent))  # as Python does with a program's folder
-    tool = importlib.import_module(words[0].removesuffix('.py').replace('/', '.'))
-    assert list((ROOT / 'tests' / 'tools').rglob(f'test_{Path(words[0]).name}')), f'no test runs {words[0]}'
-    if hasattr(tool, 'parse_args'):
-        arguments = tool.parse_args(words[1:])
+    if words[0].startswith('tools/benchmarks/'):
+        monkeypatch.syspath_prepend(str(ROOT / Path(words[0]).parent))  # as Python does with a program's folder
+        check_arguments(importlib.import_module(words[0].removesuffix('.py').replace('/', '.')), words[1:])
+    else:
+        check_command(Path(words[0]).stem, words[1:])
+
+
+def check_command(name: str, arguments: list[str]) -> None:
+    """Check that a command exists, is tested, and takes these arguments."""
+    module = name.replace('-', '_')
+    assert name.replace('_', '-') in COMMANDS, name
+    tests = ROOT / 'tests' / 'commands'
+    assert (tests / f'test_{module}.py').is_file() or (tests / module).is_dir(), f'no test runs {name}'
+    check_arguments(importlib.import_module(f'flsl_mm.commands.{module}'), arguments)
+
+
+def check_arguments(program: ModuleType, words: list[str]) -> None:
+    """Check that a program takes these arguments, and that the config entries among them exist."""
+    if hasattr(program, 'parse_args'):
+        arguments = program.parse_args(words)
         if getattr(arguments, 'cfg_options', None) and arguments.config.startswith('configs/'):
             check_options(arguments.config, arguments.cfg_options)
 
@@ -116,12 +134,9 @@ def test_a_command_parses(words, monkeypatch):
         assert (ROOT / program).is_file()
     elif program == 'pytest':
         assert [word for word in rest if '/' in word and not (ROOT / word).exists()] == []
-    elif program == 'flsl-mm':  # the same functions as tools/
-        name = rest[0].replace('-', '_') if rest else '--help'
-        tools = sorted((ROOT / 'tools').rglob(f'{name}.py'))
-        assert tools or name in ('doctor', '__help', '--help'), name
-        for tool in tools:
-            check_python([name_of(tool), *rest[1:]], monkeypatch)
+    elif program == 'flsl-mm':
+        if rest and rest[0] != '--help':
+            check_command(rest[0], rest[1:])
     else:
         assert program in OTHER_PROGRAMS, f'{program!r} is not a program that the pages may call'
 
@@ -146,9 +161,8 @@ def test_cheap_commands_run(start, tmp_path, monkeypatch):
         found = [words for command, words in ALL.items() if command.startswith(begin)]
         assert found, f'no page has {begin}'
         for _, name, *arguments in found:
-            (path,) = (ROOT / 'tools').rglob(f'{name.replace("-", "_")}.py')
-            tool = importlib.import_module(name_of(path).removesuffix('.py').replace('/', '.'))
-            assert tool.main([*arguments, *more.split()]) in (0, None)
+            program = importlib.import_module(f'flsl_mm.commands.{name.replace("-", "_")}')
+            assert program.main([*arguments, *more.split()]) in (0, None)
 
 
 @pytest.mark.parametrize('page', DOCS, ids=name_of)

@@ -16,9 +16,9 @@ import torch
 
 from flsl_mm.datasets.palette import write_palette_mask
 from tests.checkpoint.cases import file_of, timm_vit, tiny
-from tests.curves.test_read import write_run
+from tests.commands.plot_run.test_read import write_run
+from tests.evaluation.probes.data import write_boxes, write_classes, write_segmentation
 from tests.images import make_image
-from tests.probes.data import write_boxes, write_classes, write_segmentation
 from tests.test_docs import ALL, ROOT
 
 QUICK = {
@@ -85,5 +85,5 @@ def folder(tmp_path_factory):
 def test_a_command_runs(words, folder, monkeypatch, capsys, fresh_logger):
     monkeypatch.chdir(folder)
     name = tool_of(words)
-    tool = importlib.import_module(f'tools.model_converters.{name}' if name == 'convert' else f'tools.{name}')
+    tool = importlib.import_module(f'flsl_mm.commands.{name}')
     assert tool.main([*words[2:], *QUICK[name]]) in (0, None), capsys.readouterr().err

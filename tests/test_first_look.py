@@ -46,7 +46,7 @@ def test_the_backbone_is_small_and_trained():
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert (model.spec.depth, model.embed_dim, model.patch_size) == (4, 192, 8)
     # Trained: neighboring patches became more alike than random weights make them.
-    from flsl_mm.probes.sources import random_weights
+    from flsl_mm.evaluation.probes.sources import random_weights
 
     def likeness(source) -> float:
         tokens = torch.nn.functional.normalize(source.features(SHIPPED / 'images/scene-gravel.jpg')[0], dim=-1)

@@ -16,7 +16,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
-from flsl_mm.cli import build_runner
+from flsl_mm.commands.command_line import build_runner
 from tests.vos.tiny_davis import moving_squares, write_tree
 
 ROOT = Path(__file__).parents[1]

@@ -2,7 +2,7 @@
 # The paper's scales and jitter. Ours, for so few steps: the anchored target, Sinkhorn assignments (docs/evidence.md).
 _base_ = ['_base_/flsl_vit.py', '_base_/schedule_300e.py', '_base_/runtime.py']
 custom_imports = dict(
-    imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes', 'flsl_mm.probes'], allow_failed_imports=False
+    imports=['flsl_mm', 'flsl_mm.selfsup', 'flsl_mm.scenes', 'flsl_mm.evaluation.probes'], allow_failed_imports=False
 )
 
 model = dict(

@@ -15,7 +15,7 @@ from torch import Tensor
 from flsl_mm.models.prototype_head import FLSLHead
 from flsl_mm.models.spec import ARCHS, SPEC_KEY, BackboneSpec, default_num_heads
 from flsl_mm.models.vit import FLSLViT
-from flsl_mm.version import __version__
+from flsl_mm.utils.version import __version__
 
 from .files import CheckpointError
 from .layouts import BACKBONE_FORMAT, check_tensors, find_backbone, mapping, plain_tensors

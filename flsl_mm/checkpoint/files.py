@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from flsl_mm.fileio import atomic_writer
+from flsl_mm.utils.fileio import atomic_writer
 
 from .integrity import DamagedError, check_finite, check_zip
 from .safe_unpickling import STAND_INS, restore
@@ -165,7 +165,7 @@ def _explain(path: Path, error: Exception) -> str:
 
 
 def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
-    """Save ``checkpoint`` atomically (:func:`flsl_mm.fileio.atomic_writer`).
+    """Save ``checkpoint`` atomically (:func:`flsl_mm.utils.fileio.atomic_writer`).
 
     Raises:
         CheckpointError: If it has NaN or infinity, so that :func:`read_checkpoint` would refuse it.

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 from torch import nn
 
-from flsl_mm.mm import WEIGHT_INITIALIZERS, print_log
 from flsl_mm.models.pos_embed import resize_pos_embed
 from flsl_mm.models.spec import BackboneSpec
 from flsl_mm.models.timm_vit import TimmViT
 from flsl_mm.models.vit import FLSLViT
+from flsl_mm.utils.mm import WEIGHT_INITIALIZERS, print_log
 
 from .files import CheckpointError, read_checkpoint
 from .integrity import DamagedError, check_finite

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from flsl_mm.mm import HistoryBuffer
+from flsl_mm.utils.mm import HistoryBuffer
 
 NUMBER = re.compile(r'[biufc]\d{1,2}')
 """Type codes of NumPy's booleans, integers, floats and complex numbers."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from flsl_mm.mm import print_log
 from flsl_mm.models.timm_vit import TimmViT, filter_of
+from flsl_mm.utils.mm import print_log
 
 from .files import CheckpointError
 from .integrity import DamagedError, check_finite

@@ -10,7 +10,7 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from flsl_mm.fileio import open_regular
+from flsl_mm.utils.fileio import open_regular
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM')
 """What Pillow may take a file for, whatever its name says: for others (EPS) it starts programs."""

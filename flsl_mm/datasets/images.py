@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from flsl_mm.fileio import printable
+from flsl_mm.utils.fileio import printable
 
 from .decode import EXTENSIONS, decode_teacher_view
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from flsl_mm.fileio import atomic_writer
+from flsl_mm.utils.fileio import atomic_writer
 
 
 def davis_palette() -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
-from flsl_mm.fileio import open_regular, printable
+from flsl_mm.utils.fileio import open_regular, printable
 
 from .image_file import MAX_BYTES
 from .images import FLSLImages, PathList, list_files

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from flsl_mm.fileio import atomic_writer
+from flsl_mm.utils.fileio import atomic_writer
 
 
 class FLSLAtomicBackend(LocalBackend):
-    """MMEngine's ``LocalBackend`` that writes through :func:`flsl_mm.fileio.atomic_writer`.
+    """MMEngine's ``LocalBackend`` that writes through :func:`flsl_mm.utils.fileio.atomic_writer`.
 
     ``CheckpointHook`` uses it with ``backend_args=dict(backend='FLSLAtomicBackend')``.
     """

@@ -1,4 +1,4 @@
-"""Backbones, pyramid neck and prototype head; imports torch and timm, and mmengine through :mod:`flsl_mm.mm` only."""
+"""Backbones, pyramid neck and prototype head; imports torch, timm and, through :mod:`flsl_mm.utils.mm`, mmengine."""
 
 from .backbone import PatchBackbone
 from .prototype_head import FLSLHead

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from flsl_mm.mm import BaseModule
+from flsl_mm.utils.mm import BaseModule
 
 from .spec import SPEC_KEY, BackboneSpec
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from flsl_mm.mm import MODELS, BaseModule
+from flsl_mm.utils.mm import MODELS, BaseModule
 
 
 @MODELS.register_module()

@@ -13,7 +13,7 @@ import timm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flsl_mm.mm import MODELS, print_log
+from flsl_mm.utils.mm import MODELS, print_log
 
 from .backbone import PatchBackbone
 from .spec import BackboneSpec

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from flsl_mm.mm import MODELS
+from flsl_mm.utils.mm import MODELS
 
 from .backbone import PatchBackbone
 from .block import DropPathBlock

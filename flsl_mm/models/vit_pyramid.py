@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, distributed, nn
 
-from flsl_mm.mm import MODELS, BaseModule
+from flsl_mm.utils.mm import MODELS, BaseModule
 
 NORMS = {'BN': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm}
 

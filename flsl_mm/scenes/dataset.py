@@ -5,7 +5,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from flsl_mm.datasets.teacher_view import teacher_view
-from flsl_mm.mm import DATASETS
+from flsl_mm.utils.mm import DATASETS
 
 from .painter import render_scene
 from .specs import check_seed, check_size

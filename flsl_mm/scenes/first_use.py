@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flsl_mm.mm import barrier, is_main_process, print_log
+from flsl_mm.utils.mm import barrier, is_main_process, print_log
 
 from .output import TreeRequest
 from .writers import write_scenes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from flsl_mm.version import __version__
+from flsl_mm.utils.version import __version__
 
 from .coco import write_coco
 from .davis import MIN_DAVIS_FRAMES, write_davis

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torchvision.transforms.functional import to_pil_image
 from torchvision.utils import make_grid
 
-from flsl_mm.fileio import atomic_writer
+from flsl_mm.utils.fileio import atomic_writer
 
 
 def cluster_colors(count: int) -> np.ndarray:

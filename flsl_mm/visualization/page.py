@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from flsl_mm.fileio import printable, write_text
+from flsl_mm.utils.fileio import printable, write_text
 
 MARK = '<!-- written by flsl_mm -->'
 """Second line of a page, which tells it from somebody else's."""

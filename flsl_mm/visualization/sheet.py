@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flsl_mm.fileio import atomic_writer
+from flsl_mm.utils.fileio import atomic_writer
 
 GAP = 8
 TITLE_HEIGHT = 20

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from flsl_mm.datasets.palette import davis_palette, write_palette_mask
-from flsl_mm.fileio import atomic_writer, write_text
+from flsl_mm.utils.fileio import atomic_writer, write_text
 
 from .measures import mask_boundary
 from .metric import COLUMNS, DAVISMetric, score_columns

@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from flsl_mm.checkpoint import CheckpointError, backbone_file
-from flsl_mm.compat import install
 from flsl_mm.models import FLSLViT
+from flsl_mm.utils.compat import install
 from tests.checkpoint.cases import ARCH, equal_states, official, tiny
 from tests.reference import FOLDER, arch_of, load, noise, official_part
 

@@ -16,7 +16,7 @@ from PIL import EpsImagePlugin, Image
 from flsl_mm.datasets.decode import decode_teacher_view, read_image, to_rgb
 from flsl_mm.datasets.image_file import MAX_BYTES, decoded_bytes
 from flsl_mm.datasets.images import FLSLImages, read_skipped
-from flsl_mm.probes.segmentation import read_mask as read_class_mask
+from flsl_mm.evaluation.probes.segmentation import read_mask as read_class_mask
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_tile
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_mask

@@ -56,7 +56,7 @@ def test_an_op_that_torchvision_lacks_is_named_at_the_call():
     import mmcv._ext
     from mmcv.ops import DeformConv2d
 
-    if mmcv._ext.__spec__.origin != 'flsl_mm.compat':
+    if mmcv._ext.__spec__.origin != 'flsl_mm.utils.compat':
         pytest.skip('mmcv has compiled ops here')
     conv = DeformConv2d(1, 1, 3, padding=1)
     with pytest.raises(

@@ -16,9 +16,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.commands import test as program
 from flsl_mm.scenes.painter import CLASSES
 from tests.detection.small import scenes_config
-from tools import test as program
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'using.md'

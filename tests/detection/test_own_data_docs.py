@@ -13,11 +13,11 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.commands import via2coco
 from flsl_mm.detection import FLSLCocoDataset
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
 from tests.detection.small import narrow
-from tools.dataset_converters import via2coco
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'own_detection_data.md'

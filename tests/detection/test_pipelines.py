@@ -16,9 +16,9 @@ from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
+from flsl_mm.commands import uavdt2coco
 from tests.detection.small import narrow
 from tests.uavdt.tree import write_sequence
-from tools.dataset_converters import uavdt2coco
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'det'
 SIZE = (256, 160)

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from flsl_mm.engine import FLSLVisBackend
 from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
-from flsl_mm.probes import FLSLProbeHook
+from flsl_mm.evaluation.probes import FLSLProbeHook
 from tests.toy_run import toy_runner
 
 

@@ -23,7 +23,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from flsl_mm import cli, fileio
+from flsl_mm.commands import command_line
+from flsl_mm.utils import fileio
 from tests import toy_run  # noqa: F401  imported here so that the server has it
 
 CONTEXT = multiprocessing.get_context('forkserver')
@@ -126,7 +127,7 @@ def child_main(
     os.dup2(output, 2)
 
     def program(args: argparse.Namespace) -> None:
-        runner = cli.build_runner(cfg)
+        runner = command_line.build_runner(cfg)
         if fault is not None:
             runner.register_hook(FaultHook(fault), priority='LOWEST')
         if prepare is not None:
@@ -134,7 +135,7 @@ def child_main(
         runner.train()
 
     before = open_files()
-    code = cli.run(program, argparse.Namespace(traceback=False))
+    code = command_line.run(program, argparse.Namespace(traceback=False))
     # What leads to loader workers and their batches, and to other processes of a job, ends with the interpreter.
     expected = ('pipe:', 'socket:', '/dev/shm/torch_')
     left = {name for name in open_files() - before if not name.startswith(expected)}
@@ -161,7 +162,7 @@ def train_on_two(cfg: Config, faults: dict[int, Fault] | None = None) -> list[in
     """Run two processes of one job, as a launcher does; ``faults`` by rank. Returns their exit codes."""
     cfg = copy.deepcopy(cfg)
     cfg.launcher = 'pytorch'
-    cli.use_gloo_on_cpu(cfg)
+    command_line.use_gloo_on_cpu(cfg)
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]

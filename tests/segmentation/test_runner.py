@@ -14,19 +14,19 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.visualization import Visualizer
 
-from flsl_mm import cli
 from flsl_mm.checkpoint import read_checkpoint
+from flsl_mm.commands import command_line
+from flsl_mm.commands import test as test_tool
 from flsl_mm.segmentation.check_hook import check_maps, check_num_classes
 from tests.segmentation.cases import CLASSES, tiny_config, write_folder
 from tests.timm_families import every_family
 from tests.timm_families import tiny_config as timm_config
-from tools import test as test_tool
 
 
 @pytest.fixture(autouse=True)
 def _safe_loading():
     """Read checkpoints as the programs do: upstream's MMEngine cannot read its own under this torch."""
-    with cli.safe_loading():
+    with command_line.safe_loading():
         yield
 
 
@@ -43,11 +43,11 @@ def test_training_resuming_and_testing(folder, tmp_path):
     """Stopped after one epoch and resumed: two checkpoints, whole and finite; testing gives the same figure again."""
     cfg = tiny_config(folder, tmp_path / 'a')
     cfg.train_cfg.max_epochs = 1
-    cli.build_runner(cfg).train()
+    command_line.build_runner(cfg).train()
     first = weights(tmp_path / 'a/epoch_1.pth')
     cfg = tiny_config(folder, tmp_path / 'a')
     cfg.resume = True
-    runner = cli.build_runner(cfg)
+    runner = command_line.build_runner(cfg)
     runner.train()
     second = weights(tmp_path / 'a/epoch_2.pth')
     assert runner.epoch == 2
@@ -55,7 +55,7 @@ def test_training_resuming_and_testing(folder, tmp_path):
     trained = runner.message_hub.get_scalar('val/mIoU').current()
     cfg = tiny_config(folder, tmp_path / 'b')
     cfg.load_from = str(tmp_path / 'a/epoch_2.pth')
-    assert cli.build_runner(cfg).test()['mIoU'] == pytest.approx(trained)
+    assert command_line.build_runner(cfg).test()['mIoU'] == pytest.approx(trained)
 
 
 def test_a_schedule_of_iterations_is_resumed(folder, tmp_path):
@@ -68,7 +68,7 @@ def test_a_schedule_of_iterations_is_resumed(folder, tmp_path):
         cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
         cfg.log_processor.by_epoch = False
         cfg.resume = max_iters == 3
-        runner = cli.build_runner(cfg)
+        runner = command_line.build_runner(cfg)
         runner.train()
         assert runner.iter == max_iters
     assert {path.name for path in (tmp_path / 'a').glob('iter_*.pth')} == {'iter_2.pth', 'iter_3.pth'}
@@ -76,7 +76,7 @@ def test_a_schedule_of_iterations_is_resumed(folder, tmp_path):
 
 def test_a_linear_head_learns_alone(folder, tmp_path):
     cfg = tiny_config(folder, tmp_path / 'a', 'linear_flsl-vit-t8d4_camvid', epochs=1)
-    runner = cli.build_runner(cfg)
+    runner = command_line.build_runner(cfg)
     before = copy.deepcopy(runner.model.state_dict())
     runner.train()
     changed = {key for key, value in runner.model.state_dict().items() if not torch.equal(value, before[key])}
@@ -115,14 +115,14 @@ def test_what_does_not_fit_is_named_before_training(folder, tmp_path, change, li
     cfg = tiny_config(folder, tmp_path / 'a')
     change(cfg.model)
     with pytest.raises(ValueError, match=line):
-        cli.build_runner(cfg).train()
+        command_line.build_runner(cfg).train()
 
 
 def test_validation_data_are_checked_before_training(folder, tmp_path):
     cfg = tiny_config(folder, tmp_path / 'a')
     cfg.val_dataloader.dataset.metainfo = dict(classes=CLASSES[:2])
     with pytest.raises(ValueError, match='the data set lists 2 classes'):
-        cli.build_runner(cfg).train()
+        command_line.build_runner(cfg).train()
     assert not list((tmp_path / 'a').glob('epoch_*.pth'))
 
 
@@ -134,7 +134,7 @@ def test_other_colors_than_the_backbones_are_refused(folder, tmp_path):
     backbone = FLSLViT(dict(embed_dim=16, depth=4, num_heads=2), patch_size=8, img_size=32)
     torch.save(backbone_file(backbone, mean=(0.5,) * 3, std=(0.5,) * 3), tmp_path / 'half.pth')
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'half.pth'))
-    runner = cli.build_runner(cfg)
+    runner = command_line.build_runner(cfg)
     with pytest.raises(ValueError, match=r'mean=\[127.5, 127.5, 127.5\].*FLSLSegmentationCheckHook'):
         runner.train()
 

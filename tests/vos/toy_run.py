@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from flsl_mm.cli import build_runner
+from flsl_mm.commands.command_line import build_runner
 from flsl_mm.vos import dataset  # noqa: F401  registers the data set
 
 from . import tiny_davis  # noqa: F401  registers the backbone

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import measure
 
-from flsl_mm import cli
+from flsl_mm.commands import command_line as cli
 
 if TYPE_CHECKING:
     from mmengine.config import Config, ConfigDict

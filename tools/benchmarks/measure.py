@@ -21,8 +21,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from flsl_mm import cli
-from flsl_mm.fileio import write_text
+from flsl_mm.commands import command_line as cli
+from flsl_mm.utils.fileio import write_text
 
 if TYPE_CHECKING:
     from mmengine.config import Config

@@ -21,7 +21,7 @@ from typing import Any
 
 import measure
 
-from flsl_mm import cli
+from flsl_mm.commands import command_line as cli
 
 FOLDER = Path(__file__).parent
 S8 = shlex.quote(str(measure.ROOT / 'configs' / 'pretrain' / 'flsl_vit-s8.py'))

@@ -13,8 +13,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint.integrity import DamagedError, check_finite
-from flsl_mm.engine.resume import find_resumable, preempted_names
-from flsl_mm.fileio import remove_partial
+from flsl_mm.utils.fileio import remove_partial
+
+from ..resume import find_resumable, preempted_names
 
 ATOMIC = dict(backend='FLSLAtomicBackend')
 
@@ -23,7 +24,7 @@ ATOMIC = dict(backend='FLSLAtomicBackend')
 class FLSLCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` that is safe against what can go wrong; the arguments are the same.
 
-    - A checkpoint is written atomically (:mod:`flsl_mm.fileio`).
+    - A checkpoint is written atomically (:mod:`flsl_mm.utils.fileio`).
     - The oldest one is removed after the new one was written, not before.
     - Weights that are not finite are never written.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.

@@ -12,10 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from flsl_mm.engine import health
 from flsl_mm.evaluation.diversity import between_image_share, effective_rank, within_image_cosine
-from flsl_mm.fileio import write_text
+from flsl_mm.utils.fileio import write_text
 
+from .. import health
 from .schedule import teacher_initial_share, training_model
 
 FILE = 'verdict.json'

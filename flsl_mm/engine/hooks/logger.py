@@ -15,10 +15,10 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from flsl_mm.engine import console
-from flsl_mm.engine.log_processor import batch_size_of, images_per_step
-from flsl_mm.version import __version__
+from flsl_mm.utils.version import __version__
 
+from .. import console
+from ..log_processor import batch_size_of, images_per_step
 from .report import FLSLReportHook
 
 REFRESH = 5

@@ -15,9 +15,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from flsl_mm.engine.resume import newest_first, readable
-from flsl_mm.fileio import write_text
+from flsl_mm.utils.fileio import write_text
 
+from ..resume import newest_first, readable
 from .checkpoint import checkpoint_folder
 from .schedule import training_model
 

@@ -17,9 +17,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from flsl_mm.engine.resume import iterations_done
-from flsl_mm.fileio import write_text
+from flsl_mm.utils.fileio import write_text
 
+from ..resume import iterations_done
 from .checkpoint import ATOMIC, checkpoint_folder, is_state_finite
 
 EXIT_CODE = 75

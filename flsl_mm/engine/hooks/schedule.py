@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
-from flsl_mm.engine.health import initial_share
-from flsl_mm.engine.schedules import cosine, linear_by_epoch, scaled_momentum
+from ..health import initial_share
+from ..schedules import cosine, linear_by_epoch, scaled_momentum
 
 
 def training_model(runner: Runner) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmengine.optim import _ParamScheduler
 from mmengine.registry import PARAM_SCHEDULERS
 
-from flsl_mm.engine.schedules import warmup_cosine
+from ..schedules import warmup_cosine
 
 
 @PARAM_SCHEDULERS.register_module()

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from flsl_mm import cli
+from flsl_mm.commands import command_line
 from flsl_mm.engine import console
 from flsl_mm.engine.log_processor import batch_size_of
 from flsl_mm.selfsup import FLSL
@@ -35,7 +35,7 @@ class Remark(Hook):
 
 def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
     options = QUIET | dict(train_cfg__max_epochs=1, resume=False)
-    runner = cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
+    runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
     runner.register_hook(Remark())
     runner.train()
     lines = capsys.readouterr().out.splitlines()
@@ -58,7 +58,7 @@ def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
 
 
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
-    cli.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work'))
+    command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work'))
     shown = capsys.readouterr().out
     assert all(part in shown for part in DUMPS)
 

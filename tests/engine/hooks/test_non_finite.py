@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from flsl_mm import cli
+from flsl_mm.commands import command_line
 from flsl_mm.engine.hooks.non_finite import DAMAGED_INPUT, DAMAGED_WEIGHTS, DIVERGED, batch_files
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
 from tests.toy_run import toy_config, write_images
@@ -207,7 +207,7 @@ def test_one_step_of_nan_leaves_the_log_readable(tmp_path):
     """Its value is not part of the means of the window, and the file is JSON."""
     write_images(tmp_path / 'images')
     cfg = toy_config(tmp_path / 'images', tmp_path / 'work', resume=False)
-    runner = cli.build_runner(cfg)
+    runner = command_line.build_runner(cfg)
     original = runner.model.loss
 
     def loss(*args, **kwargs):

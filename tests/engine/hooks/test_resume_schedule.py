@@ -9,7 +9,7 @@ pytest.importorskip('mmpretrain')
 
 from mmengine.hooks import Hook
 
-from flsl_mm import cli
+from flsl_mm.commands import command_line
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.toy_run import messages_of, toy_config, write_images
 
@@ -43,7 +43,7 @@ def stopped(tmp_path_factory):
 def config_runner(folder, **changes):
     cfg = toy_config(folder / 'images', folder / 'work', **changes)
     cfg.param_scheduler.append(dict(type='MultiStepLR', by_epoch=True, milestones=[1], gamma=0.5))
-    return cli.build_runner(cfg)
+    return command_line.build_runner(cfg)
 
 
 @safe_mmengine_loading()

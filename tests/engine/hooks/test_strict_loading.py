@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from flsl_mm import cli
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
+from flsl_mm.commands import command_line
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.reliability.children import OUTPUT, train
 from tests.toy_run import toy_config, write_images
@@ -29,7 +29,7 @@ def run(cfg):
     cfg.experiment_name = uuid.uuid4().hex
     cfg.log_level = 'ERROR'
     with safe_mmengine_loading():
-        runner = cli.build_runner(cfg)
+        runner = command_line.build_runner(cfg)
         runner.train()
     return runner
 

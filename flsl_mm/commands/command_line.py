@@ -1,0 +1,301 @@
+"""What the commands share: options of runs, config reading, and errors in one line.
+
+Torch and MMEngine are imported where they are used, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import gc
+import os
+import re
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flsl_mm import register
+from flsl_mm.utils.fileio import printable
+
+from .config_files import find_config
+from .quiet import read_config_quietly, short_lines, user_warnings
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+    from torch import nn
+
+LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteError|Broken pipe')
+"""What gloo and NCCL say when another process of the job is gone."""
+
+WRONG_WIDTH = re.compile(r'mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)')
+"""What torch says of a linear layer for inputs of another width."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a system says of a full disk, a used-up quota, and a file beyond the limit."""
+
+
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+"""Names in ``default_hooks`` of the hooks that MMEngine adds by itself, and leaves out where they are None."""
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every program which builds a Runner has."""
+    from mmengine.config import DictAction
+
+    parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config entries, for example train_dataloader.batch_size=32',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='how the processes were started'
+    )
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Read ``args.config`` and apply the options of :func:`add_run_options` to it.
+
+    It is a config file, the name of one of ours, or a work folder.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If a folder has several.
+    """
+    from mmengine.device import get_device
+
+    if Path(args.config).is_dir():
+        args.work_dir = args.work_dir or args.config
+        args.config = str(saved_config(Path(args.config)))
+    args.config = str(find_config(args.config))
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config_quietly(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.launcher != 'none' and get_device() == 'cpu':
+        use_gloo_on_cpu(cfg)
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    return cfg
+
+
+def saved_config(folder: Path) -> Path:
+    """Find the config that a run has left in its work folder, with all options that it was started with.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If there are several.
+    """
+    found = sorted(folder.glob('*.py'))
+    if not found:
+        raise FileNotFoundError(f'no config in {folder}: give the config file, and the folder as --work-dir')
+    if len(found) > 1:
+        raise ValueError(f'{folder} has the configs {", ".join(path.name for path in found)}: give one of them')
+    return found[0]
+
+
+def use_gloo_on_cpu(cfg: Config) -> None:
+    """Use gloo for several processes without an accelerator."""
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    # MMEngine's default wrapper gets device ids, which CPU modules do not have.
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.pop('sync_bn', None)  # torch's runs on accelerators only
+    cfg.setdefault('model_wrapper_cfg', wrapper)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner that a config describes; any hook in ``default_hooks`` that is None is left out.
+
+    It follows the config's schedules on resume, and writes the config when it starts. Weights that it loads or resumes
+    are the model's, all of them, or the run ends.
+
+    Raises:
+        ValueError: If ``model.init_cfg`` names a checkpoint, of which MMEngine would load what fits.
+    """
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    from flsl_mm.engine.hooks import FLSLDumpConfigHook, FLSLResumeScheduleHook, FLSLStrictLoadingHook
+
+    if 'Pretrained' in str(cfg.model.get('init_cfg')):
+        raise ValueError(
+            'model.init_cfg would load what fits and leave the rest random: give the checkpoint of a whole model as '
+            'load_from, and one with a backbone as model.backbone.init_cfg'
+        )
+    for name, hook in list(cfg.get('default_hooks', {}).items()):
+        if hook is None and name not in MMENGINE_HOOKS:
+            del cfg.default_hooks[name]
+    with gpu_selection_if_available(), without_config_dump(Runner), short_lines(Runner, cfg):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for hook in (FLSLStrictLoadingHook(), FLSLResumeScheduleHook(), FLSLDumpConfigHook()):
+        runner.register_hook(hook)
+    return runner
+
+
+@contextmanager
+def without_config_dump(runner_type: type) -> Iterator[None]:
+    """Keep a Runner that is being built from writing its config; a hook does it when the run starts."""
+    dump = runner_type.dump_config
+    runner_type.dump_config = lambda self: None
+    try:
+        yield
+    finally:
+        runner_type.dump_config = dump
+
+
+def check_backbone_files(model: nn.Module) -> None:
+    """Read the files that ``init_cfg`` of backbones name, before the data: annotations may take minutes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a checkpoint with a backbone.
+    """
+    from flsl_mm.checkpoint import check_backbone_file
+
+    for module in model.modules():
+        init_cfg = getattr(module, 'init_cfg', None)
+        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'FLSLPretrained':
+            check_backbone_file(module, init_cfg['checkpoint'], init_cfg.get('branch', 'teacher'))
+
+
+@contextmanager
+def gpu_selection_if_available() -> Iterator[None]:
+    """Let MMEngine join several processes without a GPU, which it selects before joining, whatever the backend."""
+    import torch
+    from mmengine.device import get_device
+
+    select = torch.cuda.set_device
+    if get_device() == 'cpu':
+        torch.cuda.set_device = lambda device: None
+    try:
+        yield
+    finally:
+        torch.cuda.set_device = select
+
+
+def process_name() -> str:
+    """Name this process among several, for messages; empty for a single one."""
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1:
+        return ''
+    return f' in rank {os.environ.get("RANK")} of {os.environ["WORLD_SIZE"]} on {socket.gethostname()}'
+
+
+def explain(error: Exception) -> str:
+    """Return an error's message in one line that a terminal can show."""
+    if isinstance(error, RuntimeError) and LOST_CONNECTION.search(str(error)):
+        return "another process of this job has ended: see its own message, or its exit code in the launcher's report"
+    if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror == os.strerror(error.errno):
+        where = f' at {printable(error.filename)}' if error.filename else ''
+        return f'the disk is full{where}: make room, then start again (a training run with --resume)'
+    widths = WRONG_WIDTH.search(str(error))
+    if isinstance(error, RuntimeError) and widths:
+        return (
+            f'a layer for inputs of width {widths[2]} gets width {widths[1]}: make embed_dim and the in_channels that '
+            'follow it agree (--traceback shows which)'
+        )
+    missing = missing_module(error) if isinstance(error, ImportError) else None
+    if missing:
+        return (
+            f'the package {missing} is not installed, and the config needs it: see `flsl-mm doctor`'
+            f'{", or install the extra seg" if missing == "mmseg" else ""}'
+        )
+    # The text of a KeyError is the Python source of its message.
+    text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
+    if isinstance(error, KeyError) and text.isidentifier():
+        return f'no entry {text!r} where one is needed; a part of the config may lack it (--traceback shows where)'
+    # Registries put "class X in file:" before a message.
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    message = printable(lines[-1]) if lines else type(error).__name__
+    expected = isinstance(error, (ValueError, OSError, ImportError, KeyError, FloatingPointError))
+    return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
+
+
+def close_progress_bars() -> None:
+    """Leave progress bars as they stand, if a run has shown any."""
+    console = sys.modules.get('flsl_mm.engine.console')
+    if console is not None:
+        console.close_bars()
+
+
+def missing_module(error: BaseException | None) -> str | None:
+    """Name the OpenMMLab package without which a config's imports failed; MMEngine says something else of it."""
+    while error is not None:
+        name = (getattr(error, 'name', None) or '').partition('.')[0]
+        if isinstance(error, ModuleNotFoundError) and name.startswith('mm'):
+            return name
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def leave_process_group(failed: bool) -> None:
+    """Leave the group of processes; its threads may abort an interpreter that ends while they run.
+
+    Args:
+        failed: Whether this process ended with an error, so that the others may be gone or waiting for it.
+    """
+    distributed = sys.modules.get('torch.distributed')  # torch takes seconds to load, if the program has not
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+        return
+    # NCCL's goodbye waits for what is under way, which a failed process should not.
+    if failed and distributed.get_backend() == 'nccl':
+        return
+    # The group ends with its last user: the model's wrapper, which lives in reference cycles of the Runner.
+    gc.collect()
+    # The others' end is not this process's error, and must not hide its own.
+    with suppress(RuntimeError):
+        distributed.destroy_process_group()
+
+
+def safe_loading() -> AbstractContextManager[None]:
+    """Have MMEngine read checkpoints without running code in them."""
+    from flsl_mm.engine.safe_loading import safe_mmengine_loading
+
+    return safe_mmengine_loading()
+
+
+def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace, mmengine: bool = True) -> int:
+    """Run a program and turn its errors into one line on stderr; checkpoints that it reads cannot run code.
+
+    Args:
+        program: Called with ``args``.
+        args: Its options, ``traceback`` among them.
+        mmengine: Whether it uses MMEngine, whose loading of checkpoints is then made safe and whose remarks for
+            developers are left out; it need not be installed otherwise.
+
+    Returns:
+        Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
+    """
+    failed = True
+    try:
+        with ExitStack() as stack:
+            if mmengine:
+                register()
+                stack.enter_context(safe_loading())
+                stack.enter_context(user_warnings())
+            program(args)
+        failed = False
+    except KeyboardInterrupt as stop:
+        close_progress_bars()
+        print(': '.join(['interrupted', *map(str, stop.args)]), file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        # Held here, because its traceback would keep the Runner.
+        return stop.code
+    except Exception as error:
+        close_progress_bars()
+        if args.traceback:
+            traceback.print_exc()
+        print(f'error{process_name()}: {explain(error)}', file=sys.stderr)
+        return 2
+    finally:
+        leave_process_group(failed)
+    return 0

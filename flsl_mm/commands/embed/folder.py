@@ -1,0 +1,152 @@
+"""From a folder of images to a file of embeddings, in parts where it is killed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from flsl_mm.evaluation.features import FeatureExtractor
+from flsl_mm.evaluation.probes.images import feature_maps, find_images, fitted
+
+from .journal import Journal, discard
+from .table import Embeddings, patch_file, read_embeddings
+
+DIGEST_CHARS = 32
+"""Hexadecimal digits of SHA-256 that tell models and lists of images apart."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """What embeddings depend on, besides the bytes of the images.
+
+    Attributes:
+        model: Digest of the weights and of what the model does with them.
+        images: Digest of the list of images.
+        size: Most pixels of the shorter side.
+        patches: Whether the patch tokens are kept.
+    """
+
+    model: str
+    images: str
+    size: int
+    patches: bool
+
+
+def embed(
+    model: FeatureExtractor,
+    folder: Path,
+    out: Path,
+    size: int = 224,
+    patches: bool = False,
+    force: bool = False,
+    interval: float = 10.0,
+) -> Embeddings:
+    """Embed every image below a folder, and go on where an earlier call was killed.
+
+    Images keep their shape and are never enlarged: the shorter side becomes at most ``size`` pixels, both sides whole
+    patches. What is done is committed to the folder ``OUT.partial``. A finished file of the same settings is read.
+
+    Args:
+        model: The model.
+        folder: Folder of images, flat or nested.
+        out: File to write, ``.npz`` or ``.parquet``; its folder must exist. Patch tokens go beside it, float16.
+        size: Most pixels of the shorter side.
+        patches: Whether to keep the patch tokens.
+        force: Whether to overwrite what is there.
+        interval: Seconds between two commits.
+
+    Returns:
+        What the file holds.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or no image in it.
+        ValueError: If no image can be used, or a finished or begun file has other settings.
+        OSError: If the files cannot be written.
+    """
+    images = find_images(folder, 'a folder of images, flat or nested')
+    names = [path.relative_to(folder).as_posix() for path in images]
+    settings = asdict(EmbeddingSettings(model_digest(model), _digest(map(_bytes, names)), size, patches))
+    working = out.with_name(f'{out.name}.partial')
+    if force:
+        discard(working)
+    elif out.exists():
+        return _read_finished(out, settings)
+    journal = Journal(working, settings, patch_file(out) if patches else None, interval)
+    try:
+        first = journal.done
+        unusable = _RelativeNames(journal.skipped, folder)
+        read = partial(fitted, size=size, patch_size=model.patch_size)
+        for index, features in feature_maps(model, images[first:], read, unusable):
+            journal.append(first + index, features.float().cpu().numpy())
+        journal.done = len(images)
+        journal.commit()
+    finally:
+        journal.close()
+    rows, mean = journal.table(model.embed_dim)
+    if not len(rows):
+        raise ValueError(f'none of the {len(images)} images in {folder} can be read: {next(iter(unusable.values()))}')
+    counts = rows[:, 1] * rows[:, 2]
+    finished = Embeddings(
+        mean=mean,
+        paths=[names[index] for index in rows[:, 0]],
+        grid_hw=rows[:, 1:],
+        patch_start=np.cumsum(counts) - counts,
+        folder=str(folder.resolve()),
+        settings=settings,
+        skipped=dict(journal.skipped),
+    )
+    if patches:
+        journal.finish_patches(model.embed_dim)
+    finished.write(out)
+    discard(working)
+    return finished
+
+
+def _read_finished(out: Path, settings: dict) -> Embeddings:
+    """Read a finished file if it is of these settings."""
+    finished = read_embeddings(out)
+    if differing := [name for name, value in settings.items() if finished.settings.get(name) != value]:
+        raise ValueError(
+            f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'
+        )
+    if settings['patches'] and not patch_file(out).exists():
+        raise FileNotFoundError(
+            f'{patch_file(out)} is missing, although {out} belongs to it: give --force to make both'
+        )
+    return finished
+
+
+class _RelativeNames(dict):
+    """Notes reasons under names relative to a folder, as embeddings keep them."""
+
+    def __init__(self, named: dict[str, str], folder: Path) -> None:
+        super().__init__(named)
+        self.named, self.folder = named, folder
+
+    def __setitem__(self, path: str, reason: str) -> None:
+        name = Path(path).relative_to(self.folder).as_posix()
+        super().__setitem__(name, reason)
+        self.named[name] = reason
+
+
+def model_digest(model: FeatureExtractor) -> str:
+    """Distinguish models: a digest of weights, geometry and normalization."""
+    tensors = model.backbone.state_dict()
+    parts = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in tensors.values())
+    return _digest((repr(model.spec).encode(), *parts))
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode('utf-8', 'surrogateescape')
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:DIGEST_CHARS]

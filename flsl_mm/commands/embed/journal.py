@@ -1,0 +1,150 @@
+"""An embedding that is being made: rows are appended and committed; a kill costs what came after the last commit."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flsl_mm.utils.fileio import remove_partial, write_text
+
+HEADER_BYTES = 128
+"""Room for the header of the .npy file of patch tokens, whose number of rows is known in the end."""
+
+SETTINGS, STATE = 'settings.json', 'state.json'
+
+
+class Journal:
+    """Rows of an unfinished embedding, in a folder beside the file that they become.
+
+    Images are done in their order, so that one number says how far it came. What a killed program appended after its
+    last commit is cut off at the next start.
+
+    Args:
+        folder: The folder; what an earlier start committed in it is taken up.
+        settings: What the rows are made from and how; plain types.
+        patch_file: Where the patch tokens will lie, None without them.
+        interval: Seconds between two commits.
+
+    Attributes:
+        done: Number of images that are done, unusable ones included.
+        skipped: Why an image could not be used, by path.
+
+    Raises:
+        ValueError: If the folder was begun with other settings.
+        OSError: If it cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], patch_file: Path | None = None, interval: float = 10.0
+    ) -> None:
+        self.folder = folder
+        self.patch_file = patch_file
+        self.interval = interval
+        folder.mkdir(exist_ok=True)
+        state = self._earlier_state(dict(settings))
+        self.done: int = state['done']
+        self.skipped: dict[str, str] = state['skipped']
+        # A kill between the two steps of `finish_patches` leaves them under their last name.
+        if patch_file and self.done and patch_file.exists() and not (folder / 'patches.npy').exists():
+            os.replace(patch_file, folder / 'patches.npy')
+        names = ['rows.i64', 'mean.f32', *(['patches.npy'] if patch_file else [])]
+        self.files = {name: _open_cut(folder / name, state['bytes'].get(name, 0)) for name in names}
+        if patch_file and self.files['patches.npy'].tell() < HEADER_BYTES:
+            self.files['patches.npy'].write(bytes(HEADER_BYTES))
+        self.patches: int = state['patches']
+        self.committed = time.monotonic()
+
+    def _earlier_state(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Read what was committed, if anything, and make sure that it belongs to these settings."""
+        settings = json.loads(json.dumps(settings))
+        if (self.folder / STATE).exists():
+            earlier = json.loads((self.folder / SETTINGS).read_text(encoding='utf-8'))
+            if differing := [name for name, value in settings.items() if earlier.get(name) != value]:
+                raise ValueError(
+                    f'{self.folder} was started with another {" and another ".join(differing)}: repeat that command to '
+                    'finish it, or give --force to start over'
+                )
+            return json.loads((self.folder / STATE).read_text(encoding='utf-8'))
+        write_text(self.folder / SETTINGS, json.dumps(settings) + '\n')
+        return dict(done=0, patches=0, skipped={}, bytes={})
+
+    def append(self, index: int, features: np.ndarray) -> None:
+        """Append the row of an image.
+
+        Args:
+            index: Number of the image; all before it are done.
+            features: Features of its patches (h, w, C), float32.
+        """
+        rows, cols, embed_dim = features.shape
+        self.files['rows.i64'].write(np.array([index, rows, cols], np.int64).tobytes())
+        self.files['mean.f32'].write(features.reshape(-1, embed_dim).mean(0, dtype=np.float64).astype('<f4').tobytes())
+        if 'patches.npy' in self.files:
+            self.files['patches.npy'].write(features.astype('<f2').tobytes())
+        self.patches += rows * cols
+        self.done = index + 1
+        if time.monotonic() - self.committed >= self.interval:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make what was appended last."""
+        for file in self.files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        sizes = {name: file.tell() for name, file in self.files.items()}
+        state = dict(done=self.done, patches=self.patches, skipped=self.skipped, bytes=sizes)
+        write_text(self.folder / STATE, json.dumps(state) + '\n')
+        self.committed = time.monotonic()
+
+    def close(self) -> None:
+        """Close the files, committed or not."""
+        for file in self.files.values():
+            file.close()
+
+    def table(self, embed_dim: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return number and grid of each image (N, 3), and the mean tokens (N, C), memory-mapped."""
+        rows = np.fromfile(self.folder / 'rows.i64', np.int64).reshape(-1, 3)
+        if not len(rows):
+            return rows, np.zeros((0, embed_dim), np.float32)
+        return rows, np.memmap(self.folder / 'mean.f32', '<f4', 'r', shape=(len(rows), embed_dim))
+
+    def finish_patches(self, embed_dim: int) -> None:
+        """Give the patch tokens their header and their name."""
+        header = dict(descr='<f2', fortran_order=False, shape=(self.patches, embed_dim))
+        with open(self.folder / 'patches.npy', 'r+b') as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            if file.tell() != HEADER_BYTES:
+                raise RuntimeError(f'the header of {self.patch_file} takes {file.tell()} bytes, not {HEADER_BYTES}')
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(self.folder / 'patches.npy', self.patch_file)
+
+
+def discard(folder: Path) -> None:
+    """Remove a journal, if there is one: what it held lies elsewhere, or is not wanted."""
+    if not folder.is_dir():
+        return
+    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is started over
+        (folder / name).unlink(missing_ok=True)
+    remove_partial(folder)
+    folder.rmdir()
+
+
+def _open_cut(path: Path, size: int):
+    """Open a file for appending after its first ``size`` bytes.
+
+    Raises:
+        ValueError: If it has fewer.
+    """
+    file = open(path, 'ab')  # noqa: SIM115  it is kept open
+    if file.tell() < size:
+        file.close()
+        raise ValueError(f'{path} is truncated: give --force to start over')
+    file.truncate(size)
+    file.seek(0, os.SEEK_END)
+    return file

@@ -1,0 +1,78 @@
+"""What the commands keep from the console, so that what matters is seen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+"""Where launchers tell a process its number."""
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def read_config_quietly(path: str) -> Config:
+    """Read a config, which imports mmcv; that it has no compiled ops is a warning for detectors alone."""
+    from mmengine.config import Config
+
+    with warnings.catch_warnings(record=True) as caught:
+        cfg = Config.fromfile(path)
+    for warning in caught:
+        if cfg.get('default_scope') == 'mmdet' or 'without compiled ops' not in str(warning.message):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return cfg
+
+
+@contextmanager
+def user_warnings() -> Iterator[None]:
+    """Have warnings printed without their place in the code, and debug messages of OpenMMLab not at all.
+
+    MMEngine's ``print_log`` prints debug messages too where no logger is named, as packages do while they are imported.
+    """
+    from mmengine import logging as mm_logging
+
+    print_log, formatwarning = mm_logging.print_log, warnings.formatwarning
+
+    def print_without_debug(msg, logger=None, level=logging.INFO):
+        if logger is not None or level > logging.DEBUG:
+            print_log(msg, logger, level)
+
+    mm_logging.print_log = print_without_debug
+    # What every process of a job warns of is shown once.
+    # Said by mmdet of a metric that no config of ours uses; CocoMetric works without the package.
+    warnings.filterwarnings('ignore', message='faster_coco_eval is not installed')
+    first = all(os.environ.get(name, '0') == '0' for name in RANKS)
+    warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if first else ''
+    try:
+        yield
+    finally:
+        mm_logging.print_log, warnings.formatwarning = print_log, formatwarning
+
+
+@contextmanager
+def short_lines(runner_type: type, cfg: Config) -> Iterator[None]:
+    """Have a Runner that is being built log to the console as :class:`FLSLLoggerHook` wants it, if it has that hook.
+
+    The Runner logs environment and config before it builds its hooks.
+    """
+    from flsl_mm.engine.console import use_short_lines
+
+    hook = cfg.get('default_hooks', {}).get('logger') or {}
+    build = runner_type.build_logger
+
+    def build_logger(self, *args, **kwargs):
+        logger = build(self, *args, **kwargs)
+        if hook.get('type') == 'FLSLLoggerHook':
+            use_short_lines(logger)
+        return logger
+
+    runner_type.build_logger = build_logger
+    try:
+        yield
+    finally:
+        runner_type.build_logger = build

@@ -1,0 +1,170 @@
+"""Probes while a model trains; ``custom_imports`` names this module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from flsl_mm.visualization.clusters import image_grid, paint_clusters
+
+from ..clusters import mean_shift_clusters
+from ..features import FeatureExtractor, image_tensor
+from .bbox_knn import BBoxKNNProbe
+from .classification import ClassificationProbe
+from .images import feature_maps
+from .object_discovery import ObjectDiscoveryProbe
+from .retrieval import ClusteringProbe, RetrievalProbe
+from .scenes import ScenesProbe
+from .scores import Probe
+from .segmentation import SegmentationProbe
+
+PROBES = dict(
+    scenes=ScenesProbe,
+    segmentation=SegmentationProbe,
+    retrieval=RetrievalProbe,
+    clustering=ClusteringProbe,
+    classification=ClassificationProbe,
+    bbox_knn=BBoxKNNProbe,
+    object_discovery=ObjectDiscoveryProbe,
+)
+"""Probes by the name that the hook's arguments and the logged figures have."""
+
+
+@HOOKS.register_module()
+class FLSLProbeHook(Hook):
+    """Measures the teacher's features at the start, at the end and in between: ``probe/NAME/FIGURE`` in the logs.
+
+    Measuring changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
+    main process measures while the others wait for it in their next step, so probes should take minutes at most.
+
+    Args:
+        interval: Epochs, or iterations, between two measurements; 0 measures at the start and at the end only.
+        by_epoch: Whether ``interval`` counts epochs.
+        num_images: Rows of the figure of the teacher's clusters before and after training, which is drawn where
+            ``scenes`` is among the probes; 0 draws none.
+        scale: Multiplies the cosine similarities in the mean shift that finds the clusters.
+        **probes: One dict of settings for each name in :data:`PROBES` that is wanted.
+
+    Raises:
+        ValueError: If there is no probe, or one of another name.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self, interval: int = 0, by_epoch: bool = True, num_images: int = 6, scale: float = 20.0, **probes: dict
+    ) -> None:
+        if not probes or set(probes) - set(PROBES):
+            raise ValueError(
+                f'FLSLProbeHook needs probes among {", ".join(PROBES)}, each with a dict of its settings; got '
+                f'{", ".join(probes) or "none"}'
+            )
+        self.interval = interval
+        self.by_epoch = by_epoch
+        self.num_images = num_images if 'scenes' in probes else 0
+        self.scale = scale
+        self.settings = probes
+        self.probes: dict[str, Probe] = {}
+        self.latest: tuple[int, dict[str, float]] = (-1, {})
+
+    @master_only
+    def before_train(self, runner: Runner) -> None:
+        """Build the probes and measure the untrained teacher; a resumed run keeps the first measurement."""
+        self.probes = {name: PROBES[name](**settings) for name, settings in self.settings.items()}
+        if 'probe_before' not in runner.message_hub.runtime_info:
+            before = dict(figures=self.measure(runner, runner.iter), clusters=self.clusters(runner))
+            runner.message_hub.update_info('probe_before', before)
+            for path, reason in (item for probe in self.probes.values() for item in probe.skipped.items()):
+                runner.logger.warning(f'not used by the probes: {path} ({reason})')
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Measure every ``interval`` iterations."""
+        if not self.by_epoch and self.every_n_train_iters(runner, self.interval):
+            self.measure(runner, runner.iter + 1)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Measure every ``interval`` epochs."""
+        if self.by_epoch and self.every_n_epochs(runner, self.interval):
+            self.measure(runner, runner.iter)
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Measure the trained teacher, print both measurements side by side and write the figure."""
+        step, after = self.latest
+        if step != runner.iter:
+            after = self.measure(runner, runner.iter)
+        before = runner.message_hub.get_info('probe_before')
+        runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
+        if self.num_images:
+            path = self.draw(before['clusters'], self.clusters(runner), Path(runner.work_dir))
+            runner.message_hub.update_info('probe_figure', str(path))
+
+    @master_only
+    def measure(self, runner: Runner, step: int) -> dict[str, float]:
+        """Measure the teacher and log the figures at a step; returns them by name."""
+        source = _source(runner)
+        training = source.backbone.training
+        source.eval()
+        try:
+            scores = {
+                f'probe/{name}/{key}': score.value
+                for name, probe in self.probes.items()
+                for key, score in probe(source).items()
+            }
+        finally:
+            source.train(training)
+        for name, value in scores.items():
+            runner.message_hub.update_scalar(name, value)
+        runner.visualizer.add_scalars(scores, step=step)
+        self.latest = step, scores
+        return scores
+
+    def comparison(self, runner: Runner, before: dict[str, float], after: dict[str, float]) -> list[str]:
+        """Return a line for each figure: before, after, chance."""
+        patch_size = _source(runner).patch_size
+        lines = []
+        for name, probe in self.probes.items():
+            lines.append(f'  {probe.title}')
+            chance = probe.chance(patch_size)
+            for key, row in probe.rows.items():
+                scores = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
+                lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f} (chance {chance[key]:.3f})')
+        return lines
+
+    def clusters(self, runner: Runner) -> list:
+        """Find the clusters of the first scenes, as nested lists (they go into checkpoints)."""
+        if not self.num_images:
+            return []
+        images = self.probes['scenes'].images[: self.num_images]
+        maps = feature_maps(_source(runner), images, image_tensor, {})
+        return [mean_shift_clusters(features.cpu(), self.scale).tolist() for _, features in maps]
+
+    def draw(self, before: list, after: list, folder: Path) -> Path:
+        """Write the figure: scenes, their objects, and the clusters before and after."""
+        scenes = self.probes['scenes']
+        rows = []
+        for image, instances, *clusters in zip(scenes.images, scenes.instances, before, after, strict=False):
+            pixels = image.permute(1, 2, 0).numpy()
+            rows.append([pixels, *(paint_clusters(pixels, np.array(labels)) for labels in (instances, *clusters))])
+        titles = ('input', 'objects', 'clusters before', 'clusters after')
+        return image_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
+
+
+def _model(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _source(runner: Runner) -> FeatureExtractor:
+    """Make the teacher's backbone a feature source, with the normalization of the run."""
+    model = _model(runner)
+    mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
+    return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')

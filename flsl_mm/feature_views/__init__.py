@@ -1,1 +1,0 @@
-"""Pages that show what a model learned; imports api, evaluation, probes, visualization, vos, datasets and fileio."""

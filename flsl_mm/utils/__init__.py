@@ -1,0 +1,1 @@
+"""What every room may use: writing files, optional MMEngine, missing compiled ops; imports mmengine, mmcv and torch."""

@@ -1,0 +1,159 @@
+"""Embeddings: the model's own features, whole after a kill, refused where they are others; bad images left out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import flsl_mm
+from flsl_mm.commands.embed.folder import embed
+from flsl_mm.commands.embed.journal import Journal
+from flsl_mm.commands.embed.table import patch_file, read_embeddings
+from flsl_mm.evaluation.probes.images import fitted
+from tests.checkpoint.cases import file_of, tiny
+from tests.images import make_image
+
+COUNT, BAD = 9, 4
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import flsl_mm
+from flsl_mm.commands.embed.folder import embed
+from flsl_mm.commands.embed.journal import Journal
+
+append, done = Journal.append, []
+
+def kill(self, index, features):
+    append(self, index, features)
+    done.append(index)
+    if len(done) == 4:
+        self.files['mean.f32'].flush()  # what is behind the last commit lies in the file
+        os.kill(os.getpid(), signal.SIGKILL)
+    if len(done) == 3:
+        self.commit()
+
+Journal.append = kill
+file, folder, out = map(Path, sys.argv[1:])
+embed(flsl_mm.load_model(file), folder, out, 32, patches=True, interval=1e9)
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory) -> Path:
+    """Write images of two shapes, one of them no image."""
+    folder = tmp_path_factory.mktemp('images')
+    (folder / 'sub').mkdir()
+    for number in range(COUNT):
+        width, height = (64, 48) if number % 2 else (40, 40)
+        make_image(width, height, seed=number).save(folder / ('sub' if number > 5 else '.') / f'{number}.png')
+    (folder / f'{BAD}.png').write_bytes(b'no image')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('model') / 'model.pth'
+    torch.save(file_of(tiny(3)), path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def model(file):
+    return flsl_mm.load_model(file)
+
+
+def check(embeddings, out: Path, folder: Path, model) -> None:
+    """Compare embeddings with what the model gives for each image alone."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.png') if path.name != f'{BAD}.png')
+    assert sorted(embeddings.paths) == names
+    assert list(embeddings.skipped) == [f'{BAD}.png']
+    patches = np.load(patch_file(out), mmap_mode='r')
+    assert patches.dtype == np.float16
+    assert len(patches) == embeddings.grid_hw.prod(1).sum()
+    for index, name in enumerate(embeddings.paths):
+        expected = model(fitted(folder / name, 32, 8)[None])[0].numpy()
+        h, w = embeddings.grid_hw[index]
+        assert expected.shape[:2] == (h, w)
+        np.testing.assert_allclose(embeddings.mean[index], expected.mean((0, 1)), rtol=0, atol=1e-5)
+        start = embeddings.patch_start[index]
+        np.testing.assert_allclose(patches[start : start + h * w].reshape(h, w, -1), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_embeddings_are_the_models_features(folder, model, tmp_path):
+    out = tmp_path / 'a.npz'
+    embed(model, folder, out, 32, patches=True)
+    check(read_embeddings(out), out, folder, model)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.npz', 'a_patches.npy']
+    with np.load(out) as data:  # as the guide reads it
+        assert data['mean'].dtype == np.float32
+        assert str(data['folder']) == str(folder)
+
+
+def test_a_killed_one_goes_on_where_it_was(folder, file, model, tmp_path, monkeypatch):
+    out = tmp_path / 'a.npz'
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    killed = subprocess.run([sys.executable, '-c', KILLED, file, folder, out], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert not out.exists()
+    assert (tmp_path / 'a.npz.partial/mean.f32').stat().st_size == 4 * 16 * 4  # one row more than committed
+
+    (tmp_path / 'a.npz.partial/.state.json.1.partial').write_bytes(b'{')  # the kill came while it committed
+    appended, append = [], Journal.append
+    monkeypatch.setattr(Journal, 'append', lambda self, index, row: appended.append(index) or append(self, index, row))
+    embed(model, folder, out, 32, patches=True)
+    assert appended == [3, 5, 6, 7, 8]
+    check(read_embeddings(out), out, folder, model)
+    assert not (tmp_path / 'a.npz.partial').exists()
+
+
+def test_a_kill_between_the_two_files_of_the_end(folder, model, tmp_path, monkeypatch):
+    out = tmp_path / 'a.npz'
+    with monkeypatch.context() as patch:
+        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            embed(model, folder, out, 32, patches=True)
+    assert patch_file(out).exists()
+    embed(model, folder, out, 32, patches=True)
+    check(read_embeddings(out), out, folder, model)
+
+
+def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_path, monkeypatch):
+    out = tmp_path / 'a.npz'
+    with monkeypatch.context() as patch:
+        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            embed(model, folder, out, 32)
+    with pytest.raises(ValueError, match=r'partial was started with another size: repeat that command .*--force'):
+        embed(model, folder, out, 40)
+    embed(model, folder, out, 40, force=True)
+    before = out.stat().st_mtime_ns
+    embed(model, folder, out, 40)
+    assert out.stat().st_mtime_ns == before
+    other = flsl_mm.evaluation.features.FeatureExtractor(tiny(4)).eval()
+    with pytest.raises(ValueError, match=r'exists, made with other settings \(model, patches\): .*--force'):
+        embed(other, folder, out, 40, patches=True)
+
+
+def test_no_image_at_all(tmp_path, model):
+    (tmp_path / 'images').mkdir()
+    (tmp_path / 'images/a.png').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'none of the 1 images .* can be read: UnidentifiedImageError'):
+        embed(model, tmp_path / 'images', tmp_path / 'a.npz', 32)
+
+
+def test_parquet_holds_the_same(folder, model, tmp_path):
+    pytest.importorskip('pyarrow')
+    for suffix in ('npz', 'parquet'):
+        embed(model, folder, tmp_path / f'a.{suffix}', 32)
+    one, other = (read_embeddings(tmp_path / f'a.{suffix}') for suffix in ('npz', 'parquet'))
+    for name in ('mean', 'grid_hw', 'patch_start', 'paths'):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.folder, one.settings, one.skipped) == (other.folder, other.settings, other.skipped)

@@ -1,0 +1,115 @@
+"""What the command-line programs say when something goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+
+import pytest
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from flsl_mm.commands import command_line
+from flsl_mm.engine.safe_loading import safe_mmengine_loading
+from tests.toy_run import toy_config, write_images
+
+DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/out/log'), DISK_FULL),
+        (OSError('cannot write x'), 'cannot write x'),
+        (ValueError('class X in x.py: wrong\nboth: no such thing'), 'both: no such thing'),
+        (KeyError('no such hook'), 'no such hook'),
+        (KeyError('type'), "no entry 'type' where one is needed"),
+        (KeyError("a {'b': 1}\nit's \"c\""), 'it\'s "c"\n'),
+        (FileNotFoundError("no config file 'none.py'"), "no config file 'none.py'\n"),
+        (ValueError('no file \x1b[31m\udcff.jpg'), 'no file \\x1b[31m\\udcff.jpg'),
+        (
+            RuntimeError('mat1 and mat2 shapes cannot be multiplied (196x384 and 192x2048)'),
+            'a layer for inputs of width 192 gets width 384: make embed_dim and the in_channels',
+        ),
+        (RuntimeError('Connection closed by peer [127.0.0.1]:1'), 'another process of this job has ended: see its own'),
+        (ZeroDivisionError('division by zero'), 'division by zero (ZeroDivisionError; --traceback shows where)'),
+    ],
+)
+def test_error_in_one_line(error, line, capsys):
+    def program(args):
+        raise error
+
+    assert command_line.run(program, argparse.Namespace(traceback=False)) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f'error: {line}')
+    assert message.count('\n') == 1
+
+
+@pytest.mark.parametrize(('stop', 'code'), [(KeyboardInterrupt(), 130), (SystemExit(75), 75)])
+@pytest.mark.parametrize('mmengine', [True, False])
+def test_exit_codes(stop, code, mmengine):
+    def program(args):
+        raise stop
+
+    assert command_line.run(program, argparse.Namespace(traceback=False), mmengine=mmengine) == code
+
+
+def test_a_program_without_mmengine_does_not_need_it(monkeypatch):
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'mmengine']:
+        monkeypatch.setitem(sys.modules, name, None)
+    seen = []
+    assert command_line.run(seen.append, argparse.Namespace(traceback=False), mmengine=False) == 0
+    assert len(seen) == 1
+
+
+def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
+    options = dict(
+        default_hooks__report=None, default_hooks__checkpoint=None, default_hooks__freeze_last_layer__epochs=2
+    )
+    runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path, **options))
+    hooks = {type(hook).__name__: hook for hook in runner.hooks}
+    assert not {'FLSLReportHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
+    assert {'FLSLScheduleHook', 'FLSLBackboneExportHook', 'RuntimeInfoHook'} <= set(hooks)
+    assert hooks['FLSLFreezeLastLayerHook'].epochs == 2
+
+
+@safe_mmengine_loading()
+def failing_start(cfg):
+    """Build a Runner of a config as the programs do, and have a check stop it."""
+
+    class Check(Hook):
+        def before_train(self, runner):
+            raise ValueError('does not fit')
+
+    runner = command_line.build_runner(cfg)
+    runner.register_hook(Check())
+    with pytest.raises(ValueError, match='does not fit'):
+        runner.train()
+
+
+def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
+    """Which is needed to continue it."""
+    config = tmp_path / 'toy.py'
+    toy_config(write_images(tmp_path / 'images'), tmp_path / 'work').dump(config)
+    command_line.build_runner(Config.fromfile(config)).train()
+    before = (tmp_path / 'work' / 'toy.py').read_text()
+    changed = Config.fromfile(config)
+    changed.optim_wrapper.optimizer.lr = 1.0
+    failing_start(changed)
+    assert (tmp_path / 'work' / 'toy.py').read_text() == before
+    assert Config.fromfile(tmp_path / 'work' / 'toy.py').optim_wrapper.optimizer.lr == 5e-3
+
+
+def test_a_missing_package_of_a_config_is_named():
+    """MMEngine's own message speaks of PYTHONPATH, whatever the reason."""
+    try:
+        try:
+            raise ModuleNotFoundError("No module named 'mmseg.models'", name='mmseg.models')
+        except ImportError as error:
+            raise ImportError('You should set `PYTHONPATH` to make ...') from error
+    except ImportError as error:
+        line = command_line.explain(error)
+    assert line.startswith('the package mmseg is not installed, and the config needs it: see `flsl-mm doctor`')
+    assert line.endswith('or install the extra seg')

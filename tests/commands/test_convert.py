@@ -1,0 +1,93 @@
+"""The converter as a program: files of every target, and one line for every mistake."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from flsl_mm.checkpoint import load_backbone, read_checkpoint
+from flsl_mm.commands import convert
+from tests.checkpoint.cases import official, same, timm_vit, tiny, training
+from tests.reference import FOLDER, official_checkpoint
+
+
+def run(*arguments) -> int:
+    return convert.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def source(tmp_path) -> Path:
+    torch.save(official(), tmp_path / 'official.pth')
+    return tmp_path / 'official.pth'
+
+
+def test_official_there_and_back(source, tmp_path, capsys):
+    assert run(source, tmp_path / 'flsl.pth', '--to', 'flsl') == 0
+    assert run(tmp_path / 'flsl.pth', tmp_path / 'back.pth', '--to', 'official') == 0
+    ours, back = read_checkpoint(tmp_path / 'flsl.pth'), read_checkpoint(tmp_path / 'back.pth')
+    assert same(ours['state_dict'], training()['state_dict'])
+    for branch in ('student', 'teacher'):
+        assert same(official()[branch], back[branch])
+    assert (back['epoch'], back['args'].patch_size, back['args'].out_dim) == (3, 8, 8)
+    line = f'{source} -> {tmp_path / "flsl.pth"} (flsl): state_dict 70 tensors\n'
+    assert capsys.readouterr().out.startswith(line)
+
+
+@pytest.mark.parametrize('branch', ['teacher', 'student'])
+@pytest.mark.parametrize('target', ['flsl', 'official', 'timm'])
+def test_one_branch(source, tmp_path, target, branch):
+    assert run(source, tmp_path / 'a.pth', '--to', target, '--branch', branch) == 0
+    backbone = tiny(99)
+    load_backbone(backbone, tmp_path / 'a.pth', branch=branch)
+    assert same(backbone.state_dict(), tiny(1 if branch == 'student' else 2).state_dict())
+    converted = read_checkpoint(tmp_path / 'a.pth')
+    assert not [name for name in converted.get('state_dict', converted) if name.startswith('head')]
+    assert {'student', 'teacher'} & set(converted) == ({branch} if target == 'official' else set())
+
+
+@torch.no_grad()
+def test_timm_computes_the_same_tokens(source, tmp_path):
+    run(source, tmp_path / 'timm.pth', '--to', 'timm')
+    model = timm_vit(class_token=False, global_pool='', num_classes=0)
+    model.load_state_dict(torch.load(tmp_path / 'timm.pth', weights_only=True))
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(model.forward_features(images), tiny(2)(images)[0])
+
+
+def test_command_line_errors(source, tmp_path, capsys):
+    (tmp_path / 'page.pth').write_text('<html>')
+    target = tmp_path / 'new' / 'a.pth'
+    for bad, words in ((tmp_path / 'none.pth', 'does not exist'), (tmp_path / 'page.pth', 'web page')):
+        assert run(bad, target, '--to', 'flsl') == 2
+        error = capsys.readouterr().err
+        assert error.startswith('error: ')
+        assert words in error
+        assert error.count('\n') == 1
+    torch.save(dict(timm_vit().state_dict(), **{'blocks.0.ls1.gamma': torch.ones(16)}), tmp_path / 'dinov2.pth')
+    assert run(tmp_path / 'dinov2.pth', target, '--to', 'flsl', '--heads', '2') == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {tmp_path / "dinov2.pth"}: 1 tensors have no place in FLSLViT')
+    assert '(the layout of DINOv2' in error
+    assert not target.parent.exists()
+    assert run(source, target, '--to', 'flsl') == 0
+    before = target.read_bytes()
+    assert run(source, target, '--to', 'timm') == 2
+    assert 'give --force' in capsys.readouterr().err
+    assert target.read_bytes() == before
+    assert run(source, target, '--to', 'timm', '--force') == 0
+    assert os.listdir(target.parent) == ['a.pth']
+
+
+@pytest.mark.recorded
+def test_recorded_checkpoint_there_and_back(tmp_path):
+    assert run(FOLDER / 'official_checkpoint.pth', tmp_path / 'flsl.pth', '--to', 'flsl') == 0
+    assert run(tmp_path / 'flsl.pth', tmp_path / 'back.pth', '--to', 'official') == 0
+    original, back = official_checkpoint(), read_checkpoint(tmp_path / 'back.pth')
+    for branch in ('student', 'teacher'):
+        assert same(original[branch], back[branch])
+    assert back['epoch'] == original['epoch']
+    for name in ('arch', 'patch_size', 'out_dim'):
+        assert getattr(back['args'], name) == getattr(original['args'], name)

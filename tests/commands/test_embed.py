@@ -1,0 +1,87 @@
+"""tools/embed.py: files, neighbors, bad images, and mistakes that are told before anything is done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from flsl_mm.commands import embed
+from tests.checkpoint.cases import file_of, tiny
+from tests.images import make_image
+
+
+@pytest.fixture
+def given(tmp_path) -> list[str]:
+    torch.save(file_of(tiny(3)), tmp_path / 'model.pth')
+    (tmp_path / 'images').mkdir()
+    for number in range(4):
+        make_image(seed=number).save(tmp_path / f'images/{number}.png')
+    (tmp_path / 'images/bad.jpg').write_bytes(b'bad')
+    return [str(tmp_path / 'model.pth'), str(tmp_path / 'images'), '--size', '32', '--device', 'cpu']
+
+
+def test_embeds_then_shows_neighbors_without_embedding_again(given, tmp_path, capsys):
+    out = tmp_path / 'new/x.npz'
+    assert embed.main([*given, '--out', str(out)]) == 0
+    said = capsys.readouterr()
+    assert f'{out} written: 4 images, 16 channels' in said.out
+    assert 'bad.jpg (UnidentifiedImageError' in said.err
+    query = tmp_path / 'images/2.png'
+    assert embed.main([*given, '--out', str(out), '--knn', str(query), '--k', '2']) == 0
+    said = capsys.readouterr().out
+    assert f'{out} is complete' in said
+    assert f'{query}: nearest is ' in said
+    assert '2.png (cosine' not in said
+    assert Image.open(tmp_path / 'new/x_knn.png').width > 500
+
+
+@pytest.mark.parametrize(
+    ('options', 'line'),
+    [
+        (['--out', 'x.csv'], 'x.csv must end in .npz or .parquet'),
+        (['--out', 'file/x.npz'], 'cannot write file/x.npz'),
+        (['--out', 'x.npz', '--knn', 'none.png'], 'no image none.png'),
+    ],
+)
+def test_mistakes_are_told_first(given, tmp_path, capsys, monkeypatch, options, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').write_text('')
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr('flsl_mm.commands.model_options.load_model_from_args', lambda *_: pytest.fail('too late'))
+    assert embed.main([*given, *options]) == 2
+    assert capsys.readouterr().err.startswith(f'error: {line}')
+    assert sorted(tmp_path.iterdir()) == before
+
+
+WITHOUT_OPENMMLAB = """
+import importlib.util, sys
+
+MISSING, find_spec = ('mmengine', 'mmcv', 'mmdet', 'mmpretrain'), importlib.util.find_spec
+
+class Blocked:
+    def find_spec(name, path=None, target=None):
+        if name.partition('.')[0] in MISSING:
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Blocked)
+importlib.util.find_spec = lambda name, *rest: None if name in MISSING else find_spec(name, *rest)
+
+from flsl_mm.commands import embed
+sys.exit(embed.main(sys.argv[1:]))
+"""
+
+
+def test_without_openmmlab(given, tmp_path):
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, '-c', WITHOUT_OPENMMLAB, *given, '--out', str(tmp_path / 'x.npz')]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert 'x.npz written: 4 images' in done.stdout, done.stderr
+
+
+def test_a_missing_folder(given, tmp_path, capsys):
+    assert embed.main([given[0], str(Path('nowhere')), '--out', str(tmp_path / 'x.npz')]) == 2
+    assert 'no folder nowhere: a folder of images' in capsys.readouterr().err

@@ -1,0 +1,66 @@
+"""What programs on a checkpoint share: checks before the work, one line for a mistake."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import torch
+
+from flsl_mm.commands import model_options
+
+
+def test_a_file_that_can_be_written_leaves_no_trace(tmp_path):
+    model_options.check_writable(tmp_path / 'new/a.npz')
+    assert list((tmp_path / 'new').iterdir()) == []
+    (tmp_path / 'b').write_text('kept')
+    model_options.check_writable(tmp_path / 'b')
+    assert (tmp_path / 'b').read_text() == 'kept'
+
+
+def test_one_that_cannot_is_told(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match=r'^cannot write .*file/a\.npz: '):
+        model_options.check_writable(tmp_path / 'file/a.npz')
+
+
+@pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])
+def test_numbers_above_0(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='integer above 0'):
+        model_options.positive(text)
+    assert model_options.positive('12') == 12
+
+
+def test_devices():
+    assert model_options.resolve_device('cpu') == 'cpu'
+    assert model_options.resolve_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
+    with pytest.raises(ValueError, match='device cuda:77 cannot be used: '):
+        model_options.resolve_device('cuda:77')
+
+
+def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
+    model_options.report_skipped({f'{number}\x1b.jpg': 'bad\nfile' for number in range(12)}, ' in x')
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == '12 images could not be used:'
+    assert lines[1] == r'  0\x1b.jpg (bad\nfile)'
+    assert lines[-1] == '  and 2 more in x'
+    assert len(lines) == 12
+
+
+def test_files_without_geometry_name_the_options(tmp_path, capsys):
+    from flsl_mm.commands import embed, export
+    from tests.checkpoint.cases import timm_vit
+
+    torch.save(timm_vit(7).state_dict(), tmp_path / 'a.pth')
+    (tmp_path / 'images').mkdir()
+    for run in (
+        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'images'), '--out', str(tmp_path / 'x.npz')]),
+        lambda: export.main([str(tmp_path / 'a.pth'), '--to', 'safetensors']),
+    ):
+        assert run() == 2
+        error = capsys.readouterr().err
+        assert '--arch' in error
+        assert '--num-heads' in error
+        assert error.count('\n') == 1
+    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'images']

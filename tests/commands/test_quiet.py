@@ -1,0 +1,44 @@
+"""What the programs keep from the console, and what they do not."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import pytest
+from mmengine import logging as mm_logging
+
+from flsl_mm.commands.quiet import read_config_quietly, user_warnings
+
+CONFIG = """
+import warnings
+warnings.warn('mmcv was installed without compiled ops. Do this.', RuntimeWarning)
+warnings.warn('something else', UserWarning)
+default_scope = '{scope}'
+"""
+
+
+@pytest.mark.parametrize(('scope', 'count'), [('mmdet', 2), ('mmpretrain', 1)])
+def test_missing_ops_matter_to_detectors_alone(scope, count, tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(CONFIG.format(scope=scope))
+    with pytest.warns() as caught:
+        read_config_quietly(str(path))
+    assert [str(warning.message) for warning in caught][-1] == 'something else'
+    assert len(caught) == count
+
+
+@pytest.mark.parametrize(('rank', 'line'), [('0', 'warning: mind this\n'), ('1', '')])
+def test_warnings_take_a_line_and_are_said_once(rank, line, monkeypatch):
+    monkeypatch.setenv('RANK', rank)
+    before = warnings.formatwarning
+    with user_warnings():
+        assert warnings.formatwarning(UserWarning('mind this'), UserWarning, 'file.py', 3) == line
+    assert warnings.formatwarning is before
+
+
+def test_debug_messages_without_a_logger_are_not_printed(capsys):
+    with user_warnings():
+        mm_logging.print_log('for developers', level=logging.DEBUG)
+        mm_logging.print_log('for users')
+    assert capsys.readouterr().out == 'for users\n'

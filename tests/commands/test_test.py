@@ -1,0 +1,82 @@
+"""tools/test.py: where its checkpoint goes, and one line for every mistake."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('mmdet')
+
+from mmengine.config import Config
+
+from flsl_mm import checkpoint
+from flsl_mm.commands import command_line
+from flsl_mm.commands import test as program
+
+DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
+DAVIS = 'configs/vos/flsl_vit-t16_davis2016.py'
+WITHOUT_COCO = [DETECTION, 'none', '--cfg-options', 'test_evaluator.type=X']
+
+
+@pytest.fixture
+def done(monkeypatch) -> list:
+    """What the program would do: the config of the run, the file that must be whole, the test."""
+    steps = []
+    runner = SimpleNamespace(model='model', test=lambda: steps.append('test'))
+    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: steps.append(cfg) or runner)
+    monkeypatch.setattr(checkpoint, 'check_strict', lambda model, path: steps.append((model, path)))
+    return steps
+
+
+def test_a_detector_is_loaded_whole(done):
+    assert program.main([DETECTION, 'epoch_1.pth']) == 0
+    cfg, whole, last = done
+    assert (cfg.load_from, whole, last) == ('epoch_1.pth', ('model', 'epoch_1.pth'), 'test')
+    assert cfg.model == Config.fromfile(DETECTION).model
+
+
+@pytest.mark.parametrize(('name', 'loaded'), [('epoch_1.pth', 'epoch_1.pth'), ('none', None)])
+def test_a_label_propagator_takes_the_backbone(done, name, loaded):
+    assert program.main([DAVIS, name, '--keep-going']) == 0
+    cfg, last = done
+    assert (cfg.model.checkpoint, cfg.load_from, last) == (loaded, None, 'test')
+    assert cfg.test_dataloader.dataset.keep_going is True
+
+
+@pytest.mark.parametrize(
+    ('options', 'line'),
+    [
+        (['none.py', 'none'], "no config file 'none.py'"),
+        ([DETECTION, 'none', '--keep-going'], '--keep-going is for DAVIS configs'),
+    ],
+)
+def test_mistakes(done, capsys, options, line):
+    assert program.main(options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {line}')
+    assert error.count('\n') == 1
+    assert done == []
+
+
+def test_outputs_that_cannot_be(done, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    for options, line in (
+        ([DAVIS, 'none', '--show-dir', tmp_path / 'a'], '--show-dir and --out are for detectors and segmentors'),
+        ([DETECTION, 'none', '--show-dir', tmp_path / 'file/a'], 'cannot write'),
+        ([DETECTION, 'none', '--out', tmp_path / 'file/a.json'], 'cannot write'),
+        ([*WITHOUT_COCO, '--out', tmp_path / 'a.json'], 'needs a CocoMetric'),
+    ):
+        assert program.main([str(option) for option in options]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert error.count('\n') == 1
+    assert done == []
+    with pytest.raises(SystemExit):
+        program.main([DETECTION, 'none', '--out', 'a.csv'])
+    assert '--out ends in .json or .pkl' in capsys.readouterr().err
+
+
+def test_a_missing_checkpoint(tmp_path, capsys):
+    assert program.main([DAVIS, str(tmp_path / 'none.pth'), '--work-dir', str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f'error: checkpoint {tmp_path / "none.pth"} does not exist\n'

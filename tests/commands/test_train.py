@@ -1,0 +1,186 @@
+"""tools/train.py: how its options change a config, and one line for every mistake."""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('mmpretrain')
+pytest.importorskip('mmdet')
+
+from mmengine.config import Config
+from torch import nn
+
+from flsl_mm.commands import command_line, train
+from flsl_mm.engine import lock, vis_backend
+from tests.toy_run import write_images
+
+PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
+DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
+
+
+@pytest.fixture
+def built(monkeypatch) -> list[Config]:
+    """Configs of the runs that the program would start."""
+    configs = []
+    monkeypatch.setattr(lock, 'locked_folder', lambda folder: nullcontext())
+    runner = SimpleNamespace(model=nn.Identity(), train=lambda: None)
+    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: configs.append(cfg) or runner)
+    return configs
+
+
+def test_a_run_is_the_config(built):
+    assert train.main([PRETRAIN]) == 0
+    (cfg,) = built
+    changed = dict(launcher='none', work_dir='work_dirs/flsl_vit-s16')
+    assert cfg.to_dict() == Config.fromfile(PRETRAIN).to_dict() | changed
+
+
+@pytest.mark.parametrize(('config', 'dtype'), [(PRETRAIN, None), (DETECTION, 'float16')])
+def test_amp(built, config, dtype):
+    """Detectors get float16: bfloat16 rounds box corners by pixels."""
+    plain = 'optim_wrapper.type=FLSLOptimWrapper'
+    assert train.main([config, '--amp', '--cfg-options', plain]) == 0
+    assert built[0].optim_wrapper.type == 'FLSLAmpOptimWrapper'
+    assert built[0].optim_wrapper.get('dtype') == dtype
+
+
+def test_compile_adds_a_hook(built):
+    assert train.main([PRETRAIN, '--compile']) == 0
+    hooks = Config.fromfile(PRETRAIN).default_hooks
+    assert built[0].default_hooks == dict(hooks, compile=dict(type='FLSLCompileHook'))
+
+
+def test_viewers_of_curves(built, monkeypatch):
+    monkeypatch.setattr(vis_backend, 'find_spec', lambda name: True)
+    assert train.main([PRETRAIN, '--tensorboard', '--wandb', '--work-dir', 'runs/mine']) == 0
+    _, board, wandb = built[0].visualizer.vis_backends
+    assert board == dict(type='TensorboardVisBackend')
+    assert wandb == dict(type='WandbVisBackend', init_kwargs=dict(project='flsl_mm', name='mine'))
+
+
+def test_a_missing_viewer_is_told(built, monkeypatch, capsys):
+    monkeypatch.setattr(vis_backend, 'find_spec', lambda name: None)
+    assert train.main([PRETRAIN, '--tensorboard']) == 2
+    line = "error: --tensorboard needs tensorboard: pip install 'flsl_mm[tensorboard]'\n"
+    assert capsys.readouterr().err == line
+    assert built == []
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ('saved', 'line'),
+    [
+        (False, 'interrupted: no checkpoint was written to {0} yet (SIGTERM writes one before it ends the run)\n'),
+        (True, 'interrupted: flsl-mm train {0} --resume continues from the last checkpoint\n'),
+    ],
+)
+def test_an_interrupted_run_says_how_to_continue(built, monkeypatch, tmp_path, capsys, saved, line):
+    if saved:
+        (tmp_path / 'epoch_1.pth').touch()
+    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: SimpleNamespace(model=nn.Identity(), train=interrupt))
+    assert train.main([PRETRAIN, '--work-dir', str(tmp_path), '--resume']) == 130
+    assert capsys.readouterr().err == line.format(tmp_path)
+
+
+def test_a_folder_with_checkpoints_is_warned_of(built, tmp_path, recwarn):
+    (tmp_path / 'epoch_1.pth').touch()
+    (tmp_path / 'epoch_1_backbone.pth').touch()
+    for resume, warned in (([], 1), (['--resume'], 0)):
+        recwarn.clear()
+        assert train.main([PRETRAIN, '--work-dir', str(tmp_path), *resume]) == 0
+        messages = [str(warning.message) for warning in recwarn if 'of an earlier run' in str(warning.message)]
+        assert len(messages) == warned
+        assert all('epoch_1.pth for one' in message for message in messages)
+
+
+def test_learning_rate_scales_with_accumulated_batches(built):
+    base = Config.fromfile(PRETRAIN).auto_scale_lr.base_batch_size
+    options = ['--auto-scale-lr', '--cfg-options', 'optim_wrapper.accumulative_counts=4']
+    assert train.main([PRETRAIN, *options]) == 0
+    assert built[0].auto_scale_lr == dict(enable=True, base_batch_size=base / 4)
+
+
+def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
+    """Options that are given win, and the command that is printed is the same run."""
+    folder = write_images(tmp_path / 'my_images')
+    assert train.main(['--auto', str(folder), '--cfg-options', 'train_dataloader.num_workers=0']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f'chosen for {folder}'
+    assert lines[1] == '  25 images: pretrain/flsl_vit-t8d4_small, 900 steps of 16 images'
+    cfg = built[0]
+    assert cfg.train_dataloader.dataset.data_root == str(folder)
+    assert (cfg.train_dataloader.num_workers, cfg.train_cfg.max_epochs) == (0, 576)
+    assert cfg.work_dir == 'work_dirs/flsl_vit-t8d4_small_my_images'
+    command = shlex.split(lines[-1].partition('flsl-mm train ')[2])
+    assert train.main(command) == 0
+    assert built[1].to_dict() == cfg.to_dict()
+
+
+def test_resume(built, tmp_path):
+    file = tmp_path / 'iter_4.pth'
+    file.touch()
+    assert train.main([PRETRAIN, '--resume']) == 0
+    assert train.main([PRETRAIN, '--resume', str(file)]) == 0
+    assert [(cfg.resume, cfg.load_from) for cfg in built] == [(True, None), (True, str(file))]
+
+
+@pytest.mark.parametrize(
+    ('options', 'line'),
+    [
+        (
+            ['pretrain/flsl_vit-s1'],
+            "no config file 'pretrain/flsl_vit-s1': did you mean pretrain/flsl_vit-s16 or pretrain/flsl_vit-s8?",
+        ),
+        ([PRETRAIN, '--resume', 'none.pth'], "no checkpoint 'none.pth' to resume from"),
+        ([], 'give either a config (flsl-mm lists them) or --auto FOLDER'),
+        ([PRETRAIN, '--auto', 'folder'], 'give either a config (flsl-mm lists them) or --auto FOLDER'),
+        (
+            [DETECTION, '--auto-scale-lr'],
+            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config',
+        ),
+    ],
+)
+def test_mistakes(built, capsys, options, line):
+    assert train.main(options) == 2
+    assert capsys.readouterr().err == f'error: {line}\n'
+    assert built == []
+
+
+def test_a_missing_backbone_file_is_reported_before_the_data_is_read(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv('COCO_ROOT', str(tmp_path / 'no_coco'))
+    options = [f'model.backbone.init_cfg.checkpoint={tmp_path}/none.pth', 'model.backbone.init_cfg.type=Pretrained']
+    config = 'configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py'
+    assert train.main([config, '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f'error: checkpoint {tmp_path}/none.pth does not exist'
+
+
+def test_a_work_folder_is_resumed_with_the_config_in_it(built, tmp_path, capsys):
+    """All options of the run's start are in it; the folder may have been moved, and the batch is not scaled twice."""
+    work = tmp_path / 'work'
+    work.mkdir()
+    options = ['--amp', '--cfg-options', 'optim_wrapper.accumulative_counts=4', 'train_cfg.max_epochs=7']
+    assert train.main([PRETRAIN, '--work-dir', str(work), *options]) == 0
+    built[0].dump(work / 'flsl_vit-s16.py')
+    moved = work.rename(tmp_path / 'moved')
+    assert train.main([str(moved), '--resume', '--cfg-options', 'train_cfg.max_epochs=9']) == 0
+    first, second = (cfg.to_dict() for cfg in built)
+    assert second['train_cfg'].pop('max_epochs') == 9
+    assert first['train_cfg'].pop('max_epochs') == 7
+    assert second == first | dict(work_dir=str(moved), resume=True)
+
+    assert train.main([str(moved)]) == 2
+    assert train.main([str(tmp_path), '--resume']) == 2
+    (moved / 'other.py').touch()
+    assert train.main([str(moved), '--resume']) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f'error: {moved} is a folder: give a config file, or add --resume to continue the run in it',
+        f'error: no config in {tmp_path}: give the config file, and the folder as --work-dir',
+        f'error: {moved} has the configs flsl_vit-s16.py, other.py: give one of them',
+    ]

@@ -1,0 +1,135 @@
+"""Views of an image: what sheets show, at any size of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from flsl_mm.commands.visualize.view import (
+    LEGEND,
+    PANEL_SIDE,
+    POINTS,
+    TITLES,
+    central_points,
+    compute_view,
+    panel_image,
+    resized,
+    sample_bases,
+    sheet_rows,
+)
+from flsl_mm.evaluation.features import FeatureExtractor
+from flsl_mm.evaluation.pca import color_basis, pca_rgb
+from flsl_mm.evaluation.similarity import aggregated_similarity, similarity_map
+from flsl_mm.visualization.clusters import paint_clusters
+from flsl_mm.visualization.panels import color_map, heat_map, mark_points
+from tests.checkpoint.cases import tiny
+from tests.images import make_image
+
+
+def pixels(width: int = 64, height: int = 48, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.array(make_image(width, height, seed))).permute(2, 0, 1)
+
+
+@pytest.fixture(scope='module')
+def models() -> list[FeatureExtractor]:
+    return [
+        FeatureExtractor(tiny(3), name='fine').eval(),
+        FeatureExtractor(tiny(4, patch_size=16), name='coarse').eval(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('width', 'height', 'long_side', 'expected'),
+    [
+        (640, 480, 64, (48, 64)),
+        (480, 640, 64, (64, 48)),
+        (64, 48, 640, (48, 64)),  # not enlarged
+        (640, 480, None, (192, 256)),  # 32 patches of 8
+        (1500, 20, 80, (8, 80)),
+        (3000, 1, 80, (8, 80)),
+        (1, 1, None, (8, 8)),
+    ],
+)
+def test_sizes_are_whole_patches_and_bounded(width, height, long_side, expected):
+    assert resized(pixels(width, height), long_side, 8).shape == (3, *expected)
+
+
+def test_a_view_has_the_features_of_every_block(models):
+    image = pixels()
+    view = compute_view(models[0], image, None)
+    assert [tuple(features.shape) for features in view.layers] == [(6, 8, 16)] * 2
+    torch.testing.assert_close(view.features, models[0].features(image)[0])
+
+
+def test_one_basis_serves_all_images(models):
+    images = [pixels(seed=seed) for seed in range(3)]
+    fine, coarse = sample_bases(models, iter(images), None)
+    expected = color_basis(torch.cat([models[0].features(image).flatten(0, 2) for image in images]))
+    for ours, theirs in zip(fine, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert coarse is not None
+    assert sample_bases(models, [], None) == [None, None]
+
+
+def test_of_large_images_some_patches_are_taken(models):
+    image = pixels()
+    tokens = models[0].features(image).flatten(0, 2)
+    (basis,) = sample_bases(models[:1], [image], None, patches=5)
+    torch.testing.assert_close(basis.mean, color_basis(tokens[[0, 11, 23, 35, 47]]).mean)
+
+
+@pytest.mark.parametrize('kind', LEGEND)
+@pytest.mark.parametrize(('width', 'height'), [(64, 48), (1, 1), (200, 9), (7, 150)])
+def test_every_sheet_at_every_size(kind, width, height, models):
+    image = pixels(width, height)
+    rows = sheet_rows(kind, image, [compute_view(model, image, 64) for model in models])
+    assert [row.name for row in rows] == ['fine', 'coarse']
+    shapes = {panel.image.shape for row in rows for panel in row.panels}
+    assert len(shapes) == 1
+    assert max(next(iter(shapes))) == PANEL_SIDE
+    assert kind in TITLES
+
+
+def test_panels_show_what_the_functions_give(models):
+    """Each panel is one of the pure functions, drawn; the points are those of the image, in parts of it."""
+    image, (model, _) = pixels(), models
+    view = compute_view(model, image, None, color_basis(torch.randn(50, 16)))
+    shown = panel_image(image, PANEL_SIDE)
+    size_hw, features = shown.shape[:2], view.features
+
+    (row,) = sheet_rows('clusters', image, [view], scales=(3, 30))
+    assert np.array_equal(row.panels[0].image, shown)
+    labels = view.clusters_at(30).numpy()
+    assert row.panels[2].title == f'scale 30: {labels.max() + 1} clusters'
+    assert np.array_equal(row.panels[2].image, paint_clusters(shown, labels))
+
+    (row,) = sheet_rows('colors', image, [view])
+    assert np.array_equal(row.panels[1].image, color_map(pca_rgb(features, view.basis).numpy(), size_hw))
+
+    (row,) = sheet_rows('similarity', image, [view], points=[(0.99, 0.4)])
+    values = similarity_map(features, (2, 7))
+    assert row.panels[1].title == f'{values.min():.2f} to 1.00'
+    expected = mark_points(heat_map(values.numpy(), size_hw), [(0.99, 0.4)])
+    assert np.array_equal(row.panels[1].image, expected)
+    assert np.array_equal(row.panels[0].image, mark_points(shown, [(0.99, 0.4)]))
+
+    (row,) = sheet_rows('layers', image, [view])
+    for panel, of_layer in zip(row.panels[1:], view.layers, strict=True):
+        assert np.array_equal(panel.image, heat_map(aggregated_similarity(of_layer).numpy(), size_hw))
+    assert row.panels[2].title.startswith('block 2: ')
+
+
+def test_points_without_being_asked_for_are_the_first_models(models):
+    image = pixels()
+    views = [compute_view(model, image, None) for model in models]
+    points = central_points(views[0], (2.0, 300.0))
+    assert len(points) == POINTS
+    labels = views[0].clusters_at(300.0)  # at 2 all is one cluster
+    assert int(views[0].clusters_at(2.0).max()) == 0
+    found = [int(labels[int(down * 6), int(across * 8)]) for across, down in points]
+    assert found == [0, 1, 2, 3]
+    rows = sheet_rows('similarity', image, views, scales=(2.0, 300.0))
+    assert [len(row.panels) for row in rows] == [1 + POINTS] * 2
+    assert np.array_equal(rows[0].panels[0].image, rows[1].panels[0].image)

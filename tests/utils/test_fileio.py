@@ -1,0 +1,144 @@
+"""Files are written atomically."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from flsl_mm.utils import fileio
+from flsl_mm.utils.fileio import atomic_writer, remove_partial, write_text
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    """Return the path of a file that is there."""
+    path = tmp_path / 'file.txt'
+    path.write_bytes(b'good')
+    return path
+
+
+def test_file_takes_its_name_at_the_end(path):
+    with atomic_writer(path) as file:
+        file.write(b'new')
+        file.flush()
+        assert path.read_bytes() == b'good'
+    assert path.read_bytes() == b'new'
+    assert os.listdir(path.parent) == ['file.txt']
+
+
+def test_text_is_utf_8_with_the_line_ends_that_were_asked_for(path):
+    write_text(str(path), 'drei\u2026')
+    assert path.read_bytes() == b'drei\xe2\x80\xa6'
+    with atomic_writer(path, 'w', newline='\r\n') as file:
+        file.write('a\n')
+    assert path.read_bytes() == b'a\r\n'
+
+
+def test_permissions_are_those_of_any_new_file(path):
+    path.with_name('other').touch()
+    write_text(path, 'new')
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(path.with_name('other').stat().st_mode)
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
+def test_full_disk_keeps_the_earlier_file(path):
+    # Every write to this device fails as on a full disk.
+    path.with_name(f'.file.txt.{os.getpid()}.partial').symlink_to('/dev/full')
+    with pytest.raises(OSError, match='No space left on device'):
+        write_text(path, 'new')
+    assert path.read_bytes() == b'good'
+    assert os.listdir(path.parent) == ['file.txt']
+
+
+@pytest.mark.parametrize('function', ['fsync', 'replace'])
+def test_nothing_is_left_after_a_failure(function, path, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EIO, 'Input/output error')
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(OSError, match='Input/output error') as caught:
+        write_text(path, 'new')
+    assert caught.value.errno == errno.EIO
+    assert path.read_bytes() == b'good'
+    assert os.listdir(path.parent) == ['file.txt']
+
+
+@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
+def test_nothing_is_left_after_an_error_in_the_block(error, path):
+    def write() -> None:
+        with atomic_writer(path) as file:
+            file.write(b'half')
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_bytes() == b'good'
+    assert os.listdir(path.parent) == ['file.txt']
+
+
+def test_several_files_take_their_names_when_all_are_written(path):
+    other = path.with_name('other')
+
+    def write(error: Exception | None) -> None:
+        with ExitStack() as stack:
+            for file in [stack.enter_context(atomic_writer(name)) for name in (path, other)]:
+                file.write(b'new')
+            if error:
+                raise error
+
+    with pytest.raises(ValueError, match='after both'):
+        write(ValueError('after both'))
+    assert (path.read_bytes(), other.exists()) == (b'good', False)
+    write(None)
+    assert path.read_bytes() == other.read_bytes() == b'new'
+
+
+def test_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    path, calls = tmp_path / 'file', []
+
+    def fsync(descriptor):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        calls.append((is_folder, path.exists(), None if is_folder else os.fstat(descriptor).st_size))
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    write_text(path, 'new')
+    # The file before it is renamed, the folder afterwards.
+    assert calls == [(False, False, 3), (True, True, None)]
+    with atomic_writer(path, flush=False) as file:
+        file.write(b'newer')
+    assert path.read_bytes() == b'newer'
+    assert len(calls) == 2
+
+
+KILLED = """
+import os, signal, sys
+from flsl_mm.utils.fileio import atomic_writer
+with atomic_writer(sys.argv[1]) as file:
+    file.write(b'half')
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_leaves_is_removed(path):
+    (path.parent / '.hidden').touch()
+    assert subprocess.run([sys.executable, '-c', KILLED, str(path)]).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b'good'
+    assert len(os.listdir(path.parent)) == 3
+    remove_partial(path.parent)
+    assert sorted(os.listdir(path.parent)) == ['.hidden', 'file.txt']
+
+
+def test_imports_the_standard_library_only():
+    program = f'import runpy, sys; runpy.run_path({fileio.__file__!r}); print(*sys.modules)'
+    modules = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
+    roots = {name.partition('.')[0] for name in modules.split()}
+    assert {'torch', 'numpy', 'mmengine', 'PIL', 'flsl_mm'}.isdisjoint(roots)
