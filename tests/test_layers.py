@@ -40,7 +40,7 @@ ROOMS = {
     'selfsup': {'models', 'datasets', 'engine'},
     'detection': {'engine', 'scenes', 'datasets'},
     'segmentation': {'models', 'engine', 'scenes', 'datasets'},
-    'uavdt': {'utils', 'datasets'},
+    'uavdt': {'utils', 'datasets', 'visualization'},
     'vos': {'utils', 'models', 'checkpoint', 'datasets', 'engine', 'scenes'},
     '': {'utils', 'models', 'checkpoint'},
 }

@@ -70,7 +70,7 @@ def convert(args: argparse.Namespace) -> None:
     # Here, so that --help does not wait for torch.
     from tqdm import tqdm
 
-    from flsl_mm.uavdt.check_sheet import choose_evenly, draw_sheet, sample_frames
+    from flsl_mm.uavdt.check_sheet import choose_evenly, draw_frames, sample_frames
     from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, read_sequences
     from flsl_mm.uavdt.layout import SPLITS, find_sequences
     from flsl_mm.utils.fileio import atomic_writer
@@ -95,7 +95,7 @@ def convert(args: argparse.Namespace) -> None:
                 shown += sample_frames(args.root, frames)
             for writer in writers.values():
                 writer.finish()
-            draw_sheet(choose_evenly(shown)).save(sheet, format='PNG')
+            draw_frames(choose_evenly(shown)).save(sheet, format='PNG')
             # A full disk shows here, before the first file takes its name.
             for file in (sheet, *files):
                 file.flush()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
-from torch.nn.functional import pad
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
-from torchvision.utils import draw_bounding_boxes, make_grid
+from torchvision.transforms.functional import pil_to_tensor
+from torchvision.utils import draw_bounding_boxes
 
 from flsl_mm.datasets.image_file import open_image
+from flsl_mm.visualization.sheet import Panel, Row, draw_sheet
 
 from .annotations import BOX_COLUMNS, CATEGORIES
 from .layout import UAVDTFrames
@@ -23,9 +23,6 @@ COLORS = ((60, 230, 60), (255, 220, 40), (60, 220, 255))
 """Colors of car, truck and bus."""
 REGION_COLOR = (255, 40, 40)
 _CATEGORY = BOX_COLUMNS.index('category')
-_BAND = 20
-_GAP = 4
-_FONT = ImageFont.load_default(13)
 
 
 @dataclass(frozen=True)
@@ -69,32 +66,20 @@ def choose_evenly(frames: Sequence[SheetFrame], most: int = 12) -> list[SheetFra
     return [frames[index] for index in picked]
 
 
-def draw_sheet(frames: Sequence[SheetFrame], columns: int = 3, tile_width: int = 640) -> Image.Image:
+def draw_frames(frames: Sequence[SheetFrame], columns: int = 3, tile_width: int = 640) -> Image.Image:
     """Draw frames in a grid, each with its title above it and brought to the width of a tile, above them a legend.
 
     Raises:
         ValueError: If an image cannot be read.
     """
-    tiles = [_draw_tile(frame, tile_width) for frame in frames]
-    height = max(tile.shape[1] for tile in tiles)
-    tiles = [pad(tile, (0, 0, 0, height - tile.shape[1]), value=255) for tile in tiles]
-    grid = make_grid(tiles, nrow=columns, padding=_GAP, pad_value=255)
-    sheet = Image.new('RGB', (grid.shape[2], _BAND + grid.shape[1]), 'white')
-    sheet.paste(to_pil_image(grid), (0, _BAND))
-    _draw_legend(ImageDraw.Draw(sheet))
-    return sheet
+    panels = [Panel(frame.title, _draw_boxes(frame, tile_width)) for frame in frames]
+    rows = [Row('', panels[start : start + columns]) for start in range(0, len(panels), columns)]
+    legend = zip((*CATEGORIES, 'ignore region'), (*COLORS, REGION_COLOR), strict=True)
+    return draw_sheet(rows, legend=list(legend))
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw) -> None:
-    left = _GAP
-    for name, color in zip((*CATEGORIES, 'ignore region'), (*COLORS, REGION_COLOR), strict=True):
-        draw.rectangle((left, 4, left + 12, _BAND - 4), fill=color)
-        draw.text((left + 18, _BAND / 2), name, fill='black', font=_FONT, anchor='lm')
-        left += 30 + int(draw.textlength(name, font=_FONT))
-
-
-def _draw_tile(frame: SheetFrame, width: int) -> Tensor:
-    """Draw a frame with its title above it (3, H, width), uint8."""
+def _draw_boxes(frame: SheetFrame, width: int) -> np.ndarray:
+    """Draw a frame's boxes and regions (H, width, 3), uint8."""
     try:
         with open_image(frame.path) as file:
             image = file.convert('RGB')
@@ -108,10 +93,7 @@ def _draw_tile(frame: SheetFrame, width: int) -> Tensor:
     if len(frame.boxes):
         colors = [COLORS[category - 1] for category in frame.categories]
         image = draw_bounding_boxes(image, _corners(frame.boxes, scale), colors=colors)
-    tile = Image.new('RGB', (width, _BAND + image.shape[1]), 'white')
-    tile.paste(to_pil_image(image), (0, _BAND))
-    ImageDraw.Draw(tile).text((4, _BAND / 2), frame.title, fill='black', font=_FONT, anchor='lm')
-    return pil_to_tensor(tile)
+    return image.permute(1, 2, 0).numpy()
 
 
 def _corners(boxes: np.ndarray, scale: float) -> Tensor:

@@ -17,7 +17,7 @@ from flsl_mm.datasets.decode import decode_teacher_view, read_image, to_rgb
 from flsl_mm.datasets.image_file import MAX_BYTES, decoded_bytes
 from flsl_mm.datasets.images import FLSLImages, read_skipped
 from flsl_mm.evaluation.probes.segmentation import read_mask as read_class_mask
-from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_tile
+from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_boxes
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_mask
 from tests.images import make_image
@@ -41,7 +41,7 @@ READERS = {
     'frame': lambda path: read_frame(path, (64, 64)),
     'mask of objects': lambda path: read_mask(path, single_object=True),
     'mask of classes': read_class_mask,
-    'check sheet': lambda path: _draw_tile(
+    'check sheet': lambda path: _draw_boxes(
         SheetFrame(path, 'title', np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4))), 64
     ),
     'size': _read_size,

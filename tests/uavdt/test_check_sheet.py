@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from flsl_mm.uavdt.check_sheet import COLORS, REGION_COLOR, choose_evenly, draw_sheet, sample_frames
+from flsl_mm.uavdt.check_sheet import COLORS, REGION_COLOR, choose_evenly, draw_frames, sample_frames
 from flsl_mm.uavdt.convert import read_sequences
 from flsl_mm.uavdt.layout import find_sequences
+from flsl_mm.visualization.sheet import GAP, LINE_HEIGHT, MIN_WIDTH, NAME_HEIGHT
 from tests.uavdt.tree import write_sequence
 
 BOXES = [(1, 7, 4, 5, 20, 10, 1, 4, 1), (1, 8, 30, 5, 9, 9, 2, 2, 3), (3, 7, 5, 6, 20, 10, 3, 1, 2)]
@@ -22,9 +23,9 @@ def test_sheet_shows_boxes_and_regions_where_they_are(tmp_path):
         'train M0101 frame 2: 1 boxes, 1 ignored',
         'train M0101 frame 3: 0 boxes, 0 ignored',
     ]
-    sheet = np.asarray(draw_sheet(shown, columns=3, tile_width=640))
-    # The second tile starts after a gap, a tile and a gap; below the legend, a gap and the title.
-    tile = sheet[20 + 4 + 20 :, 4 + 640 + 4 :][:360, :640]
+    sheet = np.asarray(draw_frames(shown, columns=3, tile_width=640))
+    # The second tile starts after a gap, a tile and a gap; below the legend and the title.
+    tile = sheet[NAME_HEIGHT + LINE_HEIGHT :, GAP + 640 + GAP :][:360, :640]
     assert tile[100, 240].tolist() == list(COLORS[1])
     assert tile[120, 201].tolist() != list(COLORS[1])
     assert tile[240, 460].tolist() != tile[240, 300].tolist() == [90, 90, 90]
@@ -38,7 +39,7 @@ def test_sheet_shows_boxes_and_regions_where_they_are(tmp_path):
 def test_the_legend_names_the_colors(tmp_path):
     write_sequence(tmp_path, 'M0101', [], frames=1)
     (frames,) = read_sequences(tmp_path, find_sequences(tmp_path), 1, 0)
-    legend = np.asarray(draw_sheet(sample_frames(tmp_path, frames)))[:20]
+    legend = np.asarray(draw_frames(sample_frames(tmp_path, frames)))[:NAME_HEIGHT]
     places = [np.flatnonzero((legend == color).all(axis=2).any(axis=0)) for color in (*COLORS, REGION_COLOR)]
     assert [len(place) for place in places] == [13] * 4
     for left, right in zip(places, [*places[1:], [legend.shape[1]]], strict=True):
@@ -53,8 +54,8 @@ def test_tiles_of_frames_of_any_size_and_a_broken_one(tmp_path):
     shown = [frame for frames in sequences for frame in sample_frames(tmp_path, frames)]
     assert len(shown) == 4
     assert [frame.path.name[-5] for frame in choose_evenly(shown, 2)] == ['1', '1']
-    assert draw_sheet(shown, columns=3, tile_width=40).width == 3 * 44 + 4
+    assert draw_frames(shown, columns=3, tile_width=40).width == GAP + 3 * (MIN_WIDTH + GAP)
     content = shown[0].path.read_bytes()
     shown[0].path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r'img000001.jpg is not a readable image'):
-        draw_sheet(shown)
+        draw_frames(shown)

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from flsl_mm.datasets.decode import read_image
-from flsl_mm.utils.fileio import atomic_writer, printable
+from flsl_mm.visualization.sheet import Panel, Row, write_sheet
 
 from .table import Embeddings
 
-CELL, CAPTION, GAP, HEAD = 180, 36, 8, 30
-"""Sizes on the sheet in pixels: side of an image, height of its caption, distance, height of the title."""
+CELL = 180
+"""Side of an image on the sheet in pixels."""
 
 QUERY_COLOR = (200, 60, 20)
 
@@ -64,46 +64,25 @@ def draw_neighbors(
         title: Line above.
         path: PNG file to write; its folder must exist.
     """
-    columns = 1 + max(len(neighbors) for _, neighbors in found)
-    width = max(GAP + columns * (CELL + GAP), 640)
-    sheet = Image.new('RGB', (width, HEAD + len(found) * (CELL + CAPTION + GAP)), 'white')
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    draw.text((GAP, HEAD / 2), _fitting(title, font, width - 2 * GAP), fill='black', font=font, anchor='lm')
-    for row, (query, neighbors) in enumerate(found):
-        folder = Path(embeddings.folder)
-        cells = [(query, 'query', query.name)]
-        cells += [
-            (folder / embeddings.paths[index], f'{rank}. cosine {cosine:.3f}', embeddings.paths[index])
-            for rank, (index, cosine) in enumerate(neighbors, start=1)
-        ]
-        top = HEAD + row * (CELL + CAPTION + GAP)
-        for column, (file, *lines) in enumerate(cells):
-            left = GAP + column * (CELL + GAP)
-            sheet.paste(_thumbnail(file), (left, top))
-            color = QUERY_COLOR if column == 0 else 'black'
-            if column == 0:
-                draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=QUERY_COLOR, width=3)
-            for number, line in enumerate(lines):
-                text = _fitting(line, font, CELL)
-                draw.text((left, top + CELL + 3 + 16 * number), text, fill=color, font=font)
-    with atomic_writer(path) as file:
-        sheet.save(file, format='PNG')
+    rows = []
+    for query, neighbors in found:
+        panels = [Panel(f'query\n{query.name}', np.array(ImageOps.expand(_thumbnail(query, 6), 3, QUERY_COLOR)))]
+        for rank, (index, cosine) in enumerate(neighbors, start=1):
+            name = embeddings.paths[index]
+            panels.append(
+                Panel(f'{rank}. cosine {cosine:.3f}\n{name}', np.array(_thumbnail(Path(embeddings.folder) / name)))
+            )
+        rows.append(Row('', panels))
+    write_sheet(path, rows, title)
 
 
-def _thumbnail(path: Path) -> Image.Image:
+def _thumbnail(path: Path, margin: int = 0) -> Image.Image:
     """Return an image in a square cell; a word in its place if it cannot be read any more."""
+    side = CELL - margin
     try:
-        return ImageOps.pad(read_image(path), (CELL, CELL), color='white')
+        return ImageOps.pad(read_image(path), (side, side), color='white')
     except Exception:  # as in feature_maps
-        cell = Image.new('RGB', (CELL, CELL), (225, 225, 225))
+        cell = Image.new('RGB', (side, side), (225, 225, 225))
         font = ImageFont.load_default(13)
-        ImageDraw.Draw(cell).text((CELL / 2, CELL / 2), 'unreadable now', fill='black', font=font, anchor='mm')
+        ImageDraw.Draw(cell).text((side / 2, side / 2), 'unreadable now', fill='black', font=font, anchor='mm')
         return cell
-
-
-def _fitting(text: str, font: ImageFont.ImageFont, width: int) -> str:
-    """Shorten a text at its start, where paths are alike, to a width in pixels."""
-    text = printable(text)
-    while len(text) > 1 and font.getlength(text) > width:
-        text = '…' + text[2:]
-    return text

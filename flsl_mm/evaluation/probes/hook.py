@@ -12,7 +12,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
-from flsl_mm.visualization.clusters import image_grid, paint_clusters
+from flsl_mm.visualization.clusters import paint_clusters
+from flsl_mm.visualization.sheet import Panel, Row, write_sheet
 
 from ..clusters import mean_shift_clusters
 from ..features import FeatureExtractor, image_tensor
@@ -35,6 +36,8 @@ PROBES = dict(
     object_discovery=ObjectDiscoveryProbe,
 )
 """Probes by the name that the hook's arguments and the logged figures have."""
+SHOWN_SCALE = 2
+"""Whole factor by which scenes are enlarged in the figure."""
 
 
 @HOOKS.register_module()
@@ -153,10 +156,13 @@ class FLSLProbeHook(Hook):
         scenes = self.probes['scenes']
         rows = []
         for image, instances, *clusters in zip(scenes.images, scenes.instances, before, after, strict=False):
-            pixels = image.permute(1, 2, 0).numpy()
-            rows.append([pixels, *(paint_clusters(pixels, np.array(labels)) for labels in (instances, *clusters))])
-        titles = ('input', 'objects', 'clusters before', 'clusters after')
-        return image_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
+            pixels = image.permute(1, 2, 0).numpy().repeat(SHOWN_SCALE, 0).repeat(SHOWN_SCALE, 1)
+            painted = (paint_clusters(pixels, np.array(labels)) for labels in (instances, *clusters))
+            titles = ('input', 'objects', 'clusters before', 'clusters after')
+            rows.append(Row('', [Panel(*panel) for panel in zip(titles, (pixels, *painted), strict=True)]))
+        path = folder / 'clusters_before_after.png'
+        write_sheet(path, rows, 'One color for each cluster of patch features, gray for the largest')
+        return path
 
 
 def _model(runner: Runner) -> nn.Module:

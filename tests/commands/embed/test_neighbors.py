@@ -5,6 +5,7 @@ from PIL import Image
 
 from flsl_mm.commands.embed.neighbors import draw_neighbors, nearest
 from flsl_mm.commands.embed.table import Embeddings
+from flsl_mm.visualization.sheet import LINE_HEIGHT, NAME_HEIGHT
 
 MEAN = np.array([[2, 0], [0, 3], [1, 1], [-1, 0.1]], np.float32)
 
@@ -33,6 +34,6 @@ def test_the_sheet_shows_query_and_neighbors(tmp_path):
     given = embeddings(tmp_path)
     draw_neighbors(given, [(tmp_path / '0.png', [(1, 0.9), (2, 0.8), (3, 0.1)])], 'title', tmp_path / 'sheet.png')
     sheet = np.array(Image.open(tmp_path / 'sheet.png'))
-    middle = sheet[30 + 90]  # through the images' centers
+    middle = sheet[NAME_HEIGHT + 2 * LINE_HEIGHT + 90]  # through the images' centers
     assert [tuple(middle[8 + column * 188 + 90]) for column in range(3)] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     assert tuple(middle[8 + 3 * 188 + 5]) == (225, 225, 225)
