@@ -20,9 +20,9 @@ from .utils.version import __version__
 FROM_MODULES = {
     'load_model': '.evaluation.features',
     'load_timm_model': '.evaluation.features',
-    'mean_shift_clusters': '.evaluation.clusters',
-    'pca_rgb': '.evaluation.pca',
-    'similarity_map': '.evaluation.similarity',
+    'mean_shift_clusters': '.visualization.clusters',
+    'pca_rgb': '.visualization.pca',
+    'similarity_map': '.visualization.similarity',
 }
 """The Python API: names and their modules, which are imported on first access."""
 

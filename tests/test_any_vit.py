@@ -8,9 +8,9 @@ import torch
 
 from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.commands import embed, evaluate, visualize
-from flsl_mm.evaluation.clusters import mean_shift_clusters
 from flsl_mm.evaluation.features import FeatureExtractor, load_timm_model
 from flsl_mm.evaluation.probes import ScenesProbe, measure, trivial_sources
+from flsl_mm.visualization.clusters import mean_shift_clusters
 from tests.checkpoint.cases import file_of, tiny
 from tests.images import make_image
 from tests.timm_families import FAMILIES, TINY, every_family, tiny_config, tiny_timm

@@ -1,4 +1,4 @@
-"""Chooses a pretraining recipe for a folder of images, as the table in docs/pretraining.md has them."""
+"""Choose a pretraining recipe for a folder of images (``train --auto``), by the table in docs/pretraining.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-LEAST_IMAGES = 16
+MIN_IMAGES = 16
 """Below, there is no batch to learn from."""
 
 SECONDS_PER_IMAGE = 0.046
@@ -92,9 +92,9 @@ def choose_recipe(setup: TrainingSetup) -> Recipe:
     Raises:
         ValueError: If there are too few images.
     """
-    if setup.images < max(LEAST_IMAGES, setup.processes):
+    if setup.images < max(MIN_IMAGES, setup.processes):
         raise ValueError(
-            f'{setup.images} images are too few to train on: there should be {LEAST_IMAGES}, and better hundreds'
+            f'{setup.images} images are too few to train on: there should be {MIN_IMAGES}, and better hundreds'
         )
     row = next(row for row in ROWS if setup.images <= row.most_images)
     reasons = [f'{setup.images:,} images: {row.config}, {row.steps:,} steps of {row.batch} images']

@@ -186,11 +186,11 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
     files = {name: [backbones(folder, plan) for folder in of] for name, of in folders.items()}
     paths = [path for of in files.values() for of_seed in of for path in of_seed]
     probes = evaluate.build_probes(args.probes, {load_model(paths[0]).patch_size})
-    of_file = {}
+    scores_by_file = {}
     for file in tqdm(paths, desc='measuring', unit='file'):
         model = load_model(file)
-        of_file[file] = measured(model, probes, file.with_suffix('.json'))
-    of_trivial = {
+        scores_by_file[file] = measured(model, probes, file.with_suffix('.json'))
+    trivial_scores = {
         name: [measured(source, probes, args.out / f'{name} {i}.json') for i, source in enumerate(sources)]
         for name, sources in trivial_sources(model.spec, args.seeds).items()
     }
@@ -199,9 +199,9 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
             data=probe.title,
             figure=row,
             chance=probe.chance(model.patch_size).get(key),
-            trivial={name: [found[probe.title][key] for found in of] for name, of in of_trivial.items()},
+            trivial={name: [found[probe.title][key] for found in of] for name, of in trivial_scores.items()},
             curves={
-                name: [[of_file[of_seed[i]][probe.title][key] for of_seed in of] for i in range(args.points)]
+                name: [[scores_by_file[of_seed[i]][probe.title][key] for of_seed in of] for i in range(args.points)]
                 for name, of in files.items()
             },
         )

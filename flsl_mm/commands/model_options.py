@@ -1,4 +1,4 @@
-"""What the programs on a checkpoint share: options for the model, the device, checks of what is to be written.
+"""Options of commands that read a model: checkpoint, device, checks of output files.
 
 Torch is imported where it is used, so that ``--help`` answers at once.
 """

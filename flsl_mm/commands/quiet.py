@@ -1,4 +1,4 @@
-"""What the commands keep from the console, so that what matters is seen."""
+"""Keep developers' warnings and debug messages of MMEngine from the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annotations of VIA, the VGG Image Annotator, versions 1 and 2, as COCO's; imports no OpenMMLab package."""
+"""Convert annotations of VIA (VGG Image Annotator 1 and 2) to COCO's; imports no OpenMMLab package."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What frozen patch features know, as pure functions; imports torch and torchvision."""
+"""Evaluation of frozen patch features: figures as pure functions; imports torch and torchvision. Probes apply them."""

@@ -1,4 +1,4 @@
-"""Segmentation by clusters named afterwards: K-means, matching of clusters and classes (pure functions)."""
+"""Unsupervised segmentation: K-means clusters matched to classes (pure functions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segmentation by retrieval from a memory of annotated patches, without any training (pure functions)."""
+"""Segmentation by retrieval from a memory of annotated patches, after open-hummingbird (pure functions)."""
 
 from __future__ import annotations
 

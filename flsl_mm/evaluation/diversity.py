@@ -1,4 +1,4 @@
-"""How much of their space features use, and whether they tell patches apart or only images (pure functions)."""
+"""Effective rank of features, and how much of their variance lies within images (pure functions)."""
 
 from __future__ import annotations
 

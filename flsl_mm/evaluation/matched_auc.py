@@ -1,4 +1,4 @@
-"""Do features tell patches of one object from patches of two, at the same two places (pure functions)."""
+"""Matched same-object AUC: patch pairs of one object against pairs of two, at the same places (pure functions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From labels of pixels to labels of patches (pure functions)."""
+"""Reduce labels of pixels to labels of patches (pure functions)."""
 
 from __future__ import annotations
 

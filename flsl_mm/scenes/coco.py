@@ -1,4 +1,4 @@
-"""Writing procedural scenes in COCO's layout: boxes and run-length masks of the visible objects."""
+"""Write procedural scenes in COCO's layout: boxes and run-length masks of the visible objects."""
 
 import json
 from pathlib import Path

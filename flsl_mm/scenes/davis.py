@@ -1,4 +1,4 @@
-"""Writing procedural scenes as videos in the layout of DAVIS-2017."""
+"""Write procedural scenes as videos in the layout of DAVIS-2017."""
 
 from collections.abc import Sequence
 from pathlib import Path

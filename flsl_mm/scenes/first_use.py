@@ -1,4 +1,4 @@
-"""Scenes that data sets write for themselves when nothing is there yet."""
+"""Write procedural scenes when a data set finds none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the writers of scene trees share: whole-folder writes, images, and the contact sheet."""
+"""Shared by the writers of scenes: whole-folder writes, images, and the contact sheet."""
 
 import json
 import os

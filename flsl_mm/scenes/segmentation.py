@@ -1,4 +1,4 @@
-"""Writing procedural scenes with masks of classes, for semantic segmentation."""
+"""Write procedural scenes with masks of classes, for semantic segmentation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Everything random about a procedural scene: which objects, where, how they look and how they move."""
+"""Sample the random parameters of a procedural scene: objects, places, looks and motion."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Writing procedural scenes to the disk: the one entry point of all layouts, and image folders."""
+"""Write procedural scenes to the disk: the one entry point of all layouts, and image folders."""
 
 from collections.abc import Callable
 from dataclasses import asdict

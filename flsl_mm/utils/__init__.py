@@ -1,1 +1,1 @@
-"""What every room may use: writing files, optional MMEngine, missing compiled ops; imports mmengine, mmcv and torch."""
+"""Used by every room: atomic files, optional MMEngine, missing compiled ops; imports mmengine, mmcv and torch."""

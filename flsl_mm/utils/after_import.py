@@ -1,4 +1,4 @@
-"""Call a function once a module has been imported, by whomever."""
+"""Call a function after the import of a module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are written atomically, and regular ones alone; imports the standard library only."""
+"""Write files atomically, and read regular files only; imports the standard library only."""
 
 from __future__ import annotations
 

@@ -1,35 +1,34 @@
-"""Clusters of patch features drawn over images."""
+"""Mean-shift clusters of an image's patch features (pure function)."""
 
 from __future__ import annotations
 
-import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 
-def cluster_colors(count: int) -> np.ndarray:
-    """Return ``count`` well-distinct RGB colors (count, 3), uint8; the first, of the largest cluster, is gray."""
-    import matplotlib  # only for its colors, which a start need not wait for
-
-    base = np.concatenate([matplotlib.colormaps[name].colors for name in ('Set1', 'Dark2', 'Set2')])
-    base = np.concatenate([[[0.45, 0.45, 0.45]], base[(base.std(-1) > 0.08)]])
-    return (255 * base[np.arange(count) % len(base)]).astype(np.uint8)
-
-
-def paint_clusters(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Lay the patches' cluster colors over an image.
+def mean_shift_clusters(features: Tensor, scale: float = 20.0, steps: int = 10, merge: float = 0.9) -> Tensor:
+    """Group the patches of one image by where repeated mean-shift steps take them.
 
     Args:
-        image: Image (H, W, 3), uint8.
-        labels: Cluster of each patch (h, w), 0 or more, on a grid that spans the image.
-        opacity: Share of the color, 0 to 1.
+        features: Patch features (..., C), for example (h, w, C).
+        scale: Multiplies the cosine similarities in the mean-shift step; the greater, the more clusters.
+        steps: Number of steps.
+        merge: Modes whose cosine similarity exceeds this are one cluster.
 
     Returns:
-        Image (H, W, 3), uint8.
+        Cluster ids (...), 0 for the largest, falling by size.
     """
-    colors = enlarged(cluster_colors(int(labels.max()) + 1)[labels], image.shape[:2])
-    return (image * (1 - opacity) + colors * opacity).astype(np.uint8)
-
-
-def enlarged(patches: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
-    """Assign each pixel of an image of ``size_hw`` the value of its patch, of values (h, w, ...)."""
-    rows, columns = (np.arange(size) * count // size for size, count in zip(size_hw, patches.shape, strict=False))
-    return patches[rows][:, columns]
+    tokens = F.normalize(features.flatten(0, -2).float(), dim=-1)
+    modes = tokens
+    for _ in range(steps):
+        modes = F.normalize((scale * modes @ tokens.T).softmax(-1) @ tokens, dim=-1)
+    near = modes @ modes.T > merge
+    labels = torch.full((len(tokens),), -1, device=tokens.device)
+    for seed in near.sum(-1).argsort(descending=True).tolist():
+        if labels[seed] < 0:
+            labels[near[seed] & (labels < 0)] = int(labels.max()) + 1
+    sizes = labels.bincount()
+    rank = torch.empty_like(sizes)
+    rank[sizes.argsort(descending=True)] = torch.arange(len(sizes), device=sizes.device)
+    return rank[labels].view(features.shape[:-1])

@@ -1,4 +1,4 @@
-"""One HTML page of images that needs no network: it shows files that lie beside it."""
+"""One HTML page of images that lie beside it; needs no network."""
 
 from __future__ import annotations
 

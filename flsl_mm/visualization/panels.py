@@ -1,4 +1,4 @@
-"""Drawings of what the features of an image show: heat maps, colors, marked points, an object and its box."""
+"""Draw heat maps, colors, marked points, and an object with its box."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .clusters import enlarged
+from .paint_clusters import enlarged
 
 RED = (255, 40, 40)
 

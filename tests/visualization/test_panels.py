@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flsl_mm.visualization.clusters import enlarged
+from flsl_mm.visualization.paint_clusters import enlarged
 from flsl_mm.visualization.panels import RED, color_map, heat_map, mark_points, paint_object
 
 

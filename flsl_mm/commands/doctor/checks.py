@@ -1,4 +1,4 @@
-"""Every known bad pair of packages, and the command that repairs it."""
+"""Rules of the doctor: which packages do not work together, and the command that repairs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds out what is installed; packages are imported in another process, which they may crash."""
+"""Find out which packages are installed and import; imports run in another process, which they may crash."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODULES = (
 """What is imported to check it, in this order."""
 OPS, CONFIGS, ACCELERATOR = 'mmcv ops', 'mmdet configs', 'accelerator'
 """What else is checked in the other process, after the modules."""
-NOT_THERE = 'ModuleNotFoundError'
+NOT_INSTALLED = 'ModuleNotFoundError'
 PACKAGE_FOLDER = Path(__file__).parents[3]
 RUN_CHECKS = """
 import sys
@@ -56,7 +56,7 @@ def gather() -> Facts:
     results = check_in_subprocess([*MODULES, OPS, CONFIGS, ACCELERATOR])
     failures = {name: results[name] for name in MODULES if results[name]}
     for name in MODULES:
-        if not owners(Facts(versions=versions), name) and results[name].startswith(NOT_THERE):
+        if not owners(Facts(versions=versions), name) and results[name].startswith(NOT_INSTALLED):
             del failures[name]
     mim_configs = results[CONFIGS] == 'there'
     return Facts(sys.version_info[:3], versions, failures, results[OPS], mim_configs, results[ACCELERATOR], __version__)

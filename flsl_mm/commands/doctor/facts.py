@@ -1,4 +1,4 @@
-"""What is installed: what was found out about it, and which OpenMMLab family that makes."""
+"""Data of the doctor: versions, import errors, and the OpenMMLab family that they make."""
 
 from __future__ import annotations
 

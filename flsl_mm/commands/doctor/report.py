@@ -1,4 +1,4 @@
-"""What was found, as text for people."""
+"""Write the doctor's findings as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a folder of images to a file of embeddings, in parts where it is killed."""
+"""Embed a folder of images into a file; an interrupted run continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An embedding that is being made: rows are appended and committed; a kill costs what came after the last commit."""
+"""Append-only files of an unfinished embedding; a kill costs the rows after the last commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finished embeddings in files: NumPy's .npz, or Parquet where pyarrow is installed."""
+"""Read and write files of embeddings: NumPy's .npz, or Parquet where pyarrow is installed."""
 
 from __future__ import annotations
 

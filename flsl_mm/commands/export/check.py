@@ -1,4 +1,4 @@
-"""Whether an exported model gives the features of the original."""
+"""Compare an exported model with the original: greatest difference of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network as a graph that needs no Python of this package: ONNX and ``torch.export``."""
+"""Export to ONNX and ``torch.export``: graphs that need no Python of this package."""
 
 from __future__ import annotations
 

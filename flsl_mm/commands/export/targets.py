@@ -1,4 +1,4 @@
-"""What can be exported to, and how each file is written, checked and used."""
+"""Table of export formats: how each file is written, checked and loaded."""
 
 from __future__ import annotations
 

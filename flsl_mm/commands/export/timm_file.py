@@ -1,4 +1,4 @@
-"""Weights for timm's ``create_model``, with the arguments that build the same network."""
+"""Export to a file for timm's ``create_model``, with the arguments that build the same network."""
 
 from __future__ import annotations
 

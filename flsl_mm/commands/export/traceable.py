@@ -1,4 +1,4 @@
-"""The backbone in operations that graphs of any image size can hold.
+"""The backbone in operations that a graph for any image size can hold.
 
 Padding, grid and positions of :class:`~flsl_mm.models.FLSLViT` follow the image in Python, which a graph would freeze.
 Here they are arithmetic on tensors, with the same results up to rounding.

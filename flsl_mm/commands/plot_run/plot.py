@@ -1,4 +1,4 @@
-"""One figure of one run or several: losses, collapse figures, probes, schedules, and the verdicts above."""
+"""Draw curves of runs as one figure: losses, collapse figures, probes, schedules, verdicts."""
 
 from __future__ import annotations
 

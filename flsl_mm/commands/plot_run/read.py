@@ -1,4 +1,4 @@
-"""What a run logged: numbers over steps, measurements of its health, the verdict."""
+"""Read the logs of a run: scalars over steps, health measurements, the verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sheets of many images and the page that shows them, one image in memory at a time."""
+"""Draw the sheets of many images and their page, one image in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from flsl_mm.datasets.decode import read_image
 from flsl_mm.evaluation.features import FeatureExtractor
-from flsl_mm.evaluation.pca import ColorBasis
 from flsl_mm.evaluation.probes.images import sample
 from flsl_mm.utils.fileio import printable
 from flsl_mm.visualization.page import PageImage, is_own_page, write_page
+from flsl_mm.visualization.pca import ColorBasis
 from flsl_mm.visualization.sheet import write_sheet
 
 from .view import LEGEND, TITLES, compute_view, sample_bases, sheet_rows

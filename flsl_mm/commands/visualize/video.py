@@ -1,4 +1,4 @@
-"""A video's first mask, followed by the features of several models: animations, masks and a page."""
+"""Propagate a video's first mask with the features of several models: animations, masks and a page."""
 
 from __future__ import annotations
 

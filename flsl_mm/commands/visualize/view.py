@@ -1,4 +1,4 @@
-"""What several models see in one image, as rows of panels."""
+"""Compute what several models see in one image, as rows of panels."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from flsl_mm.evaluation.clusters import mean_shift_clusters
 from flsl_mm.evaluation.features import FeatureExtractor, image_tensor
 from flsl_mm.evaluation.object_discovery import discover_object, patch_box
-from flsl_mm.evaluation.pca import ColorBasis, color_basis, pca_rgb
-from flsl_mm.evaluation.similarity import aggregated_similarity, cluster_centers, similarity_map
-from flsl_mm.visualization.clusters import paint_clusters
+from flsl_mm.visualization.clusters import mean_shift_clusters
+from flsl_mm.visualization.paint_clusters import paint_clusters
 from flsl_mm.visualization.panels import color_map, heat_map, mark_points, paint_object
+from flsl_mm.visualization.pca import ColorBasis, color_basis, pca_rgb
 from flsl_mm.visualization.sheet import Panel, Row
+from flsl_mm.visualization.similarity import aggregated_similarity, cluster_centers, similarity_map
 
 LEGEND = {
     'clusters': 'Patches (small squares of the image) whose features are alike, grouped by mean shift, are tinted in '

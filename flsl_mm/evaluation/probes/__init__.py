@@ -1,4 +1,4 @@
-"""What frozen features know, measured on data; imports api, evaluation, datasets, scenes, visualization and below.
+"""What frozen features know, measured on data; imports features, figures, datasets, scenes and visualization.
 
 A probe is built on data and called with a feature source (:mod:`.sources`): a model, or one of the trivial features
 beside which its figures stand. The hook is left out where mmengine is missing.

@@ -1,4 +1,4 @@
-"""The paper's bbox-aligned k-NN classification, on COCO annotation files."""
+"""Probe: the paper's bbox-aligned k-NN classification, on COCO annotation files."""
 
 from __future__ import annotations
 

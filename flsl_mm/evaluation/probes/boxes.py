@@ -1,4 +1,4 @@
-"""Images and boxes of a COCO annotation file, for the probes that need boxes."""
+"""Read images and boxes of a COCO annotation file for the probes that need boxes."""
 
 from __future__ import annotations
 

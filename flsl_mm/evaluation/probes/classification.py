@@ -1,4 +1,4 @@
-"""Classification of images by the mean of their patches' features, on class folders."""
+"""Probe: k-NN classification of images by the mean of their patch features, on class folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of their space features use, on any images."""
+"""Probe: effective rank of features, on any images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probes while a model trains; ``custom_imports`` names this module."""
+"""Hook that runs probes during training; ``custom_imports`` names this module."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
-from flsl_mm.visualization.clusters import paint_clusters
+from flsl_mm.visualization.clusters import mean_shift_clusters
+from flsl_mm.visualization.paint_clusters import paint_clusters
 from flsl_mm.visualization.sheet import Panel, Row, write_sheet
 
-from ..clusters import mean_shift_clusters
 from ..features import FeatureExtractor, image_tensor
 from .bbox_knn import BBoxKNNProbe
 from .classification import ClassificationProbe

@@ -1,4 +1,4 @@
-"""Object discovery by TokenCut, scored by CorLoc, on a COCO annotation file."""
+"""Probe: object discovery by TokenCut, scored by CorLoc, on a COCO annotation file."""
 
 from __future__ import annotations
 

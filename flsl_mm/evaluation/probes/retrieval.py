@@ -1,4 +1,4 @@
-"""Segmentation by retrieval and by clusters, on a folder of images and masks."""
+"""Probes: segmentation by retrieval and by clusters, on a folder of images and masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What features tell of objects, on generated scenes that no training has seen; needs no data."""
+"""Probe: objects of held-out generated scenes; needs no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What probes return."""
+"""Interface of probes: what they are called with and what they return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patch segmentation by neighbors and by a linear classifier, on a folder of images and masks."""
+"""Probe: patch segmentation by k-NN and by a linear classifier, on a folder of images and masks."""
 
 from __future__ import annotations
 

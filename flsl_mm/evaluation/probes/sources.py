@@ -1,4 +1,4 @@
-"""Features to compare: a model's, and trivial ones that every figure has to beat."""
+"""Feature sources: models, and the trivial features (color, position) that each figure is compared with."""
 
 from __future__ import annotations
 

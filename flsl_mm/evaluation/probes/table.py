@@ -1,4 +1,4 @@
-"""One table of figures: models in columns, beside them the trivial features that they have to beat."""
+"""Run probes on several feature sources and render one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repairs modules of OpenMMLab that were imported too early, before mmcv's ops or the stand-in for them were there.
+"""Repair OpenMMLab modules that were imported before mmcv's ops or their stand-in were there.
 
 The maintained forks' mmdet imports without compiled ops: where ``from mmcv.ops import ...`` fails, a placeholder of the
 same name raises when it is called. It would stay for the life of the process, and hide the stand-in.

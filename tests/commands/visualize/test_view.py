@@ -20,10 +20,10 @@ from flsl_mm.commands.visualize.view import (
     sheet_rows,
 )
 from flsl_mm.evaluation.features import FeatureExtractor
-from flsl_mm.evaluation.pca import color_basis, pca_rgb
-from flsl_mm.evaluation.similarity import aggregated_similarity, similarity_map
-from flsl_mm.visualization.clusters import paint_clusters
+from flsl_mm.visualization.paint_clusters import paint_clusters
 from flsl_mm.visualization.panels import color_map, heat_map, mark_points
+from flsl_mm.visualization.pca import color_basis, pca_rgb
+from flsl_mm.visualization.similarity import aggregated_similarity, similarity_map
 from tests.checkpoint.cases import tiny
 from tests.images import make_image
 

@@ -1,4 +1,4 @@
-"""How alike the patches of an image are (pure functions)."""
+"""Cosine similarity between the patches of an image (pure functions)."""
 
 from __future__ import annotations
 

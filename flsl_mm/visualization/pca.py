@@ -1,4 +1,4 @@
-"""Patch features as colors: their three directions of greatest variance (pure functions)."""
+"""PCA of patch features as colors (pure functions)."""
 
 from __future__ import annotations
 

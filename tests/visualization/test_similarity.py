@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flsl_mm import similarity_map
-from flsl_mm.evaluation.similarity import aggregated_similarity, cluster_centers
+from flsl_mm.visualization.similarity import aggregated_similarity, cluster_centers
 
 SQUARE = torch.tensor([[[2.0, 0.0], [0.0, 1.0]], [[3.0, 3.0], [-1.0, 0.0]]])
 

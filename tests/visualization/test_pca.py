@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flsl_mm import pca_rgb
-from flsl_mm.evaluation.pca import color_basis
+from flsl_mm.visualization.pca import color_basis
 
 
 def some_features(seed: int, count: int = 40) -> torch.Tensor:
