@@ -8,12 +8,12 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint.integrity import DamagedError, check_finite
 from flsl_mm.utils.fileio import remove_partial
+from flsl_mm.utils.mm import unwrap
 
 from ..resume import find_resumable, preempted_names
 
@@ -131,7 +131,7 @@ def is_state_finite(runner: Runner) -> bool:
     """Return to all processes whether weights and optimizer state are finite in the one that writes; warn if not."""
     finite = [True]
     if is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         try:
             check_finite(dict(state_dict=model.state_dict(), optimizer=runner.optim_wrapper.state_dict()))
         except DamagedError as error:

@@ -11,8 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import backbone_file, write_checkpoint
-
-from .schedule import training_model
+from flsl_mm.utils.mm import unwrap
 
 SUFFIX = '_backbone.pth'
 OWN_NAMES = re.compile(r'(preempted_)?(epoch|iter)_\d+' + re.escape(SUFFIX))
@@ -52,7 +51,7 @@ class FLSLBackboneExportHook(Hook):
         checkpoint = Path(runner.message_hub.runtime_info.get('last_ckpt') or '')
         if checkpoint == self.exported or not checkpoint.is_file():
             return
-        model = training_model(runner)
+        model = unwrap(runner.model)
         mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
         target = checkpoint.with_name(checkpoint.stem + SUFFIX)
         write_checkpoint(backbone_file(model.teacher.backbone, mean=mean, std=std), target)

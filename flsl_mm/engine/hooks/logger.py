@@ -9,12 +9,12 @@ import mmengine
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.version import __version__
 
 from .. import console
@@ -90,7 +90,7 @@ class FLSLLoggerHook(LoggerHook):
 
     def open_images(self, runner: Runner, loader: DataLoader, name: str) -> None:
         """Show a bar of the images of a data set, unless the model shows one of its own."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         if is_main_process() and console.is_terminal() and not getattr(model, 'progress', False):
             self.images = console.open_bar(len(loader.dataset), name=name, unit=' images', place=0)
 
@@ -133,7 +133,7 @@ class FLSLLoggerHook(LoggerHook):
 
 def startup_lines(runner: Runner) -> list[str]:
     """Describe in lines what a Runner will run, on what, and where it writes."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap(runner.model)
     loops = (runner._train_loop, runner._test_loop, runner._val_loop)
     loop = next(loop for loop in loops if isinstance(loop, BaseLoop))  # the others are still descriptions
     trains = loop is runner._train_loop

@@ -16,10 +16,10 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from flsl_mm.utils.fileio import write_text
+from flsl_mm.utils.mm import unwrap
 
 from ..resume import newest_first, readable
 from .checkpoint import checkpoint_folder
-from .schedule import training_model
 
 DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
     'Weights are damaged, and no step can repair them: continue from the last good checkpoint (--resume). If it '
@@ -90,7 +90,7 @@ class FLSLNonFiniteHook(Hook):
 
     def dump(self, runner: Runner, batch: dict, outputs: dict, good: Path | None) -> Path:
         """Write what is known about the failure, ``good`` being the last good checkpoint; returns the file."""
-        model, wrapper = training_model(runner), runner.optim_wrapper
+        model, wrapper = unwrap(runner.model), runner.optim_wrapper
         inputs = batch.get('inputs', ())
         inputs = statistics(*([inputs] if isinstance(inputs, Tensor) else inputs))
         weights = damaged_tensors(model)

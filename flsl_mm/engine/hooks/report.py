@@ -11,8 +11,9 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.datasets.images import read_skipped
+from flsl_mm.utils.mm import unwrap
 
-from .schedule import accumulated_batches, effective_batch_size, teacher_initial_share, training_model
+from .schedule import accumulated_batches, effective_batch_size, teacher_initial_share
 
 LEAST_VOLUME_IMAGES = 64
 """Below as many images per step, the marginal of a batch says little about that of the data."""
@@ -33,7 +34,7 @@ class FLSLReportHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Print images, batch, learning rate, teacher momentum, K and steps per epoch, and name the list of files."""
-        model, loader = training_model(runner), runner.train_dataloader
+        model, loader = unwrap(runner.model), runner.train_dataloader
         accumulated = accumulated_batches(runner)
         batches = f' of {accumulated} batches' if accumulated > 1 else ''
         peak = max(group.get('initial_lr', group['lr']) for group in runner.optim_wrapper.optimizer.param_groups)
@@ -53,7 +54,7 @@ class FLSLReportHook(Hook):
 
     def warnings(self, runner: Runner) -> list[str]:
         """List what of a run's length and batch will keep it from learning."""
-        model, lines = training_model(runner), []
+        model, lines = unwrap(runner.model), []
         initial = teacher_initial_share(runner)
         if initial > 0.1:
             steps = runner.max_iters // accumulated_batches(runner)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import check_strict
+from flsl_mm.utils.mm import unwrap
 
 
 @HOOKS.register_module()
@@ -24,6 +24,6 @@ class FLSLStrictLoadingHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare names and shapes."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         optional = () if runner._resume else getattr(model, 'optional_tensors', ())
         check_strict(model, checkpoint, str(runner._load_from or 'the checkpoint'), optional)

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
+from flsl_mm.utils.mm import unwrap
 from flsl_mm.visualization.clusters import image_grid, paint_clusters
 
 from ..clusters import mean_shift_clusters
@@ -159,12 +158,8 @@ class FLSLProbeHook(Hook):
         return image_grid(rows, titles, folder / 'clusters_before_after.png', scale=2)
 
 
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _source(runner: Runner) -> FeatureExtractor:
     """Make the teacher's backbone a feature source, with the normalization of the run."""
-    model = _model(runner)
+    model = unwrap(runner.model)
     mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
     return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')
