@@ -1,4 +1,4 @@
-"""Watches a pretraining run, warns while it collapses, and gives a verdict at its end."""
+"""Measure a pretraining run at intervals, warn while its features collapse, and give a verdict at the end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from flsl_mm.utils.fileio import write_text
 from flsl_mm.utils.mm import unwrap
 
 from .. import health
+from ..work_folder import VERDICT
 from .schedule import teacher_initial_share
-
-FILE = 'verdict.json'
-"""Verdict and measurements, in the work folder."""
 
 
 @HOOKS.register_module()
@@ -105,8 +103,7 @@ class FLSLCollapseHook(Hook):
             {key: None if value != value else value for key, value in asdict(measurement).items()}
             for measurement in self.measurements
         ]
-        write_text(
-            Path(runner.work_dir) / FILE, json.dumps(dict(verdict=verdict, measurements=measurements), indent=1) + '\n'
-        )
+        content = json.dumps(dict(verdict=verdict, measurements=measurements), indent=1)
+        write_text(Path(runner.work_dir) / VERDICT, content + '\n')
         log = runner.logger.info if verdict == 'healthy' else runner.logger.warning
         log(f'Verdict: {verdict}\n  {health.summary(self.measurements)}')

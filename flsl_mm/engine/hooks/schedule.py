@@ -1,16 +1,22 @@
-"""Hooks that steer FLSL while it trains: scheduled values and the frozen last layer."""
+"""Scheduled values of FLSL's loss and teacher before each iteration, and the last layer frozen in the first epochs."""
 
 from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 from torch.optim import Optimizer
 
 from flsl_mm.utils.mm import unwrap
 
 from ..health import initial_share
 from ..schedules import cosine, linear_by_epoch, scaled_momentum
+
+
+def is_pretraining(model: nn.Module) -> bool:
+    """Return whether a model, wrapped or not, is one of FLSL, whose values are scheduled."""
+    return hasattr(unwrap(model), 'set_scheduled')
 
 
 def effective_batch_size(runner: Runner) -> int:
