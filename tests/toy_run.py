@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from flsl_mm.engine import FLSLRunner
 from flsl_mm.selfsup import FLSL
 from tests.images import make_image
 from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model
@@ -47,7 +48,7 @@ def toy_runner(work_dir: Path, hooks: list[dict], model: FLSL | None = None, epo
         log_level='WARNING',
         experiment_name=f'toy-{work_dir.name}',
     )
-    return Runner(model or toy_model(), work_dir=str(work_dir), custom_hooks=hooks, **(settings | options))
+    return FLSLRunner(model or toy_model(), work_dir=str(work_dir), custom_hooks=hooks, **(settings | options))
 
 
 def record(model: FLSL, **getters: Callable[[FLSL], object]) -> list[dict]:
@@ -108,28 +109,24 @@ def toy_config(data_root: Path, work_dir: Path, **options) -> Config:
                 ),
             ],
             default_hooks=dict(
-                logger=dict(type='LoggerHook', interval=1),
+                logger=dict(type='FLSLLoggerHook', interval=1),
                 checkpoint=dict(type='FLSLCheckpointHook', by_epoch=False, interval=4, max_keep_ckpts=2),
                 preemption=dict(type='FLSLPreemptionHook'),
                 non_finite=dict(type='FLSLNonFiniteHook'),
-                history=dict(type='FLSLHistoryHook'),
                 schedule=dict(
                     type='FLSLScheduleHook',
                     momentum=dict(type='cosine', start=0.9, end=1.0),
                     teacher_temp=dict(type='linear', start=0.04, end=0.07, epochs=3),
                 ),
                 freeze_last_layer=dict(type='FLSLFreezeLastLayerHook', epochs=1),
-                reseed=dict(type='FLSLReseedHook'),
                 collapse=dict(type='FLSLCollapseHook'),
-                report=dict(type='FLSLReportHook'),
-                export=dict(type='FLSLBackboneExportHook'),
             ),
             env_cfg=dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork')),
             randomness=dict(seed=0),
             default_scope='mmpretrain',
             log_level='INFO',
             visualizer=dict(type='Visualizer', vis_backends=[dict(type='FLSLVisBackend')]),
-            log_processor=dict(window_size=5),
+            log_processor=dict(type='FLSLLogProcessor', window_size=5),
             work_dir=str(work_dir),
             resume=True,
         )

@@ -13,8 +13,8 @@ import re
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,11 @@ from flsl_mm import register
 from flsl_mm.utils.fileio import printable
 
 from .config_files import find_config
-from .quiet import read_config_quietly, short_lines, user_warnings
+from .quiet import read_config_quietly, user_warnings
 
 if TYPE_CHECKING:
     from mmengine.config import Config
     from mmengine.runner import Runner
-    from torch import nn
 
 LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteError|Broken pipe')
 """What gloo and NCCL say when another process of the job is gone."""
@@ -37,10 +36,6 @@ WRONG_WIDTH = re.compile(r'mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+)
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a system says of a full disk, a used-up quota, and a file beyond the limit."""
-
-
-MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-"""Names in ``default_hooks`` of the hooks that MMEngine adds by itself, and leaves out where they are None."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +66,6 @@ def read_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config.
         ValueError: If a folder has several.
     """
-    from mmengine.device import get_device
-
     if Path(args.config).is_dir():
         args.work_dir = args.work_dir or args.config
         args.config = str(saved_config(Path(args.config)))
@@ -82,8 +75,6 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher
-    if args.launcher != 'none' and get_device() == 'cpu':
-        use_gloo_on_cpu(cfg)
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg
 
@@ -103,83 +94,13 @@ def saved_config(folder: Path) -> Path:
     return found[0]
 
 
-def use_gloo_on_cpu(cfg: Config) -> None:
-    """Use gloo for several processes without an accelerator."""
-    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-    # MMEngine's default wrapper gets device ids, which CPU modules do not have.
-    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    cfg.pop('sync_bn', None)  # torch's runs on accelerators only
-    cfg.setdefault('model_wrapper_cfg', wrapper)
-
-
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner that a config describes; any hook in ``default_hooks`` that is None is left out.
-
-    It follows the config's schedules on resume, and writes the config when it starts. Weights that it loads or resumes
-    are the model's, all of them, or the run ends.
-
-    Raises:
-        ValueError: If ``model.init_cfg`` names a checkpoint, of which MMEngine would load what fits.
-    """
+    """Build the Runner that a config describes, an FLSLRunner unless it has another ``runner_type``."""
     from mmengine.registry import RUNNERS
-    from mmengine.runner import Runner
 
-    from flsl_mm.engine.hooks import FLSLDumpConfigHook, FLSLResumeScheduleHook, FLSLStrictLoadingHook
+    from flsl_mm.engine import FLSLRunner
 
-    if 'Pretrained' in str(cfg.model.get('init_cfg')):
-        raise ValueError(
-            'model.init_cfg would load what fits and leave the rest random: give the checkpoint of a whole model as '
-            'load_from, and one with a backbone as model.backbone.init_cfg'
-        )
-    for name, hook in list(cfg.get('default_hooks', {}).items()):
-        if hook is None and name not in MMENGINE_HOOKS:
-            del cfg.default_hooks[name]
-    with gpu_selection_if_available(), without_config_dump(Runner), short_lines(Runner, cfg):
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    for hook in (FLSLStrictLoadingHook(), FLSLResumeScheduleHook(), FLSLDumpConfigHook()):
-        runner.register_hook(hook)
-    return runner
-
-
-@contextmanager
-def without_config_dump(runner_type: type) -> Iterator[None]:
-    """Keep a Runner that is being built from writing its config; a hook does it when the run starts."""
-    dump = runner_type.dump_config
-    runner_type.dump_config = lambda self: None
-    try:
-        yield
-    finally:
-        runner_type.dump_config = dump
-
-
-def check_backbone_files(model: nn.Module) -> None:
-    """Read the files that ``init_cfg`` of backbones name, before the data: annotations may take minutes.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a checkpoint with a backbone.
-    """
-    from flsl_mm.checkpoint import check_backbone_file
-
-    for module in model.modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'FLSLPretrained':
-            check_backbone_file(module, init_cfg['checkpoint'], init_cfg.get('branch', 'teacher'))
-
-
-@contextmanager
-def gpu_selection_if_available() -> Iterator[None]:
-    """Let MMEngine join several processes without a GPU, which it selects before joining, whatever the backend."""
-    import torch
-    from mmengine.device import get_device
-
-    select = torch.cuda.set_device
-    if get_device() == 'cpu':
-        torch.cuda.set_device = lambda device: None
-    try:
-        yield
-    finally:
-        torch.cuda.set_device = select
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else FLSLRunner.from_cfg(cfg)
 
 
 def process_name() -> str:
@@ -255,21 +176,14 @@ def leave_process_group(failed: bool) -> None:
         distributed.destroy_process_group()
 
 
-def safe_loading() -> AbstractContextManager[None]:
-    """Have MMEngine read checkpoints without running code in them."""
-    from flsl_mm.engine.safe_loading import safe_mmengine_loading
-
-    return safe_mmengine_loading()
-
-
 def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace, mmengine: bool = True) -> int:
-    """Run a program and turn its errors into one line on stderr; checkpoints that it reads cannot run code.
+    """Run a program and turn its errors into one line on stderr.
 
     Args:
         program: Called with ``args``.
         args: Its options, ``traceback`` among them.
-        mmengine: Whether it uses MMEngine, whose loading of checkpoints is then made safe and whose remarks for
-            developers are left out; it need not be installed otherwise.
+        mmengine: Whether it uses MMEngine, whose remarks for developers are then left out; it need not be installed
+            otherwise.
 
     Returns:
         Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
@@ -279,7 +193,6 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
         with ExitStack() as stack:
             if mmengine:
                 register()
-                stack.enter_context(safe_loading())
                 stack.enter_context(user_warnings())
             program(args)
         failed = False

@@ -153,7 +153,7 @@ def train(config: Path, seed: int, folder: Path, plan: dict[str, Any], args: arg
         raise RuntimeError(f'training failed, {folder / "log.txt"}: {lines[-1] if lines else "no output"}')
     missing = [path.name for path in backbones(folder, plan) if not path.is_file()]
     if missing:
-        raise RuntimeError(f'{folder} lacks {missing[0]}: the config needs FLSLBackboneExportHook')
+        raise RuntimeError(f'{folder} lacks {missing[0]}: the config needs FLSLCheckpointHook')
 
 
 def measured(source: FeatureSource, probes: list[Probe], file: Path) -> dict[str, dict[str, float]]:

@@ -52,27 +52,3 @@ def user_warnings() -> Iterator[None]:
         yield
     finally:
         mm_logging.print_log, warnings.formatwarning = print_log, formatwarning
-
-
-@contextmanager
-def short_lines(runner_type: type, cfg: Config) -> Iterator[None]:
-    """Have a Runner that is being built log to the console as :class:`FLSLLoggerHook` wants it, if it has that hook.
-
-    The Runner logs environment and config before it builds its hooks.
-    """
-    from flsl_mm.engine.console import use_short_lines
-
-    hook = cfg.get('default_hooks', {}).get('logger') or {}
-    build = runner_type.build_logger
-
-    def build_logger(self, *args, **kwargs):
-        logger = build(self, *args, **kwargs)
-        if hook.get('type') == 'FLSLLoggerHook':
-            use_short_lines(logger)
-        return logger
-
-    runner_type.build_logger = build_logger
-    try:
-        yield
-    finally:
-        runner_type.build_logger = build

@@ -89,7 +89,6 @@ def choose(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
-    from flsl_mm.engine.lock import locked_folder
     from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
 
     if (args.config is None) == (args.auto is None):
@@ -124,15 +123,13 @@ def train(args: argparse.Namespace) -> None:
             'continues that run, --work-dir chooses another folder',
             stacklevel=1,
         )
-    with locked_folder(cfg.work_dir):
-        runner = command_line.build_runner(cfg)
-        command_line.check_backbone_files(runner.model)
-        try:
-            runner.train()
-        except KeyboardInterrupt:
-            continued = f'flsl-mm train {saved_in} --resume continues from the last checkpoint'
-            waiting = f'no checkpoint was written to {saved_in} yet (SIGTERM writes one before it ends the run)'
-            raise KeyboardInterrupt(continued if any(saved_in.glob('*.pth')) else waiting) from None
+    runner = command_line.build_runner(cfg)
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        continued = f'flsl-mm train {saved_in} --resume continues from the last checkpoint'
+        waiting = f'no checkpoint was written to {saved_in} yet (SIGTERM writes one before it ends the run)'
+        raise KeyboardInterrupt(continued if any(saved_in.glob('*.pth')) else waiting) from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,8 +8,7 @@ from typing import Any
 from mmengine.registry import HOOKS
 from torch import nn
 
-from flsl_mm.engine.blank_maps import blank_maps, check_names, measure_strides
-from flsl_mm.engine.model_check import ModelCheckHook
+from flsl_mm.engine.model_check import ModelCheckHook, blank_maps, check_names, measure_strides
 
 
 def check_channels(model: nn.Module, heads: Mapping[str, Any]) -> None:

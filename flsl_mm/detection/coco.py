@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from flsl_mm.datasets.image_file import open_image
-from flsl_mm.engine.blank_maps import check_names
+from flsl_mm.engine.model_check import check_names
 
 from .entries import check_entries
 from .shapes import check_shapes

@@ -16,11 +16,17 @@ ELSEWHERE = ('loss', 'lr', 'base_lr', 'time', 'data_time', 'epoch', 'iter', 'mem
 """Numbers with a place of their own in a line."""
 
 
+MAX_HISTORY = 1000
+"""Values of each logged number that are kept: MMEngine copies them at each step and puts them into each checkpoint."""
+
+
 @LOG_PROCESSORS.register_module()
 class FLSLLogProcessor(LogProcessor):
     """MMEngine's ``LogProcessor`` with a shorter line for training steps; the arguments are the same.
 
     What is logged to files and passed on is MMEngine's, but that the terms of the loss are averaged as their sum is.
+    Of each number, the latest :data:`MAX_HISTORY` values are kept, or as many as the window has; MMEngine would keep a
+    million. The log files have all.
     """
 
     def __init__(self, *args, mean_pattern: str = SMOOTHED, **kwargs) -> None:
@@ -29,6 +35,9 @@ class FLSLLogProcessor(LogProcessor):
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
         """Return the numbers of a step and its line."""
         tag, line = super().get_log_after_iter(runner, batch_idx, mode)
+        if not any(isinstance(row.get('window_size'), str) for row in self.custom_cfg):  # 'epoch' or 'global'
+            for history in runner.message_hub.log_scalars.values():
+                history.max_length = max(MAX_HISTORY, self.window_size)
         return tag, self.line(runner, batch_idx, tag) if mode == 'train' else line
 
     def line(self, runner: Runner, batch_idx: int, tag: dict) -> str:

@@ -1,12 +1,15 @@
-"""Epoch loop that can start inside an epoch."""
+"""Training loop by epochs that continues inside an epoch, and whose random numbers do not depend on earlier steps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
+import torch
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
+
+from .hooks.schedule import is_pretraining
 
 
 @LOOPS.register_module()
@@ -14,8 +17,10 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
     """MMEngine's epoch loop that continues a checkpoint written inside an epoch with that epoch's next batch.
 
     With :class:`~flsl_mm.datasets.FLSLSampler`, which is told its position, the images before it are not read again;
-    with other samplers they are read and thrown away. Use as ``train_cfg=dict(type='FLSLEpochTrainLoop',
-    max_epochs=...)``; the arguments are those of ``EpochBasedTrainLoop``.
+    with other samplers they are read and thrown away. In pretraining, torch is seeded before each iteration: views,
+    queries and drop path draw what they would have drawn in an uninterrupted run, without any generator's state in the
+    checkpoint. Use as ``train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=...)``; the arguments are those of
+    ``EpochBasedTrainLoop``.
 
     Raises:
         ValueError: If there is no full batch, or if the resumed run had another number of images or its epochs another
@@ -24,6 +29,7 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.seeds_iterations = is_pretraining(self.runner.model)
         if len(self.dataloader) == 0:
             raise ValueError(
                 f'{len(self.dataloader.sampler)} images per process do not fill one batch of '
@@ -57,6 +63,12 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
+    def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
+        """Run an iteration."""
+        if self.seeds_iterations:
+            torch.manual_seed(iteration_seed(self.runner.seed, self._iter, self.runner.rank))
+        super().run_iter(idx, data_batch)
+
     def batches_from(self, done: int) -> Iterable[dict]:
         """Return this epoch's batches without the first ``done`` ones."""
         sampler = self.dataloader.sampler
@@ -64,3 +76,11 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
             return islice(self.dataloader, done, None)
         sampler.set_position(done * self.dataloader.batch_size)
         return self.dataloader
+
+
+def iteration_seed(seed: int, iteration: int, rank: int) -> int:
+    """Mix the run's seed, the iteration and the process into one seed.
+
+    Multipliers are odd, so distinct (iteration, rank) pairs of one run cannot meet before 2**32 iterations.
+    """
+    return (seed * 0x9E3779B97F4A7C15 + iteration * 0x100000001 + rank) % 2**63

@@ -9,8 +9,7 @@ from mmengine.registry import HOOKS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
-from flsl_mm.engine.blank_maps import PROBE_SIZE, blank_maps, check_names
-from flsl_mm.engine.model_check import ModelCheckHook
+from flsl_mm.engine.model_check import PROBE_SIZE, ModelCheckHook, blank_maps, check_names
 
 
 def heads_of(model: nn.Module) -> Iterator[tuple[str, BaseDecodeHead]]:

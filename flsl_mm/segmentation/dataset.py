@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
 
 from flsl_mm.datasets.image_file import open_image
-from flsl_mm.engine.blank_maps import check_names
+from flsl_mm.engine.model_check import check_names
 from flsl_mm.scenes.first_use import ensure_scenes
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.segmentation import SEGMENTATION_CLASSES

@@ -13,7 +13,7 @@ from typing import Any
 try:
     from mmengine.dist import barrier, is_main_process
     from mmengine.logging import HistoryBuffer, print_log
-    from mmengine.model import BaseModule
+    from mmengine.model import BaseModule, is_model_wrapper
     from mmengine.registry import DATASETS, MODELS, WEIGHT_INITIALIZERS
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition('.')[0] != 'mmengine':
@@ -37,6 +37,10 @@ except ModuleNotFoundError as error:
         """Wait for the other processes of torch's default group, if there are any."""
         if distributed.is_available() and distributed.is_initialized():
             distributed.barrier()
+
+    def is_model_wrapper(model: nn.Module) -> bool:
+        """Return whether torch's own class wraps the model."""
+        return isinstance(model, nn.parallel.DistributedDataParallel)
 
     class _Registry(dict):
         """Registered classes by name."""
@@ -70,6 +74,11 @@ except ModuleNotFoundError as error:
             self._is_init = True
 
 
+def unwrap(model: Any) -> Any:
+    """Return a model without its wrapper for distributed training."""
+    return model.module if is_model_wrapper(model) else model
+
+
 __all__ = [
     'DATASETS',
     'MODELS',
@@ -79,4 +88,5 @@ __all__ = [
     'barrier',
     'is_main_process',
     'print_log',
+    'unwrap',
 ]

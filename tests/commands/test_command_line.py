@@ -12,7 +12,6 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from flsl_mm.commands import command_line
-from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.toy_run import toy_config, write_images
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
@@ -66,16 +65,15 @@ def test_a_program_without_mmengine_does_not_need_it(monkeypatch):
 
 def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
     options = dict(
-        default_hooks__report=None, default_hooks__checkpoint=None, default_hooks__freeze_last_layer__epochs=2
+        default_hooks__collapse=None, default_hooks__checkpoint=None, default_hooks__freeze_last_layer__epochs=2
     )
     runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path, **options))
     hooks = {type(hook).__name__: hook for hook in runner.hooks}
-    assert not {'FLSLReportHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
-    assert {'FLSLScheduleHook', 'FLSLBackboneExportHook', 'RuntimeInfoHook'} <= set(hooks)
+    assert not {'FLSLCollapseHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
+    assert {'FLSLScheduleHook', 'FLSLLoggerHook', 'RuntimeInfoHook'} <= set(hooks)
     assert hooks['FLSLFreezeLastLayerHook'].epochs == 2
 
 
-@safe_mmengine_loading()
 def failing_start(cfg):
     """Build a Runner of a config as the programs do, and have a check stop it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +11,9 @@ pytest.importorskip('mmpretrain')
 pytest.importorskip('mmdet')
 
 from mmengine.config import Config
-from torch import nn
 
 from flsl_mm.commands import command_line, train
-from flsl_mm.engine import lock, vis_backend
+from flsl_mm.engine import vis_backend
 from tests.toy_run import write_images
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
@@ -26,8 +24,7 @@ DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 def built(monkeypatch) -> list[Config]:
     """Configs of the runs that the program would start."""
     configs = []
-    monkeypatch.setattr(lock, 'locked_folder', lambda folder: nullcontext())
-    runner = SimpleNamespace(model=nn.Identity(), train=lambda: None)
+    runner = SimpleNamespace(train=lambda: None)
     monkeypatch.setattr(command_line, 'build_runner', lambda cfg: configs.append(cfg) or runner)
     return configs
 
@@ -84,7 +81,7 @@ def interrupt() -> None:
 def test_an_interrupted_run_says_how_to_continue(built, monkeypatch, tmp_path, capsys, saved, line):
     if saved:
         (tmp_path / 'epoch_1.pth').touch()
-    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: SimpleNamespace(model=nn.Identity(), train=interrupt))
+    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: SimpleNamespace(train=interrupt))
     assert train.main([PRETRAIN, '--work-dir', str(tmp_path), '--resume']) == 130
     assert capsys.readouterr().err == line.format(tmp_path)
 

@@ -16,7 +16,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
 from flsl_mm.detection.check_hook import check_channels, check_num_classes, check_strides
-from flsl_mm.engine.model_input import check_model_input
+from flsl_mm.engine.model_check import check_model_input
 from flsl_mm.models import FLSLViT
 from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from tests.detection.detectors import DETECTORS

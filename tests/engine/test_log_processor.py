@@ -68,3 +68,17 @@ def test_the_total_and_its_terms_are_smoothed_alike(tmp_path):
     assert f'| loss {last["loss"]:.4f} | momentum {momentum:.5f} ' in line
     assert 'images/s' in line
     assert line.endswith('0:00:00 left')
+
+
+@pytest.mark.parametrize(('window', 'expected'), [(3, 5), (7, 7)])
+def test_histories_keep_the_latest_values(window, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr('flsl_mm.engine.log_processor.MAX_HISTORY', 5)
+    options = dict(
+        default_hooks=dict(logger=dict(type='FLSLLoggerHook', interval=1)),
+        log_processor=dict(type='FLSLLogProcessor', window_size=window),
+    )
+    runner = toy_runner(tmp_path, [], **options)
+    runner.train()
+    for name in ('train/loss', 'train/lr', 'train/time'):
+        values, counts = runner.message_hub.get_scalar(name).data
+        assert len(values) == len(counts) == expected

@@ -162,7 +162,6 @@ def train_on_two(cfg: Config, faults: dict[int, Fault] | None = None) -> list[in
     """Run two processes of one job, as a launcher does; ``faults`` by rank. Returns their exit codes."""
     cfg = copy.deepcopy(cfg)
     cfg.launcher = 'pytorch'
-    command_line.use_gloo_on_cpu(cfg)
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]

@@ -1,3 +1,4 @@
+runner_type = 'FLSLRunner'
 default_scope = 'mmdet'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

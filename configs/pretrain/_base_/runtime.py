@@ -1,3 +1,4 @@
+runner_type = 'FLSLRunner'
 default_scope = 'mmpretrain'
 # Each hook has a name, by which a config changes its options or, with None, switches it off.
 default_hooks = dict(
@@ -8,7 +9,6 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     preemption=dict(type='FLSLPreemptionHook'),
     non_finite=dict(type='FLSLNonFiniteHook', patience=5),
-    history=dict(type='FLSLHistoryHook'),
     # The teacher's momentum is for a batch of 512, and follows the batch.
     schedule=dict(
         type='FLSLScheduleHook',
@@ -17,10 +17,7 @@ default_hooks = dict(
         teacher_temp=dict(type='linear', start=0.04, end=0.07, epochs=30),
     ),
     freeze_last_layer=dict(type='FLSLFreezeLastLayerHook', epochs=1),
-    reseed=dict(type='FLSLReseedHook'),
     collapse=dict(type='FLSLCollapseHook'),
-    report=dict(type='FLSLReportHook'),
-    export=dict(type='FLSLBackboneExportHook'),
 )
 env_cfg = dict(
     cudnn_benchmark=True,

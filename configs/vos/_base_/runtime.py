@@ -1,3 +1,4 @@
+runner_type = 'FLSLRunner'
 default_scope = 'mmengine'
 default_hooks = dict(
     logger=dict(type='FLSLLoggerHook', interval=1),

@@ -1,4 +1,4 @@
-"""Checkpoints that survive kills and full disks, and resuming from the newest good one."""
+"""Checkpoints: written atomically, the backbone file beside each, and resuming from the newest one that can be read."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from flsl_mm.checkpoint import backbone_file, write_checkpoint
 from flsl_mm.checkpoint.integrity import DamagedError, check_finite
 from flsl_mm.utils.fileio import remove_partial
+from flsl_mm.utils.mm import unwrap
 
 from ..resume import find_resumable, preempted_names
+from .schedule import is_pretraining
 
 ATOMIC = dict(backend='FLSLAtomicBackend')
+
+SUFFIX = '_backbone.pth'
+EXPORTED = re.compile(r'(preempted_)?(epoch|iter)_\d+' + re.escape(SUFFIX))
+"""Names of the backbone files beside checkpoints."""
 
 
 @HOOKS.register_module()
@@ -29,6 +35,8 @@ class FLSLCheckpointHook(CheckpointHook):
     - Weights that are not finite are never written.
     - ``resume=True`` continues from the newest checkpoint that can be read, whatever ``last_checkpoint`` says.
     - Between the steps of an optimizer that accumulates gradients, the gradients are part of the checkpoint.
+    - In pretraining, ``<checkpoint>_backbone.pth`` lies beside each one: the teacher's backbone under plain keys, with
+      metadata.
 
     Raises:
         FloatingPointError: At the end of a run whose last weights are not finite.
@@ -60,6 +68,8 @@ class FLSLCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_partial(folder)
             remove_regular(folder, runner.message_hub.get_info('outdated'))
+        if runner.iter > 0:  # a run may have ended between its last checkpoint and the export's end
+            export_backbone(runner)
 
     def folder(self, runner: Runner) -> Path:
         """Return the folder of the checkpoints, which is the work folder unless ``out_dir`` was set."""
@@ -107,6 +117,23 @@ class FLSLCheckpointHook(CheckpointHook):
                 path.unlink(missing_ok=True)
             remove_regular(folder, runner.message_hub.get_info('outdated'))
         runner.message_hub.update_info('outdated', [])
+        export_backbone(runner)
+
+
+@master_only
+def export_backbone(runner: Runner) -> None:
+    """Write the backbone file of a pretraining's newest checkpoint, and remove those of checkpoints that are gone."""
+    model = unwrap(runner.model)
+    checkpoint = Path(runner.message_hub.runtime_info.get('last_ckpt') or '')
+    if not is_pretraining(model) or not checkpoint.is_file():
+        return
+    mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
+    target = checkpoint.with_name(checkpoint.stem + SUFFIX)
+    write_checkpoint(backbone_file(model.teacher.backbone, mean=mean, std=std), target)
+    runner.message_hub.update_info('last_backbone', str(target))
+    for file in checkpoint.parent.glob('*' + SUFFIX):
+        if EXPORTED.fullmatch(file.name) and not file.with_name(file.name.replace(SUFFIX, '.pth')).is_file():
+            file.unlink()
 
 
 def regular_names(names: Any) -> list[str]:
@@ -131,7 +158,7 @@ def is_state_finite(runner: Runner) -> bool:
     """Return to all processes whether weights and optimizer state are finite in the one that writes; warn if not."""
     finite = [True]
     if is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         try:
             check_finite(dict(state_dict=model.state_dict(), optimizer=runner.optim_wrapper.state_dict()))
         except DamagedError as error:

@@ -1,4 +1,4 @@
-"""Watches a pretraining run, warns while it collapses, and gives a verdict at its end."""
+"""Measure a pretraining run at intervals, warn while its features collapse, and give a verdict at the end."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from mmengine.runner import Runner
 
 from flsl_mm.evaluation.diversity import between_image_share, effective_rank, within_image_cosine
 from flsl_mm.utils.fileio import write_text
+from flsl_mm.utils.mm import unwrap
 
 from .. import health
-from .schedule import teacher_initial_share, training_model
-
-FILE = 'verdict.json'
-"""Verdict and measurements, in the work folder."""
+from ..work_folder import VERDICT
+from .schedule import teacher_initial_share
 
 
 @HOOKS.register_module()
@@ -59,7 +58,7 @@ class FLSLCollapseHook(Hook):
         self.measurements.append(self.measure(runner, step, data_batch, outputs))
         runner.message_hub.update_info('health_looks', [asdict(measurement) for measurement in self.measurements])
         runner.message_hub.update_info('verdict', self.verdict(runner))
-        model = training_model(runner)
+        model = unwrap(runner.model)
         for name in health.persistent_symptoms(
             self.measurements, model.head.num_prototypes, self.batch_size(data_batch)
         ):
@@ -74,7 +73,7 @@ class FLSLCollapseHook(Hook):
     @torch.no_grad()
     def measure(self, runner: Runner, step: int, data_batch: dict, outputs: dict) -> health.Measurement:
         """Measure the losses of a step and the teacher's tokens of its images."""
-        model = training_model(runner)
+        model = unwrap(runner.model)
         data = dict(inputs=data_batch['inputs'][: self.num_images])
         tokens = model.teacher.backbone(model.data_preprocessor(data)['inputs'])[-1].float()
         finite = bool(tokens.isfinite().all())
@@ -91,7 +90,7 @@ class FLSLCollapseHook(Hook):
     def verdict(self, runner: Runner) -> str:
         """Judge the run by the measurements so far."""
         batch_size = min(runner.train_dataloader.batch_size, self.num_images)
-        prototypes = training_model(runner).head.num_prototypes
+        prototypes = unwrap(runner.model).head.num_prototypes
         return health.verdict(self.measurements, prototypes, batch_size, teacher_initial_share(runner))
 
     @master_only
@@ -104,8 +103,7 @@ class FLSLCollapseHook(Hook):
             {key: None if value != value else value for key, value in asdict(measurement).items()}
             for measurement in self.measurements
         ]
-        write_text(
-            Path(runner.work_dir) / FILE, json.dumps(dict(verdict=verdict, measurements=measurements), indent=1) + '\n'
-        )
+        content = json.dumps(dict(verdict=verdict, measurements=measurements), indent=1)
+        write_text(Path(runner.work_dir) / VERDICT, content + '\n')
         log = runner.logger.info if verdict == 'healthy' else runner.logger.warning
         log(f'Verdict: {verdict}\n  {health.summary(self.measurements)}')

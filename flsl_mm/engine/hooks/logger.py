@@ -1,25 +1,23 @@
-"""Says what a run is, where it stands, and how fast it is, to a person and to the log file."""
+"""Logging of a run: its start, then a progress bar in a terminal or lines elsewhere, and what it has written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmengine
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from flsl_mm.utils.version import __version__
+from flsl_mm.utils.mm import unwrap
 
-from .. import console
+from .. import console, report
 from ..log_processor import batch_size_of, images_per_step
-from .report import FLSLReportHook
+from ..work_folder import SKIPPED
+from .schedule import is_pretraining
 
 REFRESH = 5
 """Seconds between two readings of the loss for the bar; on a GPU, a reading waits for the step."""
@@ -31,7 +29,9 @@ class FLSLLoggerHook(LoggerHook):
 
     In a terminal a bar has steps, time left, images per second, loss and the verdict so far; while a model is validated
     or tested, a bar has images, time left and speed. Elsewhere every ``interval`` steps a line is printed. The log file
-    gets the lines in any case, and all that MMEngine logs of itself.
+    gets the lines in any case, and all that MMEngine logs of itself. A pretraining says its key numbers at the start,
+    and at the end which images were skipped, which :class:`~flsl_mm.datasets.FLSLImages` lists in the work folder, and
+    what was written.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -43,9 +43,21 @@ class FLSLLoggerHook(LoggerHook):
     def before_run(self, runner: Runner) -> None:
         """Describe what is going to run."""
         super().before_run(runner)
+        if isinstance(runner._train_loop, IterBasedTrainLoop):
+            self.log_metric_by_epoch = False
         console.use_short_lines(runner.logger)
-        for line in startup_lines(runner):
+        for line in report.startup_lines(runner):
             runner.logger.info(line)
+
+    def before_train(self, runner: Runner) -> None:
+        """Describe a pretraining, and name the list of skipped files before loader workers start."""
+        if is_pretraining(runner.model):
+            runner.logger.info(report.pretraining_line(runner))
+            for line in report.pretraining_warnings(runner):
+                runner.logger.warning(line)
+        dataset = runner.train_dataloader.dataset
+        if hasattr(dataset, 'skipped_log'):
+            dataset.skipped_log = Path(runner.work_dir) / SKIPPED
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Show the bar, once all hooks have logged their lines."""
@@ -90,7 +102,7 @@ class FLSLLoggerHook(LoggerHook):
 
     def open_images(self, runner: Runner, loader: DataLoader, name: str) -> None:
         """Show a bar of the images of a data set, unless the model shows one of its own."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         if is_main_process() and console.is_terminal() and not getattr(model, 'progress', False):
             self.images = console.open_bar(len(loader.dataset), name=name, unit=' images', place=0)
 
@@ -126,47 +138,15 @@ class FLSLLoggerHook(LoggerHook):
         console.resume_bar(self.bar)
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it stands, and count the files that were skipped."""
         console.close_bar(self.bar)
         self.bar = None
+        line = report.skipped_line(runner) if is_main_process() else None
+        if line:
+            runner.logger.warning(line)
 
-
-def startup_lines(runner: Runner) -> list[str]:
-    """Describe in lines what a Runner will run, on what, and where it writes."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    loops = (runner._train_loop, runner._test_loop, runner._val_loop)
-    loop = next(loop for loop in loops if isinstance(loop, BaseLoop))  # the others are still descriptions
-    trains = loop is runner._train_loop
-    backbone = getattr(model, 'backbone', None)
-    name = type(model).__name__ + (f' with {type(backbone).__name__}' if backbone is not None else '')
-    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trains)
-    lines = [
-        f'{runner.experiment_name.removesuffix("_" + runner.timestamp)}: {"training" if trains else "testing"} {name}, '
-        f'{count / 1e6:.1f} million parameters, on {device_name(runner.world_size)} | '
-        f'flsl_mm {__version__}, torch {torch.__version__}, MMEngine {mmengine.__version__}'
-    ]
-    # Of a pretraining, the report says it with what depends on it.
-    if not any(isinstance(hook, FLSLReportHook) for hook in runner.hooks):
-        lines.append(data_line(runner, loop.dataloader, trains))
-    log = Path(runner.log_dir) / f'{runner.timestamp}.log'
-    lines.append(f'writing to {runner.work_dir} | environment, config, hooks and all messages: {log}')
-    return lines
-
-
-def data_line(runner: Runner, loader: DataLoader, trains: bool) -> str:
-    """Tell data, batch and, of a training, its length."""
-    batch = f'{batch_size_of(loader)}' + (f' x {runner.world_size} processes' if runner.world_size > 1 else '')
-    unit = getattr(loader.dataset, 'unit', 'images')
-    line = f'{type(loader.dataset).__name__}: {len(loader.dataset):,} {unit} | batch {batch}'
-    if trains:
-        line += f' | {len(loader):,} steps per epoch, {runner.max_epochs} epochs, {runner.max_iters:,} steps'
-    return line
-
-
-def device_name(processes: int) -> str:
-    """Name what a run computes on."""
-    if torch.cuda.is_available():
-        return f'{processes} x {torch.cuda.get_device_name()}'
-    threads = torch.get_num_threads()
-    each = f'{threads} thread{"s" if threads > 1 else ""}'
-    return f'the CPU ({each})' if processes == 1 else f'the CPU ({processes} processes of {each})'
+    def after_run(self, runner: Runner) -> None:
+        """Finish as MMEngine's hook does, and list what a pretraining has written."""
+        super().after_run(runner)
+        if is_main_process() and is_pretraining(runner.model):
+            runner.logger.info(report.written_lines(runner))

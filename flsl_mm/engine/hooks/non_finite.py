@@ -1,9 +1,10 @@
-"""Reports left-out steps, and ends a run that makes no progress because of NaN or infinity."""
+"""Report steps that were skipped because of NaN or infinity, and stop a run after several in a row."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from flsl_mm.utils.fileio import write_text
+from flsl_mm.utils.mm import unwrap
 
 from ..resume import newest_first, readable
 from .checkpoint import checkpoint_folder
-from .schedule import training_model
 
 DAMAGED_WEIGHTS, DAMAGED_INPUT, DIVERGED = (
     'Weights are damaged, and no step can repair them: continue from the last good checkpoint (--resume). If it '
@@ -80,22 +81,18 @@ class FLSLNonFiniteHook(Hook):
             f'({wrapper.skipped_in_a_row} in a row, {wrapper.skipped_steps} in all)'
         )
         if wrapper.skipped_in_a_row >= self.patience:
-            good = last_good_checkpoint(checkpoint_folder(runner), len(runner.train_dataloader))
-            path = self.dump(runner, data_batch or {}, outputs or {}, good)
-            raise FloatingPointError(
-                f'{wrapper.skipped_in_a_row} steps in a row had a loss or gradient that is not finite: stopped at '
-                f'iteration {runner.iter + 1}; --resume continues from {good or "the beginning"}; what was found and '
-                f'advice are in {path}'
-            )
+            self.stop(runner, data_batch or {})
 
-    def dump(self, runner: Runner, batch: dict, outputs: dict, good: Path | None) -> Path:
-        """Write what is known about the failure, ``good`` being the last good checkpoint; returns the file."""
-        model, wrapper = training_model(runner), runner.optim_wrapper
-        inputs = batch.get('inputs', ())
-        inputs = statistics(*([inputs] if isinstance(inputs, Tensor) else inputs))
-        weights = damaged_tensors(model)
+    def stop(self, runner: Runner, batch: dict) -> None:
+        """Write what is known about the failure, and raise FloatingPointError."""
+        model, wrapper = unwrap(runner.model), runner.optim_wrapper
+        checkpoints = newest_first(checkpoint_folder(runner), len(runner.train_dataloader))
+        good = next((str(path) for path, _ in readable(checkpoints, warn=lambda line: None)), None)
+        inputs = statistics(torch.as_tensor(image) for image in batch.get('inputs', ()))
+        counts = {name: int((~tensor.isfinite()).sum()) for name, tensor in model.state_dict().items()}
+        weights = {name: count for name, count in counts.items() if count}
         damaged = {id(parameter) for parameter in wrapper.damaged}
-        history = runner.message_hub.log_scalars
+        histories = runner.message_hub.log_scalars
         report = dict(
             iteration=runner.iter + 1,
             epoch=runner.epoch + 1,
@@ -103,16 +100,20 @@ class FLSLNonFiniteHook(Hook):
             skipped_in_a_row=wrapper.skipped_in_a_row,
             skipped_steps=wrapper.skipped_steps,
             advice=DAMAGED_WEIGHTS if weights else DAMAGED_INPUT if inputs['not_finite'] else DIVERGED,
-            last_good_checkpoint=None if good is None else str(good),
+            last_good_checkpoint=good,
             batch_files=batch_files(batch),
             inputs=inputs,
-            terms={name: term_history(history, name, values) for name, values in self.left_out.items()},
+            terms={name: term_history(histories[f'train/{name}'], values) for name, values in self.left_out.items()},
             weights_not_finite=weights,
             gradients_not_finite=[name for name, tensor in model.named_parameters() if id(tensor) in damaged],
         )
         path = Path(runner.work_dir) / f'non_finite_iter{runner.iter + 1}_rank{runner.rank}.json'
-        write_text(path, json.dumps(as_json(report), indent=2, allow_nan=False) + '\n')
-        return path
+        write_text(path, json.dumps(report, indent=2, allow_nan=False) + '\n')
+        raise FloatingPointError(
+            f'{wrapper.skipped_in_a_row} steps in a row had a loss or gradient that is not finite: stopped at '
+            f'iteration {runner.iter + 1}; --resume continues from {good or "the beginning"}; what was found and '
+            f'advice are in {path}'
+        )
 
 
 def batch_files(batch: dict) -> list[str]:
@@ -121,9 +122,9 @@ def batch_files(batch: dict) -> list[str]:
     return list(batch.get('img_path', [getattr(sample, 'img_path', '?') for sample in samples]))
 
 
-def statistics(*arrays: Tensor | np.ndarray) -> dict[str, Any]:
+def statistics(tensors: Iterable[Tensor]) -> dict[str, Any]:
     """Describe numbers of any shape: how many there are and are not finite; minimum, mean and maximum of the others."""
-    values = torch.cat([torch.zeros(0), *(torch.as_tensor(array).double().flatten() for array in arrays)])
+    values = torch.cat([torch.zeros(0), *(tensor.double().flatten() for tensor in tensors)])
     finite = values[values.isfinite()]
     found = dict(count=len(values), not_finite=len(values) - len(finite))
     if len(finite):
@@ -131,11 +132,13 @@ def statistics(*arrays: Tensor | np.ndarray) -> dict[str, Any]:
     return found
 
 
-def term_history(histories: dict[str, HistoryBuffer], name: str, latest: list[float]) -> dict[str, Any]:
+def term_history(history: HistoryBuffer, latest: list[float]) -> dict[str, Any]:
     """Return a loss term's latest values, and statistics of up to 100 finite ones before them."""
-    logged = histories[f'train/{name}'].data[0]
-    before = logged[: len(logged) - sum(map(math.isfinite, latest))]
-    return dict(latest=latest, before=statistics(before[np.isfinite(before)][-100:]))
+    before = history.data[0][: len(history.data[0]) - sum(map(math.isfinite, latest))]
+    return dict(
+        latest=[value if math.isfinite(value) else str(value) for value in latest],  # JSON knows no NaN
+        before=statistics([torch.from_numpy(before[np.isfinite(before)][-100:])]),
+    )
 
 
 def drop_non_finite(histories: dict[str, HistoryBuffer]) -> None:
@@ -145,23 +148,3 @@ def drop_non_finite(histories: dict[str, HistoryBuffer]) -> None:
         finite = np.isfinite(values)
         if finite.any() and not finite.all():
             history._log_history, history._count_history = values[finite], counts[finite]
-
-
-def damaged_tensors(model: nn.Module) -> dict[str, int]:
-    """Count the values that are not finite in each parameter and buffer that has any."""
-    counts = {name: int((~tensor.isfinite()).sum()) for name, tensor in model.state_dict().items()}
-    return {name: count for name, count in counts.items() if count}
-
-
-def last_good_checkpoint(folder: Path, epoch_length: int) -> Path | None:
-    """Find the newest checkpoint that can be read, whose weights are then all finite."""
-    return next((path for path, _ in readable(newest_first(folder, epoch_length), warn=lambda line: None)), None)
-
-
-def as_json(value: Any) -> Any:
-    """Replace numbers that JSON does not know, NaN and infinity, by their names."""
-    if isinstance(value, dict):
-        return {key: as_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_json(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,7 +20,7 @@ from mmengine.runner import Runner
 from flsl_mm.utils.fileio import write_text
 
 from ..resume import iterations_done
-from .checkpoint import ATOMIC, checkpoint_folder, is_state_finite
+from .checkpoint import ATOMIC, checkpoint_folder, export_backbone, is_state_finite
 
 EXIT_CODE = 75
 """``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
@@ -82,7 +82,8 @@ class FLSLPreemptionHook(Hook):
         if flag and complete and not self.saved:
             if self.urgent and runner.world_size == 1:
                 self._save_and_exit(runner, runner.iter + 1)
-            save_now(runner, runner.iter + 1)
+            if save_now(runner, runner.iter + 1):
+                export_backbone(runner)
             self.saved = True
         # Other hooks follow; the loop counts the iteration when all are through. After an epoch more is to be written.
         self.complete = None if self.end_of_epoch(runner.train_dataloader, batch_idx) else runner.iter + 1
@@ -126,14 +127,18 @@ class FLSLPreemptionHook(Hook):
             signal.signal(signal.SIGTERM, self.previous_handler)
 
 
-def save_now(runner: Runner, iteration: int) -> None:
-    """Write a checkpoint after ``iteration`` iterations, unless the regular one is there or weights are not finite."""
+def save_now(runner: Runner, iteration: int) -> bool:
+    """Write a checkpoint after ``iteration`` iterations, unless the regular one is there or weights are not finite.
+
+    Returns:
+        Whether it was written.
+    """
     folder = checkpoint_folder(runner)
     newest = runner.message_hub.get_info('last_ckpt')
     if newest and iterations_done(Path(newest), len(runner.train_dataloader)) == iteration:
-        return
+        return False
     if not is_state_finite(runner):
-        return
+        return False
     path = folder / f'preempted_iter_{iteration}.pth'
     runner.message_hub.update_info('last_ckpt', str(path))
     earlier = runner.message_hub.get_info('preempted', [])
@@ -142,6 +147,7 @@ def save_now(runner: Runner, iteration: int) -> None:
     runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
     if is_main_process():
         write_text(Path(runner.work_dir) / 'last_checkpoint', str(path))
+    return True
 
 
 def start_with_sigterm_blocked(start: Callable[[], Any]) -> Any:

@@ -1,21 +1,22 @@
-"""Hooks that steer FLSL while it trains: scheduled values and the frozen last layer."""
+"""Scheduled values of FLSL's loss and teacher before each iteration, and the last layer frozen in the first epochs."""
 
 from __future__ import annotations
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
+from flsl_mm.utils.mm import unwrap
+
 from ..health import initial_share
 from ..schedules import cosine, linear_by_epoch, scaled_momentum
 
 
-def training_model(runner: Runner) -> nn.Module:
-    """Return the model without its distributed wrapper."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+def is_pretraining(model: nn.Module) -> bool:
+    """Return whether a model, wrapped or not, is one of FLSL, whose values are scheduled."""
+    return hasattr(unwrap(model), 'set_scheduled')
 
 
 def effective_batch_size(runner: Runner) -> int:
@@ -60,7 +61,7 @@ class FLSLScheduleHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Set the first values, which fails early on a name that the model cannot schedule; say what is scaled."""
-        training_model(runner).set_scheduled(**self.values(runner))
+        unwrap(runner.model).set_scheduled(**self.values(runner))
         batch = effective_batch_size(runner)
         if self.base_batch_size not in (None, batch) and 'momentum' in self.schedules:
             start = self.schedules['momentum'][1]['start']
@@ -73,7 +74,7 @@ class FLSLScheduleHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Set this iteration's values in the model and the log."""
         values = self.values(runner)
-        training_model(runner).set_scheduled(**values)
+        unwrap(runner.model).set_scheduled(**values)
         for name, value in values.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
 
@@ -98,7 +99,7 @@ class FLSLScheduleHook(Hook):
 
 def teacher_initial_share(runner: Runner) -> float:
     """Return the share of its initial weights that the teacher will have at the end of a run, 0 to 1."""
-    ends = [training_model(runner).momentum] * 2
+    ends = [unwrap(runner.model).momentum] * 2
     for hook in runner.hooks:
         if isinstance(hook, FLSLScheduleHook) and 'momentum' in hook.schedules:
             ends = hook.momentum_range(runner)
@@ -118,7 +119,7 @@ class FLSLFreezeLastLayerHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Hang on the optimizer's step, so that gradients still take part in clipping and synchronization."""
-        last_layer = training_model(runner).head.last_layer
+        last_layer = unwrap(runner.model).head.last_layer
 
         def drop_gradients(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
             if runner.epoch < self.epochs:

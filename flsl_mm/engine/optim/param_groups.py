@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from flsl_mm.models import PatchBackbone
+from flsl_mm.utils.mm import unwrap
 
 NORM_LAYERS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -140,7 +140,7 @@ class FLSLOptimWrapperConstructor:
         """Build the optimizer wrapper for ``model``, wrapped for distributed training or not."""
         wrapper_cfg = {'type': 'OptimWrapper', **self.optim_wrapper_cfg}
         optimizer_cfg = dict(wrapper_cfg.pop('optimizer'))
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(model)
         optimizer_cfg['params'] = parameter_groups(model, optimizer_cfg.get('lr'), **self.paramwise_cfg)
         wrapper = OPTIM_WRAPPERS.build(wrapper_cfg, default_args=dict(optimizer=OPTIMIZERS.build(optimizer_cfg)))
         # MMEngine would log a second learning rate, that of no group, beside the first group's.

@@ -1,4 +1,4 @@
-"""Optimizer wrappers that clip each parameter's gradient by its own norm and leave out steps on NaN."""
+"""Optimizer wrappers that clip each parameter's gradient by its own norm and skip steps on NaN or infinity."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from .state import check_state
 
 
 @torch.no_grad()
-def clip_each(gradients: Sequence[Tensor], max_norm: float) -> Tensor:
-    """Scale every gradient whose own 2-norm exceeds ``max_norm`` down to it, in place (DINO's and FLSL's clipping).
+def clip_each(gradients: Sequence[Tensor], max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """Scale every gradient whose own norm exceeds ``max_norm`` down to it, in place (DINO's and FLSL's clipping).
 
     Args:
         gradients: Gradients, one per parameter tensor.
         max_norm: Largest norm of each.
+        norm_type: p of the p-norm, ``inf`` for the largest absolute value.
 
     Returns:
         Mean of the norms before clipping, a scalar tensor; no value is fetched from the device.
     """
     gradients = list(gradients)
-    norms = torch.stack(torch._foreach_norm(gradients))
+    norms = torch.stack(torch._foreach_norm(gradients, float(norm_type)))
     factors = (max_norm / (norms + 1e-6)).clamp(max=1.0)
     torch._foreach_mul_(gradients, list(factors.unbind()))
     return norms.mean()
@@ -40,7 +41,8 @@ class _GuardedStep:
 
     A step is left out where the loss of any process, or any gradient, is not finite: weights, optimizer state and
     teacher stay as they are. All processes decide alike, from the gradients that they share.
-    ``clip_grad=dict(max_norm=3.0)`` switches clipping on.
+    ``clip_grad=dict(max_norm=3.0)``, with ``norm_type`` or not, switches clipping on;
+    ``clip_grad=dict(type='value', clip_value=0.1)`` clips each number.
 
     Attributes:
         skipped_steps: Number of steps left out so far.
@@ -77,8 +79,10 @@ class _GuardedStep:
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if not gradients:
             return True
-        max_norm = self.clip_grad_kwargs['max_norm'] if self.clip_grad_kwargs else math.inf
-        mean_norm = float(clip_each(gradients, max_norm))
+        clipping = self.clip_grad_kwargs or {}
+        mean_norm = float(clip_each(gradients, clipping.get('max_norm', math.inf), clipping.get('norm_type', 2.0)))
+        if 'clip_value' in clipping:
+            torch.nn.utils.clip_grad_value_(self.parameters(), clipping['clip_value'])
         if math.isfinite(mean_norm):
             self.message_hub.update_scalar('train/grad_norm', mean_norm)
         return math.isfinite(mean_norm)

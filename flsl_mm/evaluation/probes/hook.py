@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
+from flsl_mm.utils.mm import unwrap
 from flsl_mm.visualization.clusters import mean_shift_clusters
 from flsl_mm.visualization.paint_clusters import paint_clusters
 from flsl_mm.visualization.sheet import Panel, Row, write_sheet
@@ -165,12 +164,8 @@ class FLSLProbeHook(Hook):
         return path
 
 
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _source(runner: Runner) -> FeatureExtractor:
     """Make the teacher's backbone a feature source, with the normalization of the run."""
-    model = _model(runner)
+    model = unwrap(runner.model)
     mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
     return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')

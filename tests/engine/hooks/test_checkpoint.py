@@ -21,6 +21,9 @@ from mmengine.runner import Runner
 from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.hooks.checkpoint import regular_names, remove_regular, restrict_to_own_files
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
+from flsl_mm.models import FLSLViT
+from tests.selfsup.toy import BACKBONE, toy_model
+from tests.toy_run import toy_runner
 
 
 class Toy(BaseModel):
@@ -238,3 +241,23 @@ def test_only_own_checkpoints_of_the_folder_are_removed(tmp_path, names):
     assert len([*tmp_path.rglob('*.pth')]) == 3
     remove_regular(tmp_path / 'work', ['epoch_1.pth'])
     assert len([*tmp_path.rglob('*.pth')]) == 2
+
+
+def test_backbone_file_beside_every_kept_checkpoint(tmp_path):
+    model = toy_model()
+    checkpoint = dict(type='FLSLCheckpointHook', interval=1, max_keep_ckpts=2)
+    toy_runner(tmp_path, [], model, epochs=3, default_hooks=dict(checkpoint=checkpoint)).train()
+    assert files(tmp_path) == ['epoch_2.pth', 'epoch_2_backbone.pth', 'epoch_3.pth', 'epoch_3_backbone.pth']
+    content = torch.load(tmp_path / 'epoch_3_backbone.pth', weights_only=True)
+    expected = model.teacher.backbone.state_dict()
+    assert content['state_dict'].keys() == expected.keys()
+    assert all(torch.equal(content['state_dict'][key], expected[key]) for key in expected)
+    meta = content['meta']
+    assert meta['arch'] == model.backbone.spec.arch
+    assert (meta['patch_size'], meta['pos_resize'], meta['pos_embed']) == (8, 'offset', 'sincos')
+    assert meta['mean'] == pytest.approx([0.485, 0.456, 0.406])
+    options = {key: value for key, value in BACKBONE.items() if key != 'type'}
+    loaded = FLSLViT(**options, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_3_backbone.pth')))
+    loaded.init_weights()
+    image = torch.randn(1, 3, 40, 40)
+    assert torch.equal(loaded.eval()(image)[-1], model.teacher.backbone(image)[-1])

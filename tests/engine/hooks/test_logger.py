@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -22,7 +23,6 @@ from tests.toy_run import ToyImages, toy_config, toy_runner, write_images
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
-QUIET = dict(default_hooks__logger__type='FLSLLoggerHook', log_processor__type='FLSLLogProcessor')
 DUMPS = ('System environment:', 'Config:', 'Hooks will be executed in the following order')
 
 
@@ -34,7 +34,7 @@ class Remark(Hook):
 
 
 def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
-    options = QUIET | dict(train_cfg__max_epochs=1, resume=False)
+    options = dict(train_cfg__max_epochs=1, resume=False)
     runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
     runner.register_hook(Remark())
     runner.train()
@@ -58,15 +58,10 @@ def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
 
 
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
-    command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work'))
+    options = dict(default_hooks__logger__type='LoggerHook')
+    command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
     shown = capsys.readouterr().out
     assert all(part in shown for part in DUMPS)
-
-
-def test_a_run_without_report_tells_data_and_length(tmp_path, capsys):
-    runner = toy_runner(tmp_path, [], log_level='INFO', default_hooks=dict(logger=dict(type='FLSLLoggerHook')))
-    runner.train()
-    assert 'ToyImages: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps\n' in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -115,7 +110,7 @@ def bars(shown: list[str], name: str) -> list[str]:
     return [part for part in ''.join(shown).replace('\x1b[A', '\r').split('\r') if part.strip().startswith(f'{name}:')]
 
 
-def validated_runner(tmp_path, logger):
+def validated_runner(tmp_path, logger, **options):
     data = dict(dataset=ToyImages(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=3, num_workers=0)
     model = toy_model()
     model.__class__ = Validated
@@ -132,6 +127,7 @@ def validated_runner(tmp_path, logger):
         test_dataloader=data,
         test_cfg=dict(),
         test_evaluator=Evaluator(Mean()),
+        **options,
     )
 
 
@@ -157,6 +153,17 @@ def test_bars_of_validation_and_testing(tmp_path, terminal, monkeypatch):
     assert 'Epoch(val) [1][1/3]' not in text
     assert 'Epoch(val) [2][3/3]    toy/images: 8' in text
     assert 'Epoch(test) [1/3]' in next(tmp_path.glob('*/*.log')).read_text()
+
+
+def test_validation_is_logged_at_its_iteration(tmp_path, capsys):
+    """In a run that counts no epochs, each was logged at step 0, and the start told of one epoch."""
+    loop = dict(type='IterBasedTrainLoop', max_iters=8, val_interval=4)
+    validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=4), train_cfg=loop).train()
+    (path,) = tmp_path.glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row['step'] for row in rows if 'toy/images' in row] == [4, 8]
+    start = next(line for line in capsys.readouterr().out.splitlines() if 'effective batch' in line)
+    assert start.endswith(' | 8 steps')
 
 
 def test_lines_of_validation_elsewhere(tmp_path, capsys):

@@ -37,7 +37,7 @@ def preempted_run(work_dir, iteration: int, **checkpoint) -> Runner:
     hook = FLSLPreemptionHook()
     return toy_runner(
         work_dir,
-        [hook, Preempt(iteration, hook), dict(type='FLSLBackboneExportHook')],
+        [hook, Preempt(iteration, hook)],
         train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=2),
         default_hooks=dict(checkpoint=dict(type='FLSLCheckpointHook', **checkpoint)),
         experiment_name=uuid.uuid4().hex,

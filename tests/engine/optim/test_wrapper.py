@@ -32,6 +32,23 @@ def test_wrappers_clip_before_the_step(kind):
     wrapper.load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    ('clip_grad', 'expected'),
+    [
+        (dict(type='value', clip_value=0.5), [-0.5, -0.5]),
+        (dict(max_norm=1.0, norm_type=1), [-3 / 7, -4 / 7]),
+        (dict(max_norm=1.0, norm_type=float('inf')), [-0.75, -1.0]),
+    ],
+)
+def test_the_other_ways_to_clip_that_mmengine_has(clip_grad, expected):
+    parameter = nn.Parameter(torch.zeros(2))
+    wrapper = FLSLOptimWrapper(optimizer=torch.optim.SGD([parameter], lr=1.0), clip_grad=clip_grad)
+    wrapper.update_params((torch.tensor([3.0, 4.0]) * parameter).sum())
+    torch.testing.assert_close(parameter.data, torch.tensor(expected))
+    wrapper.update_params((torch.tensor([3.0, float('nan')]) * parameter).sum())
+    assert wrapper.skipped_steps == 1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='speaks of machines without an accelerator')
 def test_mixed_precision_says_that_it_runs_in_float32_here(monkeypatch):
     lines = []

@@ -1,7 +1,9 @@
-"""Training continues from all weights of a file or from none: every other file ends it with one line."""
+"""The Runner: all weights of a checkpoint or none, its config written when it starts, and one run in a folder."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
 from flsl_mm.commands import command_line
-from flsl_mm.engine.safe_loading import safe_mmengine_loading
+from flsl_mm.engine.runner import RETIRED_HOOKS
 from tests.reliability.children import OUTPUT, train
 from tests.toy_run import toy_config, write_images
 
@@ -28,9 +30,8 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
 def run(cfg):
     cfg.experiment_name = uuid.uuid4().hex
     cfg.log_level = 'ERROR'
-    with safe_mmengine_loading():
-        runner = command_line.build_runner(cfg)
-        runner.train()
+    runner = command_line.build_runner(cfg)
+    runner.train()
     return runner
 
 
@@ -101,3 +102,29 @@ def test_initialising_the_whole_model_from_a_file_is_refused(finished, tmp_path)
     cfg.model.init_cfg = dict(type='Pretrained', checkpoint=str(finished[1]))
     with pytest.raises(ValueError, match=r'model\.init_cfg .* load_from, .* model\.backbone\.init_cfg'):
         run(cfg)
+
+
+def test_a_config_of_an_earlier_version_names_hooks_that_are_gone(finished, tmp_path):
+    """As those in work folders do, from which runs are resumed."""
+    cfg = toy_config(finished[0], tmp_path)
+    cfg.default_hooks.update({name: dict(type=name) for name in RETIRED_HOOKS})
+    names = {type(hook).__name__ for hook in command_line.build_runner(cfg).hooks}
+    assert 'FLSLScheduleHook' in names
+    assert not names & set(RETIRED_HOOKS)
+
+
+@pytest.mark.parametrize('folder', ['work', 'elsewhere/work'])
+def test_a_second_run_does_not_write_into_the_folders_of_the_first(folder, finished, tmp_path, monkeypatch):
+    """Whatever rank variables some other program has left in the environment."""
+    monkeypatch.setenv('RANK', '1')
+    monkeypatch.setenv('SLURM_PROCID', '1')
+    options = dict(default_hooks__checkpoint__out_dir=str(tmp_path / 'elsewhere'))
+    code = 'import sys\nfrom flsl_mm.engine.work_folder import locked_folder\n'
+    code += 'with locked_folder(sys.argv[1]):\n    print("held", flush=True)\n    sys.stdin.read()'
+    command = [sys.executable, '-c', code, str(tmp_path / folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == 'held\n'
+        with pytest.raises(BlockingIOError, match=f'{tmp_path / folder} is in use by process {holder.pid}'):
+            run(toy_config(finished[0], tmp_path / 'work', **options))
+        holder.communicate()
+    assert not [*tmp_path.rglob('*.pth')]

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from flsl_mm.engine.lock import LOCK, locked_folder
+from flsl_mm.engine.work_folder import LOCK, locked_folder
 
 HOLD = """
 import sys, time
-from flsl_mm.engine.lock import locked_folder
+from flsl_mm.engine.work_folder import locked_folder
 with locked_folder(sys.argv[1]):
     print('held', flush=True)
     time.sleep(60)
@@ -28,7 +28,7 @@ def holder(tmp_path):
 
 
 def test_a_second_run_is_told_who_holds_the_folder(holder, tmp_path):
-    line = rf'the work folder {tmp_path} is in use by process {holder.pid} on .*: wait for that run, end it, or give'
+    line = rf'the folder {tmp_path} is in use by process {holder.pid} on .*: wait for that run, end it, or give'
     with pytest.raises(BlockingIOError, match=line), locked_folder(tmp_path):
         pytest.fail('it started')
 
@@ -39,10 +39,3 @@ def test_a_killed_run_holds_nothing(holder, tmp_path):
     with locked_folder(tmp_path):
         assert (tmp_path / LOCK).read_text().startswith(f'process {os.getpid()} on ')
     assert (tmp_path / LOCK).read_text() == ''
-
-
-def test_other_processes_of_a_job_need_no_lock(holder, tmp_path, monkeypatch):
-    monkeypatch.setenv('RANK', '1')
-    with locked_folder(tmp_path):
-        assert (tmp_path / LOCK).read_text().startswith(f'process {holder.pid} on ')
-    assert (tmp_path / LOCK).read_text().startswith(f'process {holder.pid} on ')

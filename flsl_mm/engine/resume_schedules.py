@@ -1,4 +1,4 @@
-"""Has a resumed run follow the schedules of its config where they are no longer those of its checkpoint."""
+"""Resuming: follow the learning rate, weight decay and schedules of the config where the checkpoint has others."""
 
 from __future__ import annotations
 
@@ -7,45 +7,39 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
-from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 PROGRESS = ('last_step', '_global_step', '_last_value', 'verbose')
 """Attributes of a parameter schedule that tell where it is; the others tell what it is."""
 
 
-@HOOKS.register_module()
-class FLSLResumeScheduleHook(Hook):
-    """Sets learning rate, weight decay and their schedules as the config says when a run is resumed with another one.
+class Schedules:
+    """Optimizer options and parameter schedules as a config has them, noted before resuming overwrites them.
 
     MMEngine's resuming restores all of them from the checkpoint, so that a lower learning rate or more epochs in the
-    config would change nothing. Where the config is the checkpoint's, nothing is touched; where it is not, the
-    schedules are replayed up to the resumed iteration, and a line says what changed. Schedules that depend on
-    validation results stay the checkpoint's.
+    config would change nothing.
     """
 
-    # After the hook that chooses the checkpoint; before those that look at the learning rate.
-    priority = 'HIGH'
+    def __init__(self, groups: Sequence[Mapping], schedulers: Sequence) -> None:
+        self.groups = [options(group) for group in groups]
+        self.schedules = [copy.deepcopy(scheduler.state_dict()) for scheduler in schedulers]
 
-    def __init__(self) -> None:
-        self.groups: list[dict] | None = None
-        self.schedules: list[dict] = []
-
-    def before_run(self, runner: Runner) -> None:
-        """Note what the config says, before resuming overwrites it."""
-        if not isinstance(runner.optim_wrapper, OptimWrapper):  # a test, or several optimizers
-            return
+    @classmethod
+    def of(cls, runner: Runner) -> Schedules | None:
+        """Note those of a Runner; None where it has several optimizers or none, or schedules by validation results."""
         schedulers = runner.param_schedulers or []
-        if not any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
-            self.groups = [options(group) for group in runner.optim_wrapper.optimizer.param_groups]
-            self.schedules = [copy.deepcopy(scheduler.state_dict()) for scheduler in schedulers]
+        if not isinstance(runner.optim_wrapper, OptimWrapper):
+            return None
+        if any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers):
+            return None
+        return cls(runner.optim_wrapper.optimizer.param_groups, schedulers)
 
-    def before_train(self, runner: Runner) -> None:
-        """Compare with what was resumed, and follow the config where it differs."""
-        if self.groups is None or runner.iter == 0:
-            return
+    def follow(self, runner: Runner) -> None:
+        """Have a resumed run follow these where they differ from its checkpoint's, and say in a line what changed.
+
+        Where they do not differ, nothing is touched; else they are replayed up to the resumed iteration.
+        """
         groups, schedulers = runner.optim_wrapper.optimizer.param_groups, runner.param_schedulers or []
         resumed = [copy.deepcopy(scheduler.state_dict()) for scheduler in schedulers]
         changes = list(changed_groups(groups, self.groups)) + list(changed_schedules(resumed, self.schedules))

@@ -10,7 +10,6 @@ pytest.importorskip('mmpretrain')
 from mmengine.hooks import Hook
 
 from flsl_mm.commands import command_line
-from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from tests.toy_run import messages_of, toy_config, write_images
 
 
@@ -46,7 +45,6 @@ def config_runner(folder, **changes):
     return command_line.build_runner(cfg)
 
 
-@safe_mmengine_loading()
 def rates(folder, **changes):
     """Resume with changes: what is said of schedules, and the learning rate and decay of each further iteration."""
     runner = config_runner(folder, default_hooks__checkpoint__interval=600, **changes)

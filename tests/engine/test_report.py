@@ -6,9 +6,11 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 
-from flsl_mm.engine.hooks import FLSLReportHook
-from flsl_mm.engine.hooks.report import SKIPPED
+from flsl_mm.engine.report import data_line
+from flsl_mm.engine.work_folder import SKIPPED
 from tests.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
+
+LOGGER = dict(logger=dict(type='FLSLLoggerHook', interval=1))
 
 
 class ClusterFigure(Hook):
@@ -33,8 +35,8 @@ class CountSteps(Hook):
 
 
 def test_report_names_numbers_and_files(tmp_path):
-    hooks = [FLSLReportHook(), dict(type='FLSLBackboneExportHook'), ClusterFigure()]
-    runner = toy_runner(tmp_path, hooks, default_hooks=dict(logger=dict(type='LoggerHook', interval=1)))
+    default_hooks = dict(LOGGER, checkpoint=dict(type='FLSLCheckpointHook', interval=1))
+    runner = toy_runner(tmp_path, [ClusterFigure()], default_hooks=default_hooks)
     lines = messages_of(runner, runner.train)
     start = next(line for line in lines if 'effective batch' in line)
     for part in ('8 images', 'effective batch 2 (2 x 1 processes)', 'lr 0.001', 'K = 10', '4 steps per epoch'):
@@ -49,7 +51,7 @@ def test_report_names_numbers_and_files(tmp_path):
 def test_steps_are_the_optimizers(tmp_path):
     """8 batches of which three and three make a step, and the last two."""
     wrapper = dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3), accumulative_counts=3)
-    runner = toy_runner(tmp_path, [FLSLReportHook()], optim_wrapper=wrapper)
+    runner = toy_runner(tmp_path, [], default_hooks=LOGGER, optim_wrapper=wrapper)
     steps = []
     counter = CountSteps(steps)
     runner.register_hook(counter)
@@ -58,6 +60,12 @@ def test_steps_are_the_optimizers(tmp_path):
     assert 'effective batch 6 (2 x 1 processes x 3 batches)' in start
     assert start.endswith('1.333333333 steps of 3 batches per epoch, 2 epochs, 3 steps')
     assert len(steps) == 3
+
+
+def test_other_trainings_tell_data_and_length(tmp_path):
+    runner = toy_runner(tmp_path, [])
+    line = data_line(runner, runner.train_dataloader, trains=True)
+    assert line == 'ToyImages: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps'
 
 
 def test_skipped_files_are_listed_and_counted(tmp_path):
@@ -73,7 +81,7 @@ def test_skipped_files_are_listed_and_counted(tmp_path):
             return super().__getitem__(index)
 
     loader = dict(dataset=Skipping(), sampler=dict(type='FLSLSampler'), batch_size=2, num_workers=0)
-    runner = toy_runner(tmp_path, [FLSLReportHook()], train_dataloader=loader)
+    runner = toy_runner(tmp_path, [], default_hooks=LOGGER, train_dataloader=loader)
     lines = messages_of(runner, runner.train)
     warning = f'4 of 8 image files could not be used; they are listed in {tmp_path / SKIPPED}'
     assert lines.count(warning) == 1
@@ -81,6 +89,6 @@ def test_skipped_files_are_listed_and_counted(tmp_path):
 
 
 def test_nothing_is_said_of_files_where_none_was_skipped(tmp_path):
-    runner = toy_runner(tmp_path, [FLSLReportHook()])
+    runner = toy_runner(tmp_path, [], default_hooks=LOGGER)
     assert not [line for line in messages_of(runner, runner.train) if 'image files' in line]
     assert not (tmp_path / SKIPPED).exists()

@@ -1,4 +1,4 @@
-"""One training run at a time in a work folder."""
+"""The work folder of a training run: names of its files, and a lock so that one run at a time writes there."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ except ModuleNotFoundError:  # not on this system: nothing is locked
 LOCK = '.training'
 """File that a run holds locked in its work folder; the system unlocks it however the process ends."""
 
-RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-"""Where launchers tell a process its number."""
+SKIPPED = 'skipped_images.txt'
+"""List of the image files that could not be used; each line is a path, a tab and the reason."""
+
+VERDICT = 'verdict.json'
+"""Verdict and measurements of a pretraining run."""
 
 
 @contextmanager
 def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Hold a work folder for one run; of several processes of a job the first holds it for all.
+    """Hold a folder for one run; of several processes of a job the first holds it for all.
 
     The lock is the process's own: loader workers that outlive a killed run do not keep it.
 
     Args:
-        folder: The work folder, made if it is not there.
+        folder: The work folder, or that of the checkpoints; made if it is not there.
 
     Raises:
         BlockingIOError: If another run holds it; the message names that.
     """
-    ranks = [os.environ[name] for name in RANKS if name in os.environ]
-    if fcntl is None or (ranks and ranks[0] != '0'):
+    if fcntl is None:
         yield
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -44,7 +46,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
             file.seek(0)
             holder = ' '.join(file.read().split()) or 'another process'
             raise BlockingIOError(
-                f'the work folder {folder} is in use by {holder}: wait for that run, end it, or give --work-dir another'
+                f'the folder {folder} is in use by {holder}: wait for that run, end it, or give --work-dir another'
             ) from None
         except OSError:  # a file system without locks
             yield
