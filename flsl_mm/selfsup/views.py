@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -20,7 +22,7 @@ class Crops:
         size: Side of the resized crop in pixels.
         scale: Range of the crop's area, as a fraction of the teacher view's area; drawn uniformly.
         window: Side in tokens of the square windows of which each gives one query; see
-            :func:`~flsl_mm.selfsup.mean_shift.sample_queries`.
+            :func:`~flsl_mm.selfsup.queries.sample_queries`.
 
     Raises:
         ValueError: If a value is not possible.
@@ -36,6 +38,17 @@ class Crops:
             raise ValueError(f'crops: num must be 0 or more, size and window 1 or more, got {self}')
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f'crops: scale must be a range (low, high) with 0 < low <= high <= 1, got {self}')
+
+
+def group_by_kind(crops: Sequence[Crops], of_views: Sequence[Tensor]) -> list[tuple[Crops, list[Tensor]]]:
+    """Put the student views of one kind together, or what belongs to them; one forward pass takes a kind's views.
+
+    Args:
+        crops: The kind of each student view, in the order of the views.
+        of_views: One tensor for each student view.
+    """
+    pairs = zip(crops, of_views, strict=True)
+    return [(kind, [of_view for _, of_view in group]) for kind, group in groupby(pairs, key=itemgetter(0))]
 
 
 def draw_crop_boxes(

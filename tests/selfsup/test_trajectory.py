@@ -75,8 +75,10 @@ def build_model(recorded: dict) -> FLSL:
     model.head.load_state_dict(head)
     masks = iter([mask for step in zip(*(recorded[f'masks_{i}'] for i in range(3)), strict=True) for mask in step])
 
-    def recorded_queries(views: list[Tensor], window: int) -> Tensor:
-        mask = torch.from_numpy(np.concatenate([next(masks) for _ in views]))
+    batch_size = recorded['masks_0'].shape[1]
+
+    def recorded_queries(tokens: Tensor, window: int) -> Tensor:
+        mask = torch.from_numpy(np.concatenate([next(masks) for _ in range(len(tokens) // batch_size)]))
         return mask.nonzero()[:, 1].view(len(mask), -1)
 
     model.sample = recorded_queries
