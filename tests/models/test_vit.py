@@ -142,6 +142,7 @@ def test_layer_depths():
         (dict(arch=dict(embed_dim=16, depth=2)), 'an arch dict has the keys'),
         (dict(out_type='map'), 'out_type must be'),
         (dict(out_indices=(3,)), 'out of range for 3 blocks'),
+        (dict(out_indices=()), 'out_indices is empty'),
         (dict(pos_embed='rope'), "pos_embed must be 'sincos' or 'learned'"),
         (dict(pos_resize='nearest'), "pos_resize must be 'offset' or 'size'"),
         (dict(img_size=30), 'not a multiple of patch_size 8'),
