@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from . import losses
+from .crops import group_by_kind
 from .distributed import mean_over_processes
 from .mean_shift import anchored_queries, mean_shift, stage_attention
 from .option_checks import check_backbone, check_method, check_size, check_views
 from .queries import gather_queries, per_image, queries_per_image, token_places
 from .teacher import EMATeacher, OptimizerStepCallback
-from .views import group_by_kind
 
 SCHEDULED = ('momentum', 'teacher_temp', 'student_temp', 'intra_weight', 'inter_weight', 'volume_weight')
 SCHEDULED += ('self_scale', 'cross_scale', 'stage_mix')
@@ -50,7 +50,7 @@ class FLSL(BaseSelfSupervisor):
             about this distance in sides of the teacher view; see :func:`~.mean_shift.anchored_queries`. ``None``
             starts it from the student's query (paper).
         query_sampler: Config in ``TASK_UTILS`` of what chooses the queries, called as
-            :class:`~flsl_mm.selfsup.queries.FLSLWindowQueries`, which is the default, with ``window_member``.
+            :class:`~flsl_mm.selfsup.FLSLWindowQueries`, which is the default, with ``window_member``.
         intra_loss: Config in ``MODELS`` of a first-level loss, called as :meth:`intra_loss` is.
         inter_loss: Config in ``MODELS`` of a second-level loss, called as :meth:`inter_loss` is.
         previous_stage: Multi-stage training: config of the frozen backbone of an earlier stage, with ``init_cfg``

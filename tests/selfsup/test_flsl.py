@@ -12,9 +12,9 @@ from mmengine.registry import MODELS, TASK_UTILS
 from torch.nn.functional import avg_pool2d
 
 from flsl_mm.selfsup import FLSL, losses
+from flsl_mm.selfsup.crops import group_by_kind
 from flsl_mm.selfsup.mean_shift import mean_shift, stage_attention
 from flsl_mm.selfsup.queries import gather_queries, per_image
-from flsl_mm.selfsup.views import group_by_kind
 from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model, toy_views
 from tests.timm_families import FAMILIES, tiny_config
 

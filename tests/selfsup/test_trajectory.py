@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flsl_mm.selfsup import FLSL
-from flsl_mm.selfsup.views import Crops
+from flsl_mm.selfsup.crops import Crops
 from tests.reference import arch_of, load, noise
 
 
