@@ -185,7 +185,7 @@ class FLSL(BaseSelfSupervisor):
         batch_size = len(teacher_view)
         check_size(teacher_view.shape[-1], self.backbone.patch_size)
         with torch.no_grad():
-            teacher_tokens = self.teacher.backbone(teacher_view)[-1]
+            teacher_tokens = self.teacher.training_tokens(teacher_view, self.training)
         queries, modes, indices = [], [], []
         for crops, views in group_by_kind(self.data_preprocessor.crops, student_views):
             tokens = self.backbone(torch.cat(views))[-1]

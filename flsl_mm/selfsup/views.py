@@ -7,8 +7,10 @@ from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import MODELS
 from torch import Tensor
 
+from flsl_mm.models.device import to_device
+
 from .crops import Crops, crop_resize, draw_crop_boxes
-from .photometric import PhotometricPolicy, apply_photometric, draw_photometric, to_device
+from .photometric import PhotometricPolicy, apply_photometric, draw_photometric
 
 
 @MODELS.register_module()

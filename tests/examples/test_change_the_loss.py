@@ -7,8 +7,6 @@ import math
 import pytest
 import torch
 
-from flsl_mm.selfsup import losses
-from tests.selfsup.toy import toy_model, toy_views
 from tests.test_without_openmmlab import ROOT
 
 FOLDER = ROOT / 'examples' / 'change_the_loss'

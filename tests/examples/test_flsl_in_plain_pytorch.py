@@ -25,7 +25,7 @@ print(json.dumps([losses for _, losses in train({images!r}, settings)]))
 
 
 def test_losses_are_those_of_the_runner(tmp_path):
-    """Of all 18 steps, in three epochs: bit for bit where this was written, to 1e-6 wherever sums have another order."""
+    """Of all 18 steps, in three epochs: to 1e-6, as sums may have another order elsewhere."""
     images = write_images(tmp_path / 'images')
     program = PROGRAM.format(folder=str(ROOT / 'examples'), images=str(images))
     losses = json.loads(run(OPENMMLAB, program, tmp_path).splitlines()[-1])

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, TASK_UTILS
 from torch.nn.functional import avg_pool2d
 
+from flsl_mm.models.position_jitter import PositionJitter
 from flsl_mm.selfsup import FLSL, losses
 from flsl_mm.selfsup.crops import group_by_kind
 from flsl_mm.selfsup.mean_shift import mean_shift, stage_attention
@@ -198,6 +199,22 @@ def test_anchored_targets_do_not_depend_on_the_student():
     assert torch.equal(before, after)
     before, after = targets()
     assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_teacher_and_student_jitter_positions_by_themselves(monkeypatch):
+    """In the loss, and nowhere else: a teacher that is measured has its fixed positions."""
+    drawn = []
+    draw = PositionJitter.draw
+    monkeypatch.setattr(PositionJitter, 'draw', lambda self, count: drawn.append(draw(self, count)) or drawn[-1])
+    model = toy_model(backbone=dict(position_jitter=dict(range=24, zoom=1.5)))
+    views = toy_views(model)
+    model.train()
+    model.loss(views)
+    assert [len(windows) for windows in drawn] == [3, 3, 6]  # teacher, global and two local views of three images
+    assert len(torch.cat(drawn).unique(dim=0)) == 12
+    tokens = [model.teacher.backbone(views['views'][0])[-1] for _ in range(2)]
+    assert torch.equal(*tokens)
+    assert len(drawn) == 3
 
 
 def test_sinkhorn_takes_the_place_of_softmax():
