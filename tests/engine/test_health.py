@@ -91,8 +91,8 @@ PLACE_SHARES = {
     'the same, at 1,500 of 9,000 steps': (0.49, False),
     'position jitter, image-level': (0.09, False),
 }
-"""Place shares recorded at the ends of runs whose random start had .58, and whether place is what they learned: in those
-that did, features told the class of object patches on scenes worse than random weights."""
+"""Place shares recorded at the ends of runs whose random start had .58, and whether place is what they learned: then
+features told the class of object patches on scenes worse than random weights did."""
 
 
 @pytest.mark.parametrize(('share', 'is_place'), PLACE_SHARES.values(), ids=PLACE_SHARES)
