@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import command_line, evaluate
 from .config_files import configs_folder
+from .quiet import read_config_quietly
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.probes.scores import Probe
@@ -58,14 +59,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def seconds_per_step(config: Path) -> float:
     """Time a training step of a config, without its loader: the median of eight."""
     import torch
-    from mmengine.config import Config
     from mmengine.device import get_device
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import MODELS
-    from mmengine.utils import import_modules_from_strings
 
-    cfg = Config.fromfile(config)
-    import_modules_from_strings(**cfg.custom_imports)
+    cfg = read_config_quietly(config)
     model = MODELS.build(cfg.model).to(get_device()).train()
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     wrapper.initialize_count_status(model, 0, 100)
@@ -85,8 +83,6 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: If the folder holds the plan of another comparison.
     """
-    from mmengine.config import Config
-
     from flsl_mm.datasets.images import find_images
     from flsl_mm.utils.fileio import write_text
 
@@ -102,7 +98,7 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
         if plan['options'] != options:
             raise ValueError(f'{path} plans another comparison: give the same options, or another --out')
         return plan
-    batch_size = Config.fromfile(args.configs[0]).train_dataloader.batch_size
+    batch_size = read_config_quietly(args.configs[0]).train_dataloader.batch_size
     steps_per_epoch = len(find_images(args.images)) // batch_size
     if steps_per_epoch == 0:
         raise ValueError(f'{args.images} holds fewer images than a batch of {batch_size}')

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .config_files import import_custom_modules
+
 RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 """Where launchers tell a process its number."""
 
@@ -17,11 +19,16 @@ if TYPE_CHECKING:
 
 
 def read_config_quietly(path: str) -> Config:
-    """Read a config, which imports mmcv; that it has no compiled ops is a warning for detectors alone."""
+    """Read a config, which imports mmcv; that it has no compiled ops is a warning for detectors alone.
+
+    Raises:
+        ImportError: As of :func:`~.config_files.import_custom_modules`.
+    """
     from mmengine.config import Config
 
     with warnings.catch_warnings(record=True) as caught:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(path, import_custom_modules=False)
+        import_custom_modules(cfg, path)
     for warning in caught:
         if cfg.get('default_scope') == 'mmdet' or 'without compiled ops' not in str(warning.message):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -1,4 +1,4 @@
-"""Effective rank of features, and how much of their variance lies within images (pure functions)."""
+"""How much of their space features use, and whether they tell patches, images or only places apart (pure functions)."""
 
 from __future__ import annotations
 
@@ -42,3 +42,21 @@ def between_image_share(tokens: Tensor) -> float:
     overall = tokens.mean((0, 1))
     between = (tokens.mean(1) - overall).square().sum(-1).mean()
     return float(between / (tokens - overall).square().sum(-1).mean())
+
+
+def place_share(tokens: Tensor) -> float:
+    """Share of the variance of normalized tokens that their place in the image explains, up to 1; NaN if all are alike.
+
+    The variance over places of the mean token of a place, over the total. Means of B images vary by chance, too, by
+    1 / B of what place leaves unexplained; this is taken off, so that a share does not depend on B, and is 0 on average
+    where place explains nothing.
+
+    Args:
+        tokens: Tokens of images of one size (B, N, C), B at least 2.
+    """
+    tokens = F.normalize(tokens.double(), dim=-1)
+    overall = tokens.mean((0, 1))
+    of_places = (tokens.mean(0) - overall).square().sum(-1).mean()
+    share = float(of_places / (tokens - overall).square().sum(-1).mean())
+    by_chance = 1 / len(tokens)
+    return (share - by_chance) / (1 - by_chance) if len(tokens) > 1 else float('nan')

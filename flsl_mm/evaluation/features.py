@@ -176,7 +176,7 @@ class FeatureExtractor(nn.Module):
             Features (B, h, w, C), h = ceil(H / patch_size); with ``layers`` a list of them.
 
         Raises:
-            ValueError: If the images differ in size, or as :func:`image_tensor`.
+            ValueError: If the images differ in size, ``layers`` names no block, or as :func:`image_tensor`.
         """
         if not (isinstance(images, Tensor) and images.dim() == 4 and images.is_floating_point()):
             one = isinstance(images, (str, os.PathLike, Image.Image)) or getattr(images, 'ndim', 4) == 3
@@ -186,6 +186,8 @@ class FeatureExtractor(nn.Module):
                 raise ValueError(f'images of one size are needed, got {", ".join(sizes) or "none"}: resize them')
             images = torch.stack(ready)
         depth = self.spec.depth
+        if layers is not None and len(layers) == 0:
+            raise ValueError('layers is empty: name the blocks whose output is wanted, or leave it out for the last')
         if any(not -depth <= index < depth for index in layers or ()):
             raise ValueError(f'layers {tuple(layers)} out of range for {depth} blocks')
         maps = self._maps(images, [index % depth for index in layers or (-1,)])

@@ -55,7 +55,7 @@ class PatchBackbone(BaseModule, ABC):
         patch_size: Side in pixels of the part of an image that a token stands for.
 
     Raises:
-        ValueError: On an unknown output type or an index out of range.
+        ValueError: On an unknown output type, no index, or one out of range.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class PatchBackbone(BaseModule, ABC):
         if out_type not in ('featmap', 'tokens'):
             raise ValueError(f"out_type must be 'featmap' or 'tokens', got {out_type!r}")
         depth = spec.depth
+        if not out_indices:
+            raise ValueError('out_indices is empty: name the blocks whose output is returned, (-1,) for the last')
         if any(not -depth <= index < depth for index in out_indices):
             raise ValueError(f'out_indices {tuple(out_indices)} out of range for {depth} blocks')
         self.spec = spec

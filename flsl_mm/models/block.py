@@ -8,6 +8,8 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
+from .device import to_device
+
 
 class DropPathBlock(Block):
     """timm's ``Block`` whose attention and MLP see only the samples that their drop path keeps.
@@ -54,9 +56,7 @@ def add_branch(tokens: Tensor, branch: Callable[[Tensor], Tensor], drop_rate: fl
         return tokens + branch(tokens) / (1 - drop_rate)
     # Distributed training stops at parameters without a gradient, so one sample goes through with weight 0.
     kept = kept if len(kept) else torch.zeros(1, dtype=torch.long)
-    if tokens.device.type == 'cuda':
-        kept = kept.pin_memory()
     scale = float(weights[kept[0]])
-    kept = kept.to(tokens.device, non_blocking=True)
+    kept = to_device(kept, tokens.device)
     added = branch(tokens.index_select(0, kept))
     return tokens.index_add(0, kept, added.to(tokens.dtype), alpha=scale)

@@ -13,13 +13,16 @@ PATCH_OFFSET = 0.1
 """Added to the target grid before the scale factor is taken (DINO, ``vision_transformer.py``)."""
 
 
-def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int], temperature: float = 10000.0) -> Tensor:
+WAVELENGTH_BASE = 10000.0
+"""Base of the geometric series of wavelengths of the sine-cosine code."""
+
+
+def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int]) -> Tensor:
     """Build the 2-D sine-cosine table of MAE/MoCo v3: first half of the channels codes x, second half y.
 
     Args:
         embed_dim: Width C, a multiple of 4.
         grid_hw: Grid size (h, w) in patches.
-        temperature: Base of the geometric series of wavelengths.
 
     Returns:
         Table (1, h * w, C), float32, rows in raster order.
@@ -30,7 +33,7 @@ def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int], temperature: floa
     if embed_dim % 4:
         raise ValueError(f'sine-cosine positions need embed_dim divisible by 4, got {embed_dim}')
     h, w = grid_hw
-    omega = temperature ** -(torch.arange(embed_dim // 4, dtype=torch.float64) / (embed_dim // 4))
+    omega = WAVELENGTH_BASE ** -(torch.arange(embed_dim // 4, dtype=torch.float64) / (embed_dim // 4))
     y, x = torch.meshgrid(torch.arange(h, dtype=torch.float64), torch.arange(w, dtype=torch.float64), indexing='ij')
     angles = [axis.reshape(-1, 1) * omega for axis in (x, y)]
     table = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)

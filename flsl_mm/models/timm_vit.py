@@ -152,6 +152,8 @@ class TimmViT(PatchBackbone):
         )
         super().__init__(spec, out_indices, out_type, final_norm, frozen_stages, init_cfg)
         self.vit = vit
+        # MMEngine's init_weights calls that of children, which would draw timm's weights anew over those of a file.
+        self.vit.is_init = True
         self.vit_patch_size = patch_size
         self.norm_name = norm_name
         self.head_names = frozenset(every_name - set(vit.state_dict()))

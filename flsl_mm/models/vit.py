@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,9 @@ from flsl_mm.utils.mm import MODELS
 
 from .backbone import PatchBackbone
 from .block import DropPathBlock
+from .device import to_device
 from .pos_embed import resize_pos_embed, sincos_pos_embed
+from .position_jitter import PositionJitter, window_pos_embed
 from .spec import BackboneSpec
 
 SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_resize')
@@ -43,6 +45,10 @@ class FLSLViT(PatchBackbone):
         final_norm: Whether the output of the last block goes through the final LayerNorm.
         pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
         pos_resize: ``'offset'`` (DINO's and FLSL's bicubic with 0.1 offset) or ``'size'`` (exact target size).
+        position_jitter: Ours, ``dict(range=24, zoom=1.5)`` for example: while training, each image takes its positions
+            from a random window of the sine-cosine plane, see
+            :class:`~flsl_mm.models.position_jitter.PositionJitter`. ``None`` takes them from the fixed table (paper),
+            as evaluation always does.
         drop_path_rate: Stochastic depth rate of the last block; earlier blocks rise linearly from 0.
         with_cp: Recompute block activations in the backward pass to save memory.
         frozen_stages: -1 trains all, 0 freezes the patch embedding, n > 0 also the first n blocks (depth: also norm).
@@ -50,7 +56,7 @@ class FLSLViT(PatchBackbone):
 
     Raises:
         ValueError: On an unknown arch, output type or position mode, an index out of range, an ``img_size`` that is no
-            multiple of ``patch_size``, or a width that the heads do not divide.
+            multiple of ``patch_size``, a width that the heads do not divide, or jitter of learned positions.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class FLSLViT(PatchBackbone):
         final_norm: bool = True,
         pos_embed: str = 'sincos',
         pos_resize: str = 'offset',
+        position_jitter: Mapping[str, float] | None = None,
         drop_path_rate: float = 0.0,
         with_cp: bool = False,
         frozen_stages: int = -1,
@@ -78,7 +85,14 @@ class FLSLViT(PatchBackbone):
             pos_resize=pos_resize,
         )
         super().__init__(spec, out_indices, out_type, final_norm, frozen_stages, init_cfg)
+        if position_jitter is not None and pos_embed != 'sincos':
+            raise ValueError(
+                'position_jitter draws windows of the sine-cosine plane, which a learned table has not: set '
+                "pos_embed='sincos', or leave position_jitter out"
+            )
         self.with_cp = with_cp
+        self.position_jitter = None if position_jitter is None else PositionJitter(**position_jitter)
+        self.jitters_in_evaluation = False
 
         vit = VisionTransformer(
             **self.spec.arch,
@@ -116,6 +130,13 @@ class FLSLViT(PatchBackbone):
         """Return what precedes the blocks, the blocks, and the final norm."""
         return [self.patch_embed, self.pos_embed], self.blocks, self.norm
 
+    def positions(self, batch_size: int, grid_hw: tuple[int, int]) -> Tensor:
+        """Return positions (1, h * w, C) of the fixed table or, where they are jittered, (B, h * w, C)."""
+        if self.position_jitter is None or not (self.training or self.jitters_in_evaluation):
+            return resize_pos_embed(self.pos_embed, self.spec.grid_hw, grid_hw, self.spec.pos_resize)
+        windows = to_device(self.position_jitter.draw(batch_size), self.pos_embed.device)
+        return window_pos_embed(windows, self.embed_dim, grid_hw)
+
     def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Pad images to whole patches, embed the patches and add positions.
 
@@ -130,7 +151,7 @@ class FLSLViT(PatchBackbone):
         if any(pad):
             images = F.pad(images, pad)
         grid_hw = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
-        positions = resize_pos_embed(self.pos_embed, self.spec.grid_hw, grid_hw, self.spec.pos_resize)
+        positions = self.positions(len(images), grid_hw)
         # The convolution puts channels before positions, an order that every later sum would keep and every norm undo.
         return (self.patch_embed(images) + positions).contiguous(), grid_hw
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
-from torch import Tensor
+from torch import Tensor, distributed
+
+
+def get_world_size() -> int:
+    """Return the number of processes of torch's default group, 1 without one."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def sum_over_processes(total: Tensor) -> Tensor:
@@ -12,7 +16,7 @@ def sum_over_processes(total: Tensor) -> Tensor:
     if get_world_size() == 1:
         return total
     total = total.detach().clone()
-    all_reduce(total)
+    distributed.all_reduce(total)
     return total
 
 
@@ -34,7 +38,7 @@ def mean_over_processes(total: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if processes == 1:
         return total / count, total.new_ones(())
     packed = torch.cat([total.detach().float(), total.new_tensor([count], dtype=torch.float32)])
-    all_reduce(packed)
+    distributed.all_reduce(packed)
     mean = packed[:-1] / packed[-1]
     local = total * (processes / packed[-1])
     return mean + (local - local.detach()), count * processes / packed[-1]

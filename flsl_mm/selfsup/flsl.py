@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
-from operator import itemgetter
 
 import torch
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, TASK_UTILS
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from . import losses
+from .crops import group_by_kind
 from .distributed import mean_over_processes
-from .mean_shift import anchored_queries, gather_queries, mean_shift, sample_queries, stage_attention, token_places
+from .mean_shift import anchored_queries, mean_shift, stage_attention
+from .option_checks import check_backbone, check_method, check_size, check_views
+from .queries import gather_queries, per_image, queries_per_image, token_places
 from .teacher import EMATeacher, OptimizerStepCallback
-from .views import Crops
 
-SCHEDULED = (
-    'momentum',
-    'teacher_temp',
-    'student_temp',
-    'intra_weight',
-    'inter_weight',
-    'volume_weight',
-    'self_scale',
-    'cross_scale',
-    'stage_mix',
-)
+SCHEDULED = ('momentum', 'teacher_temp', 'student_temp', 'intra_weight', 'inter_weight', 'volume_weight')
+SCHEDULED += ('self_scale', 'cross_scale', 'stage_mix')
 """Names of the values that :meth:`FLSL.set_scheduled` may set while training, in the units of the arguments."""
 
 
@@ -58,6 +49,10 @@ class FLSL(BaseSelfSupervisor):
         anchor_width: Ours: start the inter-view mean shift from the teacher's own tokens at the query's place, within
             about this distance in sides of the teacher view; see :func:`~.mean_shift.anchored_queries`. ``None``
             starts it from the student's query (paper).
+        query_sampler: Config in ``TASK_UTILS`` of what chooses the queries, called as
+            :class:`~flsl_mm.selfsup.FLSLWindowQueries`, which is the default, with ``window_member``.
+        intra_loss: Config in ``MODELS`` of a first-level loss, called as :meth:`intra_loss` is.
+        inter_loss: Config in ``MODELS`` of a second-level loss, called as :meth:`inter_loss` is.
         previous_stage: Multi-stage training: config of the frozen backbone of an earlier stage, with ``init_cfg``
             naming its checkpoint, whose sharpened attention is mixed into the inter-view mean shift.
         previous_stage_scale: Multiplies the logits of its attention, divided by the root of its own width.
@@ -91,35 +86,25 @@ class FLSL(BaseSelfSupervisor):
         momentum: float = 0.996,
         assignment: str = 'softmax',
         anchor_width: float | None = None,
+        query_sampler: dict | None = None,
+        intra_loss: dict | None = None,
+        inter_loss: dict | None = None,
         previous_stage: dict | None = None,
         previous_stage_scale: float = 0.2,
         previous_stage_sharpness: float = 1e4,
         stage_mix: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
-        if normalize not in ('tokens', 'modes'):
-            raise ValueError(f"normalize must be 'tokens' or 'modes', got {normalize!r}")
-        if assignment not in ('softmax', 'sinkhorn'):
-            raise ValueError(f"assignment must be 'softmax' or 'sinkhorn', got {assignment!r}")
-        if assignment == 'sinkhorn' and center_momentum is not None:
-            raise ValueError("assignment='sinkhorn' balances the prototypes itself: leave center_momentum at None")
-        if anchor_width is not None and anchor_width <= 0:
-            raise ValueError(f'anchor_width must be more than 0, or None, got {anchor_width}')
+        check_method(normalize, assignment, center_momentum, anchor_width)
         backbone = MODELS.build(backbone)
-        if backbone.out_type != 'tokens' or not backbone.final_norm:
-            raise ValueError(
-                "FLSL needs backbone.out_type='tokens' and final_norm=True; normalize='modes' moves the norm"
-            )
+        check_backbone(backbone, head)
         head = {'in_channels': backbone.embed_dim, **head}
-        if head['in_channels'] != backbone.embed_dim:
-            raise ValueError(
-                f'head.in_channels is {head["in_channels"]}, the backbone has {backbone.embed_dim} channels: leave '
-                'in_channels out, it follows the backbone'
-            )
         super().__init__(backbone=backbone, head=head, data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.normalize = normalize
         self.backbone.final_norm = normalize == 'tokens'
-        self.window_member = window_member
+        self.query_sampler = TASK_UTILS.build(query_sampler or dict(type='FLSLWindowQueries', member=window_member))
+        self.intra_view_loss = MODELS.build(intra_loss) if intra_loss else losses.intra_view_loss
+        self.inter_view_loss = MODELS.build(inter_loss) if inter_loss else losses.inter_view_loss
         self.self_scale = self_scale
         self.cross_scale = cross_scale
         self.student_temp = student_temp
@@ -141,22 +126,7 @@ class FLSL(BaseSelfSupervisor):
             self.previous_stage.requires_grad_(False).eval()
         self.teacher = EMATeacher(self.backbone, self.head)
         self.step_callback = OptimizerStepCallback(self.update_teacher)
-        self._check_crops()
-
-    def _check_crops(self) -> None:
-        for crops in self.data_preprocessor.crops:
-            self._check_size(crops.size)
-            side = crops.size // self.backbone.patch_size
-            if crops.window > side:
-                raise ValueError(
-                    f'window {crops.window} does not fit the {side}x{side} tokens of a {crops.size} pixel crop'
-                )
-        if self.previous_stage is not None and not self.data_preprocessor.clean_views:
-            raise ValueError('previous_stage needs data_preprocessor.clean_views=True')
-
-    def _check_size(self, size: int) -> None:
-        if size % self.backbone.patch_size:
-            raise ValueError(f'crop size {size} is not a multiple of patch_size {self.backbone.patch_size}')
+        check_views(self.data_preprocessor, self.backbone.patch_size, previous_stage is not None)
 
     def init_weights(self) -> None:
         """Initialize the student, load weights its configs name, and start the teacher from the same weights."""
@@ -213,25 +183,25 @@ class FLSL(BaseSelfSupervisor):
             self.step_callback.check(self.student_parameters())
         teacher_view, *student_views = inputs['views']
         batch_size = len(teacher_view)
-        self._check_size(teacher_view.shape[-1])
+        check_size(teacher_view.shape[-1], self.backbone.patch_size)
         with torch.no_grad():
-            teacher_tokens = self.teacher.backbone(teacher_view)[-1]
+            teacher_tokens = self.teacher.training_tokens(teacher_view, self.training)
         queries, modes, indices = [], [], []
-        for crops, views in self.group_by_kind(student_views):
+        for crops, views in group_by_kind(self.data_preprocessor.crops, student_views):
             tokens = self.backbone(torch.cat(views))[-1]
-            sampled = self.sample(views, crops.window)
+            sampled = self.sample(tokens, crops.window)
             view_queries = gather_queries(tokens, sampled)
             indices.append(sampled)
             queries.append(per_image(view_queries, batch_size))
             modes.append(per_image(mean_shift(view_queries, tokens, self.self_scale), batch_size))
         queries, modes = torch.cat(queries, 1), torch.cat(modes, 1)
 
-        student_logits = self.head(self.normalized(modes, self.backbone.norm))
+        student_logits = self.head(self.normalized(modes, self.backbone))
         with torch.no_grad():
             attention = self.previous_attention(inputs, indices)
             starts = queries if self.anchor_width is None else self.anchored(inputs['boxes'], indices, teacher_tokens)
             teacher_modes = mean_shift(starts, teacher_tokens, self.cross_scale, attention, self.stage_mix)
-            teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone.norm))
+            teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone))
         return self.combine(queries, modes, student_logits, teacher_logits)
 
     def combine(
@@ -240,11 +210,12 @@ class FLSL(BaseSelfSupervisor):
         """Weigh and sum the loss terms; shapes (B, Q, C) and (B, Q, K), result as of :meth:`loss`."""
         targets = self.assign(teacher_logits)
         self.update_center(teacher_logits)
-        student_logits = student_logits.float().flatten(0, 1) / self.student_temp
-        marginal, weight = mean_over_processes(student_logits.softmax(-1).sum(0), len(student_logits))
-        intra = losses.intra_view_loss(queries, modes)
-        inter = losses.inter_view_loss(student_logits, targets.flatten(0, 1))
-        volume = losses.volume_regularizer(marginal)
+        student_logits = student_logits.float() / self.student_temp
+        assignments = student_logits.flatten(0, 1).softmax(-1)
+        marginal, weight = mean_over_processes(assignments.sum(0), len(assignments))
+        intra = self.intra_loss(queries, modes)
+        inter = self.inter_loss(student_logits, targets)
+        volume = self.volume_loss(marginal)
         total = weight * (self.intra_weight * intra + self.inter_weight * inter) + self.volume_weight * volume
         return dict(
             loss=total,
@@ -256,34 +227,47 @@ class FLSL(BaseSelfSupervisor):
             prototypes_used=losses.prototypes_used(targets),
         )
 
+    def intra_loss(self, queries: Tensor, modes: Tensor) -> Tensor:
+        """First-level loss, to override: queries and their modes (B, Q, C) -> mean over this process's queries.
+
+        :meth:`combine` multiplies it by ``intra_weight`` and by this process's share of all queries, as the next one.
+        """
+        return self.intra_view_loss(queries, modes)
+
+    def inter_loss(self, student_logits: Tensor, targets: Tensor) -> Tensor:
+        """Second-level loss, to override: the mean over this process's queries.
+
+        Args:
+            student_logits: The student's logits, float32, divided by its temperature (B, Q, K).
+            targets: The teacher's assignment, as of :meth:`assign`, without gradient (B, Q, K).
+        """
+        return self.inter_view_loss(student_logits, targets)
+
+    def volume_loss(self, marginal: Tensor) -> Tensor:
+        """Volume term, to override: the student's mean assignment over the queries of all processes (K,) -> scalar."""
+        return losses.volume_regularizer(marginal)
+
     def assign(self, teacher_logits: Tensor) -> Tensor:
         """Turn the teacher's logits (..., K) into its assignment."""
         if self.assignment == 'sinkhorn':
             return losses.sinkhorn(teacher_logits, self.teacher_temp)
         return losses.sharpen(teacher_logits, self.teacher_temp, getattr(self, 'center', None))
 
-    def group_by_kind(self, student_views: list[Tensor]) -> list[tuple[Crops, list[Tensor]]]:
-        """Put student views (B, 3, S, S) of one kind of crops together, which one forward pass can take."""
-        pairs = zip(self.data_preprocessor.crops, student_views, strict=True)
-        return [(crops, [view for _, view in group]) for crops, group in groupby(pairs, key=itemgetter(0))]
-
-    def sample(self, views: list[Tensor], window: int) -> Tensor:
-        """Draw the query indices (V * B, Q) of V student views of one size, one from each window of tokens."""
-        side = views[0].shape[-1] // self.backbone.patch_size
-        count = len(views) * len(views[0])
-        return sample_queries(count, (side, side), window, self.window_member, views[0].device)
+    def sample(self, tokens: Tensor, window: int) -> Tensor:
+        """Choose the query indices (V * B, Q) among the tokens (V * B, N, C) of student views of one kind."""
+        side = round(tokens.shape[1] ** 0.5)
+        return self.query_sampler(tokens, (side, side), window)
 
     def anchored(self, boxes: list[Tensor], indices: list[Tensor], teacher_tokens: Tensor) -> Tensor:
         """Return the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
-        places = []
-        for (crops, group), sampled in zip(self.group_by_kind(boxes), indices, strict=True):
-            of_tokens = token_places(torch.cat(group), crops.size // self.backbone.patch_size)
-            places.append(per_image(gather_queries(of_tokens, sampled), len(teacher_tokens)))
-        return anchored_queries(teacher_tokens, torch.cat(places, 1), self.anchor_width)
+        kinds = group_by_kind(self.data_preprocessor.crops, boxes)
+        places = [token_places(torch.cat(group), kind.size // self.backbone.patch_size) for kind, group in kinds]
+        of_queries = queries_per_image(places, indices, len(teacher_tokens))
+        return anchored_queries(teacher_tokens, of_queries, self.anchor_width)
 
-    def normalized(self, modes: Tensor, norm: nn.Module) -> Tensor:
-        """Apply the final LayerNorm to modes (B, Q, C) where tokens did not get it."""
-        return norm(modes) if self.normalize == 'modes' else modes
+    def normalized(self, modes: Tensor, backbone: nn.Module) -> Tensor:
+        """Apply a backbone's final norm to modes (B, Q, C) where tokens did not get it."""
+        return backbone.parts()[-1](modes) if self.normalize == 'modes' else modes
 
     @torch.no_grad()
     def update_center(self, teacher_logits: Tensor) -> None:
@@ -302,13 +286,7 @@ class FLSL(BaseSelfSupervisor):
             return None
         teacher_view, *student_views = inputs['clean_views']
         keys = self.previous_stage(teacher_view)[-1]
-        queries = []
-        for (_, views), sampled in zip(self.group_by_kind(student_views), indices, strict=True):
-            tokens = self.previous_stage(torch.cat(views))[-1]
-            queries.append(per_image(gather_queries(tokens, sampled), len(teacher_view)))
-        return stage_attention(torch.cat(queries, 1), keys, self.previous_stage_scale, self.previous_stage_sharpness)
-
-
-def per_image(tokens: Tensor, batch_size: int) -> Tensor:
-    """Turn tokens of V views of each image, view by view (V * B, Q, C), into tokens of each image (B, V * Q, C)."""
-    return tokens.unflatten(0, (-1, batch_size)).transpose(0, 1).flatten(1, 2)
+        kinds = group_by_kind(self.data_preprocessor.crops, student_views)
+        tokens = [self.previous_stage(torch.cat(views))[-1] for _, views in kinds]
+        queries = queries_per_image(tokens, indices, len(teacher_view))
+        return stage_attention(queries, keys, self.previous_stage_scale, self.previous_stage_sharpness)

@@ -21,6 +21,8 @@ from kornia.enhance import (
 from kornia.filters import filter2d_separable
 from torch import Tensor
 
+from flsl_mm.models.device import to_device
+
 # Half of the 8-bit range: solarising PIL images at threshold 128 inverts every value that rounds to 128 or more.
 SOLARIZE_THRESHOLD = 0.5
 _BOX_PASSES = 3
@@ -230,10 +232,3 @@ def _steps(params: PhotometricParams) -> Iterator[tuple[Operation, Tensor, Tenso
     yield adjust_saturation_with_gray_subtraction, params.gray, torch.zeros_like(params.sigma)
     yield partial(gaussian_blur, max_sigma=float(params.sigma.max())), params.blur, params.sigma
     yield solarize, params.solarize, torch.full_like(params.sigma, SOLARIZE_THRESHOLD)
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a small CPU tensor to a device; to an accelerator through pinned memory, so that the host need not wait."""
-    if device.type == 'cuda':
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from flsl_mm.models.position_jitter import jittered_positions
+
 
 @torch.no_grad()
 def ema_update(teacher: Iterable[Tensor], student: Iterable[Tensor], momentum: float) -> None:
@@ -35,6 +37,11 @@ class EMATeacher(nn.Module):
     def train(self, mode: bool = True) -> EMATeacher:
         """Stay in evaluation mode whatever ``mode`` says."""
         return super().train(False)
+
+    def training_tokens(self, images: Tensor, jitter: bool) -> Tensor:
+        """Return the last tokens (B, N, C) of images (B, 3, S, S), positions jittered if the backbone jitters them."""
+        with jittered_positions(self.backbone, jitter):
+            return self.backbone(images)[-1]
 
     def copy_from(self, backbone: nn.Module, head: nn.Module) -> None:
         """Take over the student's weights, as at the start of training."""

@@ -11,6 +11,8 @@ import pytest
 
 from flsl_mm.commands import __main__ as command
 from flsl_mm.commands import config_files as shipped
+from flsl_mm.commands import train
+from flsl_mm.commands.quiet import read_config_quietly
 
 ROOT = Path(__file__).parents[2]
 T16 = ROOT / 'configs' / 'pretrain' / 'flsl_vit-t16_scenes.py'
@@ -87,3 +89,59 @@ def test_the_command_runs_a_program_with_its_options(tmp_path):
     hint = 'give the path of one, or one of those that flsl-mm lists'
     assert done.stderr == f"error: no config file 'nothing_like_it': {hint}\n"
     assert done.stdout == ''
+
+
+@pytest.fixture
+def path_of_modules(monkeypatch):
+    """Leave what can be imported as it was."""
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def config_with_imports(folder: Path, *names: str, **modules: str) -> Path:
+    """Write a config and modules beside it; returns the config."""
+    folder.mkdir(exist_ok=True)
+    for name, source in modules.items():
+        (folder / f'{name}.py').write_text(source)
+    path = folder / 'config.py'
+    path.write_text(f'custom_imports = dict(imports={list(names)}, allow_failed_imports=False)\n')
+    return path
+
+
+def test_modules_beside_a_config_are_found(tmp_path, path_of_modules):
+    path = config_with_imports(tmp_path / 'mine', 'json', 'my_module_beside', my_module_beside='VALUE = 3')
+    cfg = read_config_quietly(str(path))
+    assert sys.modules['my_module_beside'].VALUE == 3
+    assert sys.path[-1] == cfg.module_folder == str(tmp_path / 'mine')
+    # The copy in a work folder finds them where they were.
+    del sys.modules['my_module_beside'], sys.path[-1]
+    cfg.dump(tmp_path / 'copy.py')
+    assert read_config_quietly(str(tmp_path / 'copy.py')).module_folder == cfg.module_folder
+    assert 'my_module_beside' in sys.modules
+
+
+def test_configs_that_need_no_module_beside_them_leave_the_path_alone(tmp_path, path_of_modules):
+    before = list(sys.path)
+    cfg = read_config_quietly(str(config_with_imports(tmp_path, 'json', unused='')))
+    assert 'module_folder' not in cfg
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ('names', 'line'),
+    [
+        (
+            ['nowhere.part'],
+            'the module nowhere.part, which custom_imports of CONFIG names, is not found: put it beside',
+        ),
+        (['broken_beside'], "custom_imports of CONFIG names, cannot be imported: No module named 'nowhere'"),
+    ],
+)
+def test_an_import_that_fails_names_the_module(names, line, tmp_path, path_of_modules, capsys):
+    path = config_with_imports(tmp_path, *names, broken_beside='import nowhere')
+    assert train.main([str(path), '--work-dir', str(tmp_path / 'work')]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert line.replace('CONFIG', str(path)) in error

@@ -11,8 +11,8 @@ from flsl_mm.engine import health
 from flsl_mm.engine.schedules import cosine
 
 LN_K = math.log(256)
-FIRST = health.Measurement(1, LN_K, 4.8, 5.1, 130.0, rank=70.0, within_cosine=0.5, between_share=0.2)
-GOOD = health.Measurement(500, 2.4, 1.5, 5.4, 240.0, rank=50.0, within_cosine=0.4, between_share=0.2)
+FIRST = health.Measurement(1, LN_K, 4.8, 5.1, 130.0, rank=70.0, within_cosine=0.5, between_share=0.2, place_share=0.58)
+GOOD = health.Measurement(500, 2.4, 1.5, 5.4, 240.0, rank=50.0, within_cosine=0.4, between_share=0.2, place_share=0.43)
 SIGNS = {
     'not finite': dict(inter=math.nan),
     'above chance level': dict(inter=1.2 * LN_K),
@@ -21,6 +21,7 @@ SIGNS = {
     'low rank': dict(rank=10.0),
     'patches alike': dict(within_cosine=0.99),
     'images alike': dict(between_share=math.nan),
+    'learned place': dict(place_share=0.84),
 }
 
 
@@ -77,3 +78,35 @@ def test_initial_share_is_the_product_of_the_momenta():
 
 def test_summary_names_first_and_last():
     assert 'effective rank 70 -> 50' in health.summary(run(*[GOOD] * 5))
+
+
+PLACE_SHARES = {
+    'recipe for few images, 880 steps on streets': (0.84, True),
+    'the same on scenes': (0.93, True),
+    "the paper's scales and color jitter on scenes, 1,500 steps": (0.96, True),
+    'position jitter, 2,000 steps on streets': (0.78, True),
+    'position jitter, 500 steps on streets': (0.55, False),
+    "position jitter with the paper's scales and color jitter on scenes, 1,500 steps": (0.43, False),
+    'the same, batch 32': (0.42, False),
+    'the same, at 1,500 of 9,000 steps': (0.49, False),
+    'position jitter, image-level': (0.09, False),
+}
+"""Place shares recorded at the ends of runs whose random start had .58, and whether place is what they learned: then
+features told the class of object patches on scenes worse than random weights did."""
+
+
+@pytest.mark.parametrize(('share', 'is_place'), PLACE_SHARES.values(), ids=PLACE_SHARES)
+def test_the_verdict_knows_place(share, is_place):
+    verdict = health.verdict(run(*[replace(GOOD, place_share=share)] * 5), 256, 16, 0.05)
+    assert verdict.startswith(f'learned place: place share 0.58 -> {share:.2f}: ' if is_place else 'healthy')
+    assert ('position_jitter' in verdict) == is_place
+
+
+def test_collapse_comes_before_place():
+    collapsed = health.verdict(run(*[replace(GOOD, place_share=0.9, within_cosine=0.99)] * 5), 256, 16, 0.05)
+    assert collapsed == f'collapsed: patches alike ({health.ADVICE["patches alike"]})'
+
+
+def test_a_run_of_an_earlier_version_has_no_place_share():
+    earlier = [replace(measurement, place_share=math.nan) for measurement in run(*[GOOD] * 5)]
+    assert health.verdict(earlier, 256, 16, 0.05) == 'healthy'

@@ -138,6 +138,8 @@ def test_images_of_two_sizes_and_layers_out_of_range(file):
         model.features([make_image(40, 24), make_image(8, 8)])
     with pytest.raises(ValueError, match=r'layers \(2,\) out of range for 2 blocks'):
         model.features(make_image(8, 8), layers=[2])
+    with pytest.raises(ValueError, match='layers is empty: name the blocks'):
+        model.features(make_image(8, 8), layers=[])
 
 
 def test_the_training_backbone_serves_as_it_is():

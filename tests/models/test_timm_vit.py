@@ -62,6 +62,18 @@ def test_every_trained_parameter_gets_a_gradient(name):
             assert not backbone.vit.blocks[0].training
 
 
+@every_family
+def test_initialization_keeps_the_weights_of_a_file(name, tmp_path):
+    """MMEngine initializes what has an ``init_weights`` after it has loaded the file of ``init_cfg``."""
+    pytest.importorskip('mmengine')
+    trained = tiny_timm(name, seed=3)
+    torch.save(trained.vit.state_dict(), tmp_path / 'vit.pth')
+    backbone = tiny_timm(name, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'vit.pth')))
+    backbone.init_weights()
+    states = zip(trained.state_dict().items(), backbone.state_dict().values(), strict=True)
+    assert [key for (key, there), here in states if not torch.equal(there, here)] == []
+
+
 def test_depths_for_layer_decay():
     depths = {
         key: tiny_timm(DINO).get_layer_depth(f'backbone.{key}', 'backbone.')

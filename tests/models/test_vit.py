@@ -115,6 +115,23 @@ def test_positions_are_fixed_or_learned():
     assert tiny(pos_embed='learned').pos_embed.requires_grad
 
 
+def test_jittered_positions_in_training_only():
+    """Of each image by itself, as the seed says; evaluation and the file are those of a backbone without the option."""
+    plain, jittered = tiny(), tiny(position_jitter=dict(range=24, zoom=1.5))
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.state_dict().values(), jittered.state_dict().values(), strict=True)
+    )
+    images = torch.randn(1, 3, 32, 48).expand(2, -1, -1, -1)
+    with torch.no_grad():
+        assert torch.equal(plain.eval()(images)[0], jittered.eval()(images)[0])
+        torch.manual_seed(1)
+        first, second = jittered.train()(images)[0]
+        assert not torch.allclose(first, second, atol=1e-2)
+        torch.manual_seed(1)
+        assert torch.equal(jittered(images)[0][0], first)
+        assert not torch.allclose(jittered(images)[0][0], first, atol=1e-2)
+
+
 def test_in_channels_and_registry():
     backbone = MODELS.build(dict(type='FLSLViT', arch=TINY, in_channels=5))
     assert backbone(torch.randn(1, 5, 64, 64))[0].shape == (1, 16, 4, 4)
@@ -142,7 +159,10 @@ def test_layer_depths():
         (dict(arch=dict(embed_dim=16, depth=2)), 'an arch dict has the keys'),
         (dict(out_type='map'), 'out_type must be'),
         (dict(out_indices=(3,)), 'out of range for 3 blocks'),
+        (dict(out_indices=()), 'out_indices is empty'),
         (dict(pos_embed='rope'), "pos_embed must be 'sincos' or 'learned'"),
+        (dict(pos_embed='learned', position_jitter=dict(range=24)), "set pos_embed='sincos', or leave position_jitter"),
+        (dict(position_jitter=dict(zoom=0.5)), 'zoom 1 or more'),
         (dict(pos_resize='nearest'), "pos_resize must be 'offset' or 'size'"),
         (dict(img_size=30), 'not a multiple of patch_size 8'),
         (dict(arch=dict(embed_dim=6, depth=1, num_heads=1)), 'divisible by 4'),

@@ -28,7 +28,10 @@ VARIANTS = {
     'workers': dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True),
     'shards': dict(train_dataloader__num_workers=2, train_dataloader__dataset__type='FLSLShards'),
     # Epochs of 6 iterations and checkpoints after 4, 8, ...: both between two steps of 5 accumulated batches.
-    'accumulating': dict(optim_wrapper__accumulative_counts=5),
+    # Positions are jittered, for which each process draws its own windows.
+    'accumulating': dict(
+        optim_wrapper__accumulative_counts=5, model__backbone__position_jitter=dict(range=24.0, zoom=1.5)
+    ),
 }
 
 

@@ -13,7 +13,7 @@ def test_sums_add_the_other_processes_and_leave_the_own_as_it_is(monkeypatch):
     own = torch.tensor([1.0, 2.0])
     assert torch.equal(sum_over_processes(own), own)
     monkeypatch.setattr(distributed, 'get_world_size', lambda: 2)
-    monkeypatch.setattr(distributed, 'all_reduce', lambda data: data.add_(torch.tensor([10.0, 20.0])))
+    monkeypatch.setattr(torch.distributed, 'all_reduce', lambda data: data.add_(torch.tensor([10.0, 20.0])))
     assert torch.equal(sum_over_processes(own), torch.tensor([11.0, 22.0]))
     assert torch.equal(own, torch.tensor([1.0, 2.0]))
 
@@ -36,7 +36,9 @@ def test_value_and_gradient_are_those_of_all_rows(counts, monkeypatch):
     monkeypatch.setattr(distributed, 'get_world_size', lambda: 2)
     for own, other in (shares, shares[::-1]):
         packed = torch.cat([other.sum(0), torch.tensor([float(len(other))])])
-        monkeypatch.setattr(distributed, 'all_reduce', lambda data, packed=packed: messages.append(data.add_(packed)))
+        monkeypatch.setattr(
+            torch.distributed, 'all_reduce', lambda data, packed=packed: messages.append(data.add_(packed))
+        )
         share = own.clone().requires_grad_()
         mean, weight = mean_over_processes(share.sum(0), len(share))
         torch.testing.assert_close(mean, rows.mean(0))

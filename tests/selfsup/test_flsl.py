@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, TASK_UTILS
 from torch.nn.functional import avg_pool2d
 
-from flsl_mm.selfsup import losses
-from flsl_mm.selfsup.flsl import per_image
-from flsl_mm.selfsup.mean_shift import gather_queries, mean_shift, stage_attention
-from tests.selfsup.toy import BACKBONE, toy_model, toy_views
+from flsl_mm.models.position_jitter import PositionJitter
+from flsl_mm.selfsup import FLSL, losses
+from flsl_mm.selfsup.crops import group_by_kind
+from flsl_mm.selfsup.mean_shift import mean_shift, stage_attention
+from flsl_mm.selfsup.queries import gather_queries, per_image
+from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model, toy_views
+from tests.timm_families import FAMILIES, tiny_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,13 +34,78 @@ def test_loss_sums_its_terms_and_logs_the_rest():
     assert set(logged) >= {'intra', 'inter', 'volume', 'teacher_entropy', 'marginal_entropy', 'prototypes_used'}
 
 
+def test_an_overridden_term_keeps_its_weights(monkeypatch):
+    """That of the option, and that of a process which holds more than its share of the queries."""
+    model = toy_model(intra_weight=0.5, inter_weight=2.0)
+    model.inter_loss = lambda student_logits, targets: (student_logits.square() * targets).mean()
+    model.intra_loss = lambda queries, modes: (queries - modes).abs().mean()
+    model.volume_loss = lambda marginal: marginal.max()
+    monkeypatch.setattr('flsl_mm.selfsup.flsl.mean_over_processes', lambda total, count: (total / count, 1.25))
+    out = model.loss(toy_views(model))
+    expected = 1.25 * (0.5 * out['intra'] + 2 * out['inter']) + 5 * out['volume']
+    torch.testing.assert_close(out['loss'].detach(), expected)
+
+
+def test_sampler_and_losses_named_in_a_config():
+    shapes = []
+
+    @TASK_UTILS.register_module(force=True)
+    class FirstTokens:
+        def __init__(self, count):
+            self.count = count
+
+        def __call__(self, tokens, grid_hw, window):
+            shapes.append((tuple(tokens.shape), grid_hw, window))
+            return torch.arange(self.count).expand(len(tokens), -1)
+
+    @MODELS.register_module(force=True)
+    class Margin(torch.nn.Module):
+        def __init__(self, margin):
+            super().__init__()
+            self.margin = margin
+            self.slope = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, first, second):
+            shapes.append((tuple(first.shape), tuple(second.shape)))
+            return self.margin + 0 * self.slope
+
+    model = toy_model(
+        query_sampler=dict(type='FirstTokens', count=2),
+        intra_loss=dict(type='Margin', margin=3.0),
+        inter_loss=dict(type='Margin', margin=4.0),
+    )
+    out = model.loss(toy_views(model))
+    assert (out['intra'], out['inter']) == (3.0, 4.0)
+    assert shapes == [
+        ((3, 25, 16), (5, 5), 2),
+        ((6, 9, 16), (3, 3), 2),
+        ((3, 6, 16), (3, 6, 16)),  # two queries of each of the three views
+        ((3, 6, 10), (3, 6, 10)),
+    ]
+    assert 'inter_view_loss.slope' in dict(model.named_parameters())
+
+
+@pytest.mark.parametrize('normalize', ['tokens', 'modes'])
+@pytest.mark.parametrize('name', ['DINO', 'EVA-02'])  # the norm of the latter has another name
+def test_backbones_of_timm(name, normalize):
+    size = 14 if name == 'EVA-02' else 16
+    views = dict(global_crops=dict(size=3 * size), local_crops=dict(size=2 * size))
+    backbone = tiny_config(FAMILIES[name], out_type='tokens')
+    model = FLSL(backbone, HEAD, VIEWS | views, normalize=normalize)
+    model.init_weights()
+    model.train()
+    images = torch.randint(256, (3, 3, 4 * size, 4 * size), dtype=torch.uint8)
+    model.loss(model.data_preprocessor(dict(inputs=images), training=True)['inputs'])['loss'].backward()
+    assert [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 def test_loss_equals_a_view_by_view_computation():
     model = toy_model(backbone=dict(drop_path_rate=0.0))
     views = toy_views(model)
     queries_drawn = []
 
-    def draw(group, window):
-        indices = type(model).sample(model, group, window)
+    def draw(tokens, window):
+        indices = type(model).sample(model, tokens, window)
         queries_drawn.append(indices)
         return indices
 
@@ -104,8 +172,8 @@ def test_anchored_targets_come_from_where_the_queries_are():
         return avg_pool2d(torch.cat(views), 8).flatten(2).mT
 
     teacher_view, *student_views = inputs['views']
-    kinds = model.group_by_kind(student_views)
-    indices = [model.sample(views, crops.window) for crops, views in kinds]
+    kinds = group_by_kind(model.data_preprocessor.crops, student_views)
+    indices = [model.sample(colors(views), crops.window) for crops, views in kinds]
     pairs = zip(kinds, indices, strict=True)
     expected = torch.cat([per_image(gather_queries(colors(views), at), 3) for (_, views), at in pairs], 1)
     anchored = model.anchored(inputs['boxes'], indices, colors([teacher_view]))
@@ -133,6 +201,22 @@ def test_anchored_targets_do_not_depend_on_the_student():
     assert not torch.allclose(before, after, atol=1e-3)
 
 
+def test_teacher_and_student_jitter_positions_by_themselves(monkeypatch):
+    """In the loss, and nowhere else: a teacher that is measured has its fixed positions."""
+    drawn = []
+    draw = PositionJitter.draw
+    monkeypatch.setattr(PositionJitter, 'draw', lambda self, count: drawn.append(draw(self, count)) or drawn[-1])
+    model = toy_model(backbone=dict(position_jitter=dict(range=24, zoom=1.5)))
+    views = toy_views(model)
+    model.train()
+    model.loss(views)
+    assert [len(windows) for windows in drawn] == [3, 3, 6]  # teacher, global and two local views of three images
+    assert len(torch.cat(drawn).unique(dim=0)) == 12
+    tokens = [model.teacher.backbone(views['views'][0])[-1] for _ in range(2)]
+    assert torch.equal(*tokens)
+    assert len(drawn) == 3
+
+
 def test_sinkhorn_takes_the_place_of_softmax():
     model = toy_model(assignment='sinkhorn', volume_weight=0.0)
     logits = torch.randn(3, 6, 10)
@@ -158,7 +242,7 @@ def test_head_and_scales_follow_the_architecture(arch, width):
     seen = []
     for head in (model.head, model.teacher.head):
         head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    model.sample = lambda views, window: torch.zeros(1, 1, dtype=torch.long)
+    model.sample = lambda tokens, window: torch.zeros(1, 1, dtype=torch.long)
     views = [torch.randn(1, 3, 32, 32) for _ in range(2)]
     model.loss(dict(views=views))
     tokens, teacher_tokens = model.backbone(views[1])[-1], model.teacher.backbone(views[0])[-1]
@@ -223,8 +307,8 @@ def test_previous_stage_attention_is_mixed_in():
     model.train()
     assert not model.previous_stage.training
     assert not any(parameter.requires_grad for parameter in model.previous_stage.parameters())
-    groups = model.group_by_kind(views['views'][1:])
-    indices = [model.sample(group, crops.window) for crops, group in groups]
+    groups = group_by_kind(model.data_preprocessor.crops, views['views'][1:])
+    indices = [model.sample(model.backbone(torch.cat(group))[-1], crops.window) for crops, group in groups]
     attention = model.previous_attention(views, indices)
     keys = model.previous_stage(views['clean_views'][0])[-1]
     local = torch.cat(views['clean_views'][2:])
@@ -260,12 +344,19 @@ def test_nothing_is_nan_when_logits_are_extreme():
         (dict(backbone=dict(arch='huge')), "unknown arch 'huge'"),
         (dict(backbone=dict(arch=dict(embed_dim=16, depth=2, num_heads=3))), 'not divisible by num_heads 3'),
         (dict(previous_stage=BACKBONE), 'clean_views=True'),
+        (dict(backbone=dict(out_indices=())), 'out_indices is empty'),
     ],
 )
 def test_bad_options_give_one_clear_line(options, message):
     with pytest.raises(ValueError, match=message) as error:
         toy_model(**options)
     assert '\n' not in str(error.value)
+
+
+def test_a_backbone_without_patch_tokens_is_refused():
+    backbone = dict(type='mmpretrain.ResNet', depth=18)
+    with pytest.raises(ValueError, match='FLSLViT or TimmViT for example: ResNet has no embed_dim, patch_size'):
+        FLSL(backbone, HEAD, VIEWS)
 
 
 def test_teacher_crop_must_fit_the_patch():

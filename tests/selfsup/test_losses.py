@@ -9,7 +9,8 @@ import torch
 
 from flsl_mm.models import FLSLHead
 from flsl_mm.selfsup import losses
-from flsl_mm.selfsup.mean_shift import gather_queries, mean_shift
+from flsl_mm.selfsup.mean_shift import mean_shift
+from flsl_mm.selfsup.queries import gather_queries
 from tests.reference import load, official_part
 
 

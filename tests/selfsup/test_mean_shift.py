@@ -1,4 +1,4 @@
-"""Query sampling and mean shift: by hand, as recorded, and as properties."""
+"""Mean shift: by hand, as recorded, and as properties."""
 
 from __future__ import annotations
 
@@ -6,18 +6,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flsl_mm.selfsup.mean_shift import (
-    anchored_queries,
-    attention,
-    gather_queries,
-    mean_shift,
-    sample_queries,
-    stage_attention,
-    token_places,
-)
+from flsl_mm.selfsup.mean_shift import anchored_queries, attention, mean_shift, stage_attention
+from flsl_mm.selfsup.queries import gather_queries, token_places
 from tests.reference import load
 
 
@@ -84,44 +75,6 @@ def test_mean_shift_is_float32_under_autocast():
         modes = mean_shift(tokens, tokens, 0.3)
     assert modes.dtype == torch.float32
     torch.testing.assert_close(modes, mean_shift(tokens, tokens, 0.3))
-
-
-@given(
-    side=st.tuples(st.integers(1, 15), st.integers(1, 15)),
-    window=st.integers(1, 4),
-    member=st.sampled_from(['random', 'first']),
-)
-def test_one_query_per_window(side, window, member):
-    h, w = side
-    if window > min(h, w):
-        with pytest.raises(ValueError, match='does not fit'):
-            sample_queries(3, side, window, member)
-        return
-    indices = sample_queries(3, side, window, member)
-    assert indices.shape == (3, (h // window) * (w // window))
-    for row in indices:
-        y, x = row // w, row % w
-        tops, lefts = ([0, length % window] for length in (h, w))
-        # In one of the four corners every window holds exactly one query.
-        assert any(
-            sorted(zip(((y - top) // window).tolist(), ((x - left) // window).tolist(), strict=True))
-            == [(i, j) for i in range(h // window) for j in range(w // window)]
-            for top in tops
-            for left in lefts
-        )
-
-
-def test_random_member_reaches_all_and_first_only_one():
-    torch.manual_seed(0)
-    random = sample_queries(400, (4, 4), 2, 'random')
-    first = sample_queries(400, (4, 4), 2, 'first')
-    assert set(random[:, 0].tolist()) == {0, 1, 4, 5}
-    assert set(first[:, 0].tolist()) == {0}
-
-
-def test_block_sits_in_all_four_corners():
-    torch.manual_seed(0)
-    assert set(sample_queries(200, (5, 5), 4, 'first')[:, 0].tolist()) == {0, 1, 5, 6}
 
 
 @pytest.mark.recorded

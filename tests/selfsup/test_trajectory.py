@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from flsl_mm.selfsup import FLSL
-from flsl_mm.selfsup.views import Crops
+from flsl_mm.selfsup.crops import Crops
 from tests.reference import arch_of, load, noise
 
 
@@ -75,8 +75,10 @@ def build_model(recorded: dict) -> FLSL:
     model.head.load_state_dict(head)
     masks = iter([mask for step in zip(*(recorded[f'masks_{i}'] for i in range(3)), strict=True) for mask in step])
 
-    def recorded_queries(views: list[Tensor], window: int) -> Tensor:
-        mask = torch.from_numpy(np.concatenate([next(masks) for _ in views]))
+    batch_size = recorded['masks_0'].shape[1]
+
+    def recorded_queries(tokens: Tensor, window: int) -> Tensor:
+        mask = torch.from_numpy(np.concatenate([next(masks) for _ in range(len(tokens) // batch_size)]))
         return mask.nonzero()[:, 1].view(len(mask), -1)
 
     model.sample = recorded_queries

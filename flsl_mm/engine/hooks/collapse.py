@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from flsl_mm.evaluation.diversity import between_image_share, effective_rank, within_image_cosine
+from flsl_mm.evaluation.diversity import between_image_share, effective_rank, place_share, within_image_cosine
 from flsl_mm.utils.fileio import write_text
 from flsl_mm.utils.mm import unwrap
 
@@ -26,8 +26,8 @@ class FLSLCollapseHook(Hook):
     """Measures a run at equal distances; one line warns of a symptom and names the setting to change.
 
     A measurement takes the losses of a step, and the teacher's tokens of that step's images. The verdict at the end,
-    ``healthy``, ``collapsed: ...`` or ``too short to tell: ...``, is logged and, with all measurements, written to
-    ``verdict.json`` in the work folder. See :mod:`flsl_mm.engine.health`.
+    ``healthy``, ``collapsed: ...``, ``learned place: ...`` or ``too short to tell: ...``, is logged and, with all
+    measurements, written to ``verdict.json`` in the work folder. See :mod:`flsl_mm.engine.health`.
 
     Args:
         num_measurements: Number of measurements over the run.
@@ -85,6 +85,7 @@ class FLSLCollapseHook(Hook):
             rank=effective_rank(tokens.flatten(0, 1)) if finite else float('nan'),
             within_cosine=within_image_cosine(tokens),
             between_share=between_image_share(tokens),
+            place_share=place_share(tokens),
         )
 
     def verdict(self, runner: Runner) -> str:
