@@ -16,7 +16,8 @@ import torch
 
 from flsl_mm.utils.fileio import atomic_writer
 
-from .integrity import DamagedError, check_finite, check_zip
+from .integrity import DamagedError, check_finite, check_old_format, check_zip
+from .pickle_check import RefusedError
 from .safe_unpickling import STAND_INS, restore
 
 ZIP_FORMAT = b'PK\x03\x04'
@@ -44,12 +45,14 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         map_location: Device for the tensors, as in ``torch.load``.
 
     Returns:
-        The dict in the file.
+        The dict in the file. Its tensors are plain, and each fills its memory; of the metadata that torch keeps beside
+        the tensors of a model, only versions and this package's description of a backbone are left.
 
     Raises:
         FileNotFoundError: If there is no such file.
         CheckpointError: If it is an address, a web page, a Git LFS pointer, a pipe or device, damaged, asks for a
-            function or class that is not on the list, or has NaN or infinity in a weight or the optimizer's state.
+            function or class that is not on the list or for more memory than its bytes justify, or has anything but
+            finite real numbers in a weight or the optimizer's state.
     """
     path = _local_file(path)
     head = _check_start(path)
@@ -57,9 +60,9 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         if _is_safetensors(head):
             content = _read_safetensors(path, map_location)
         else:
-            if head.startswith(ZIP_FORMAT):
-                check_zip(path)
-            content = restore(_read_torch(path, map_location))
+            (check_zip if head.startswith(ZIP_FORMAT) else check_old_format)(path)
+            content = _read_torch(path, map_location)
+        content = restore(content)
         if not isinstance(content, dict):
             raise CheckpointError(f'{path} holds a {type(content).__name__}, not a dict of tensors')
         check_finite(content)
@@ -67,6 +70,8 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         raise
     except DamagedError as error:
         raise CheckpointError(f'{path} is damaged: {error}') from None
+    except RefusedError as error:
+        raise CheckpointError(f'{path} is refused: {error}') from None
     # The bytes are untrusted and drive an interpreter: any exception can come out of it.
     except Exception as error:
         raise CheckpointError(_explain(path, error)) from None

@@ -18,6 +18,7 @@ from flsl_mm.models.spec import ARCHS, IMAGENET_MEAN, IMAGENET_STD, SPEC_KEY, Ba
 
 from .files import CheckpointError
 from .foreign import MMPRETRAIN_ANCHOR, describe_unread_layout, timm_name
+from .integrity import misfit
 
 BACKBONE_FORMAT = 'flsl_mm-backbone'
 """``meta['format']`` of the backbone files that :func:`flsl_mm.checkpoint.backbone_file` makes."""
@@ -189,7 +190,7 @@ def is_sincos(table: Tensor) -> bool:
 def check_tensors(
     found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
 ) -> None:
-    """Check that names and shapes are those of a module, but for the number of positions.
+    """Check that names, shapes and types are those of a module, but for the number of positions, and values finite.
 
     Args:
         found: Tensors of a file.
@@ -198,7 +199,8 @@ def check_tensors(
         module: What messages call the module.
 
     Raises:
-        CheckpointError: If a tensor is missing, has another shape or has no place.
+        CheckpointError: If a tensor is missing, has no place, or does not fit as of
+            :func:`~flsl_mm.checkpoint.integrity.misfit`.
     """
     missing = [name for name in wanted if name not in found]
     surplus = [name for name in found if name not in wanted]
@@ -212,15 +214,15 @@ def check_tensors(
             f'{len(surplus)} tensors have no place in {module}, the file is of another architecture: '
             f'{shorten_names(surplus)}{describe_unread_layout(surplus)}'
         )
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    if 'pos_embed' in shapes:
-        shapes['pos_embed'] = (1, found['pos_embed'].shape[1], shapes['pos_embed'][2])
-    given = {name: tuple(found[name].shape) for name in wanted}
-    misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
-    if misshapen:
-        raise CheckpointError(
-            f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {shorten_names(misshapen)}'
-        )
+    problems = {}
+    for name, tensor in wanted.items():
+        if name == 'pos_embed' and found[name].dim() == tensor.dim() == 3:
+            tensor = tensor[:, :1].expand(1, found[name].shape[1], -1)
+        if problem := misfit(found[name], tensor):
+            problems[name] = problem
+    if problems:
+        listed = shorten_names([f'{name} {problem}' for name, problem in problems.items()])
+        raise CheckpointError(f'{len(problems)} of {len(wanted)} {part} tensors do not fit: {listed}')
 
 
 def shorten_names(names: Mapping | list, limit: int = 3) -> str:

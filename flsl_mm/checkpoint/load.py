@@ -16,7 +16,7 @@ from flsl_mm.models.vit import FLSLViT
 from flsl_mm.utils.mm import WEIGHT_INITIALIZERS, print_log
 
 from .files import CheckpointError, read_checkpoint
-from .integrity import DamagedError, check_finite
+from .integrity import misfit
 from .layouts import FoundBackbone, check_tensors, find_backbone, format_differences, mapping, plain_tensors
 from .timm_weights import load_timm, timm_tensors
 
@@ -56,8 +56,7 @@ def load_backbone(
         found = find_backbone(checkpoint, branch)
         _check_spec(found.spec, spec)
         check_tensors(found.tensors, backbone.state_dict())
-        check_finite(found.tensors)
-    except (CheckpointError, DamagedError) as error:
+    except CheckpointError as error:
         raise CheckpointError(f'{source}: {error}') from None
     table = found.tensors['pos_embed'].float()
     positions = resize_pos_embed(table, found.spec.grid_hw, spec.grid_hw, spec.pos_resize)
@@ -140,17 +139,19 @@ def check_strict(
         backbone_option: Where configs name a backbone's file, for the message.
 
     Raises:
-        CheckpointError: If a tensor is missing, has another shape or has no place, or as :func:`read_checkpoint`.
+        CheckpointError: If a tensor is missing, has another shape or type or no place, or is not finite as the model
+            would keep it, or as :func:`read_checkpoint`.
     """
     if not isinstance(checkpoint, Mapping):
         source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
     given = plain_tensors(mapping(checkpoint, 'state_dict') or checkpoint)
     wanted = plain_tensors(model.state_dict())
-    unfit = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
+    unfit = [name for name in wanted if name not in given or misfit(given[name], wanted[name])]
     unfit = [name for name in unfit if name in given or not name.startswith(tuple(optional))]
     surplus = [name for name in given if name not in wanted]
     if unfit:
-        problem = f'{len(unfit)} of {len(wanted)} tensors are missing or of another shape, {unfit[0]} for one'
+        detail = misfit(given[unfit[0]], wanted[unfit[0]]) if unfit[0] in given else 'missing'
+        problem = f'{len(unfit)} of {len(wanted)} tensors are missing or of another shape or type, {unfit[0]} for one ({detail})'
     elif surplus:
         problem = f'{len(surplus)} of its {len(given)} tensors have no place in the model, {surplus[0]} for one'
     else:

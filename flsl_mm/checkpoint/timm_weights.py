@@ -12,7 +12,7 @@ from flsl_mm.models.timm_vit import TimmViT, filter_of
 from flsl_mm.utils.mm import print_log
 
 from .files import CheckpointError
-from .integrity import DamagedError, check_finite
+from .integrity import misfit
 from .layouts import ANCHOR, PREFIXES, check_tensors, open_layout, plain_tensors
 
 HEADS = re.compile(r'(head|head_dist|fc|pre_logits|lm_head)\.|mask_token$')
@@ -70,11 +70,10 @@ def timm_tensors(
         beside = [name for name in translated if name not in wanted and _is_head(backbone, name)]
         tensors = {name: tensor for name, tensor in translated.items() if name not in beside}
         check_tensors(tensors, wanted, module=backbone.spec.model_name)
-        misfit = [name for name in wanted if tensors[name].shape != wanted[name].shape]
-        if misfit:
-            raise CheckpointError(f'{misfit[0]} is {tuple(tensors[misfit[0]].shape)}, not whole positions of the model')
-        check_finite(tensors)
-    except (CheckpointError, DamagedError) as error:
+        for name in wanted:
+            if problem := misfit(tensors[name], wanted[name]):
+                raise CheckpointError(f'{name} is {problem}')
+    except CheckpointError as error:
         raise CheckpointError(f'{source} does not fit timm model {backbone.spec.model_name}: {error}') from None
     return tensors, Counter(f'{name.partition(".")[0]}.*' if '.' in name else name for name in beside)
 

@@ -117,9 +117,9 @@ WRONG = {
     'misshapen': (
         {},
         changed(lambda s: s.update({'norm.bias': torch.zeros(17)})),
-        r'1 of 29 backbone tensors are misshapen: norm.bias \(17,\) instead of \(16,\)',
+        r'1 of 29 backbone tensors do not fit: norm.bias \(17,\) instead of \(16,\)',
     ),
-    'misshapen positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(1, 16, 12))), 'misshapen: pos_embed'),
+    'misshapen positions': ({}, changed(lambda s: s.update(pos_embed=torch.zeros(1, 16, 12))), 'do not fit: pos_embed'),
     'two position tables': (
         {},
         changed(lambda s: s.update(pos_embed=torch.zeros(2, 16, 16))),
@@ -183,5 +183,7 @@ def test_a_file_to_evaluate_must_hold_the_whole_model(tmp_path):
     check_strict(nn.ModuleDict({'module': model}), path)  # as wrapped for several processes
     for name, tensor in (('0.weight', torch.zeros(3, 3)), ('1.running_mean', None)):
         torch.save(dict(state_dict=model.state_dict() | {name: tensor}), path)
-        with pytest.raises(CheckpointError, match=f'1 of 7 tensors are missing or of another shape, {name} for one'):
+        with pytest.raises(
+            CheckpointError, match=f'1 of 7 tensors are missing or of another shape or type, {name} for one'
+        ):
             check_strict(model, path)

@@ -53,7 +53,7 @@ OTHERS = {
     'a file without a block': (
         lambda content: {**content, 'state_dict': without(content['state_dict'], 'backbone.blocks.1.')},
         {},
-        r'12 of 71 tensors are missing or of another shape, backbone\.blocks\.1\.norm1\.weight for one',
+        r'12 of 71 tensors are missing or of another shape or type, backbone\.blocks\.1\.norm1\.weight for one',
     ),
 }
 
