@@ -151,7 +151,8 @@ def check_strict(
     surplus = [name for name in given if name not in wanted]
     if unfit:
         detail = misfit(given[unfit[0]], wanted[unfit[0]]) if unfit[0] in given else 'missing'
-        problem = f'{len(unfit)} of {len(wanted)} tensors are missing or of another shape or type, {unfit[0]} for one ({detail})'
+        number = f'{len(unfit)} of {len(wanted)} tensors'
+        problem = f'{number} are missing or of another shape or type, {unfit[0]} for one ({detail})'
     elif surplus:
         problem = f'{len(surplus)} of its {len(given)} tensors have no place in the model, {surplus[0]} for one'
     else:

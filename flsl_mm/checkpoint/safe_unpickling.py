@@ -155,7 +155,7 @@ def plain(tensor: Tensor) -> Tensor:
 def known_metadata(metadata: Any) -> OrderedDict[str, dict[str, Any]]:
     """Keep of what torch notes beside a model's tensors the modules' versions and this package's description.
 
-    Torch obeys the rest: an entry ``assign_to_params_buffers`` would replace parameters that an optimizer has by others.
+    Torch obeys the rest: ``assign_to_params_buffers`` would replace parameters that an optimizer has by others.
     """
     kept = OrderedDict()
     for module, notes in metadata.items() if isinstance(metadata, dict) else ():

@@ -154,9 +154,7 @@ def test_another_detector_is_refused(tmp_path):
     state = model.state_dict()
     state['roi_heads.box_predictor.cls_score.weight'] = torch.zeros(3, 256)
     torch.save(dict(model=state), tmp_path / 'other.pth')
-    with pytest.raises(
-        CheckpointError, match=r'1 of \d+ tensors are missing or of another shape or type, roi_heads.box_pred'
-    ):
+    with pytest.raises(CheckpointError, match=r'1 of \d+ tensors are missing or .*, roi_heads.box_pred'):
         flsl.FLSLDetectionCheckpointer(model).load(str(tmp_path / 'other.pth'))
 
 
