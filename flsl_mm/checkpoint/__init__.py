@@ -2,7 +2,7 @@
 
 from .convert import backbone_content, backbone_file, to_flsl, to_official, to_timm
 from .files import CheckpointError, read_checkpoint, write_checkpoint, write_safetensors
-from .layouts import find_backbone
+from .find import find_backbone
 from .load import FLSLPretrained, check_backbone_file, check_strict, load_backbone
 
 __all__ = [

@@ -9,6 +9,7 @@ import re
 import tarfile
 import textwrap
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ ZIP_FORMAT = b'PK\x03\x04'
 
 OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
 """Start, after the protocol, of what ``torch.save`` wrote before it wrote zip files."""
+
+MSGPACK = re.compile(rb'[\x81-\x8f\xde\xdf].{0,4}[\xa1-\xbf\xd9][ -~]', re.DOTALL)
+"""Start of a msgpack dict whose first key is text."""
 
 SAFETENSORS_META = 'flsl_mm'
 """Entry of a safetensors header with what ``meta`` of a backbone file says, as JSON."""
@@ -60,7 +64,11 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         if _is_safetensors(head):
             content = _read_safetensors(path, map_location)
         else:
-            (check_zip if head.startswith(ZIP_FORMAT) else check_old_format)(path)
+            if head.startswith(ZIP_FORMAT):
+                _check_members(path)
+                check_zip(path)
+            else:
+                check_old_format(path)
             content = _read_torch(path, map_location)
         content = restore(content)
         if not isinstance(content, dict):
@@ -103,6 +111,10 @@ def _check_start(path: Path) -> bytes:
         raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder')
     if not head.startswith(ZIP_FORMAT) and _is_tar(head):
         raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it again')
+    if head.startswith(b'\x93NUMPY'):
+        raise CheckpointError(f'{path} is a NumPy array, not a checkpoint: JAX programs may save weights so')
+    if MSGPACK.match(head):
+        raise CheckpointError(f'{path} is a msgpack file, as JAX programs save weights (flax), which is not read')
     if head.startswith(b'\x80') and not head.startswith(OLD_FORMAT, 2):
         raise CheckpointError(f'{path} is refused: a plain Python pickle can run any code; use torch.save for weights')
     if not head.startswith((ZIP_FORMAT, b'\x80')) and not _is_safetensors(head):
@@ -112,6 +124,20 @@ def _check_start(path: Path) -> bytes:
             '(and a plain Python pickle, which can run any code, is refused)'
         )
     return head
+
+
+def _check_members(path: Path) -> None:
+    """Recognize zip files that torch.save did not write."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if names and all(name.endswith('.npy') for name in names):
+        raise CheckpointError(f'{path} is a NumPy archive (.npz), as JAX programs save weights, which is not read')
+    if any(name.endswith('/constants.pkl') for name in names):
+        raise CheckpointError(
+            f"{path} is a TorchScript program, which is not read: save the model's state_dict instead"
+        )
+    if not any(name.endswith('/data.pkl') for name in names):
+        raise CheckpointError(f'{path} is a zip file without data.pkl, unlike those of torch.save')
 
 
 def _is_safetensors(head: bytes) -> bool:

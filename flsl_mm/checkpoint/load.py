@@ -16,8 +16,9 @@ from flsl_mm.models.vit import FLSLViT
 from flsl_mm.utils.mm import WEIGHT_INITIALIZERS, print_log
 
 from .files import CheckpointError, read_checkpoint
+from .find import FoundBackbone, check_tensors, find_backbone, format_differences
 from .integrity import misfit
-from .layouts import FoundBackbone, check_tensors, find_backbone, format_differences, mapping, plain_tensors
+from .layouts import mapping, plain_tensors
 from .timm_weights import load_timm, timm_tensors
 
 
