@@ -58,7 +58,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
             function or class that is not on the list or for more memory than its bytes justify, or has anything but
             finite real numbers in a weight or the optimizer's state.
     """
-    path = _local_file(path)
+    path = local_file(path)
     head = _check_start(path)
     try:
         if _is_safetensors(head):
@@ -86,7 +86,14 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
     return content
 
 
-def _local_file(path: str | os.PathLike) -> Path:
+def local_file(path: str | os.PathLike) -> Path:
+    """Return the path of a file that can be read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
+        CheckpointError: If it is an address, or a pipe or device.
+    """
     if re.match(r'[A-Za-z][\w+.-]*://', str(path)):
         raise CheckpointError(f'{path} is an address and nothing is downloaded: fetch the file, then give its path')
     path = Path(path).expanduser()

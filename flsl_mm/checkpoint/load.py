@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -17,8 +17,6 @@ from flsl_mm.utils.mm import WEIGHT_INITIALIZERS, print_log
 
 from .files import CheckpointError, read_checkpoint
 from .find import FoundBackbone, check_tensors, find_backbone, format_differences
-from .integrity import misfit
-from .layouts import mapping, plain_tensors
 from .timm_weights import load_timm, timm_tensors
 
 
@@ -119,46 +117,3 @@ def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     if found.spec.pos_resize not in (None, configured.pos_resize):
         parts.append(f'position resize {found.spec.pos_resize!r} in the file, {configured.pos_resize!r} as configured')
     return '; '.join(parts)
-
-
-def check_strict(
-    model: nn.Module,
-    checkpoint: str | os.PathLike | Mapping,
-    source: str = 'the checkpoint',
-    optional: Sequence[str] = (),
-    backbone_option: str = 'model.backbone.init_cfg',
-) -> None:
-    """Check that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
-
-    MMEngine leaves what a file lacks at its random initialization, with a warning, and continues with that.
-
-    Args:
-        model: Model, also wrapped for several processes.
-        checkpoint: Checkpoint of a Runner: file, or what :func:`read_checkpoint` returned.
-        source: What messages call a checkpoint that was read already.
-        optional: Starts of the names of tensors that may be missing.
-        backbone_option: Where configs name a backbone's file, for the message.
-
-    Raises:
-        CheckpointError: If a tensor is missing, has another shape or type or no place, or is not finite as the model
-            would keep it, or as :func:`read_checkpoint`.
-    """
-    if not isinstance(checkpoint, Mapping):
-        source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
-    given = plain_tensors(mapping(checkpoint, 'state_dict') or checkpoint)
-    wanted = plain_tensors(model.state_dict())
-    unfit = [name for name in wanted if name not in given or misfit(given[name], wanted[name])]
-    unfit = [name for name in unfit if name in given or not name.startswith(tuple(optional))]
-    surplus = [name for name in given if name not in wanted]
-    if unfit:
-        detail = misfit(given[unfit[0]], wanted[unfit[0]]) if unfit[0] in given else 'missing'
-        number = f'{len(unfit)} of {len(wanted)} tensors'
-        problem = f'{number} are missing or of another shape or type, {unfit[0]} for one ({detail})'
-    elif surplus:
-        problem = f'{len(surplus)} of its {len(given)} tensors have no place in the model, {surplus[0]} for one'
-    else:
-        return
-    raise CheckpointError(
-        f"{source} is not a checkpoint of this config's training: {problem} (a backbone file goes into "
-        f'{backbone_option}, for training)'
-    )

@@ -50,6 +50,19 @@ OTHERS = {
         dict(model__backbone__arch__depth=1),
         r'24 of its 71 tensors have no place in the model, backbone\.blocks\.1\.',
     ),
+    'other heads': (
+        lambda content: content,
+        dict(model__backbone__arch__num_heads=4),
+        'num_heads 2 in the file and 4 in the config, of backbone',
+    ),
+    'int8': (
+        lambda content: {
+            **content,
+            'state_dict': content['state_dict'] | {'backbone.norm.bias': torch.ones(16, dtype=torch.int8)},
+        },
+        {},
+        r'1 of 71 tensors .* backbone\.norm\.bias for one \(of type torch\.int8 instead of torch\.float32\)',
+    ),
     'a file without a block': (
         lambda content: {**content, 'state_dict': without(content['state_dict'], 'backbone.blocks.1.')},
         {},
@@ -94,6 +107,33 @@ def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):
     assert run(toy_config(images, tmp_path / 'load', resume=False, **options)).iter == 6
     with pytest.raises(CheckpointError, match=r'1 of 71 tensors are missing .* center for one'):
         run(toy_config(images, tmp_path / 'resume', resume=True, **options))
+
+
+@pytest.mark.parametrize('resume', [False, True], ids=['load_from', 'resume'])
+def test_nothing_is_downloaded(resume, finished, tmp_path):
+    address = 'https://example.com/iter_6.pth'
+    with pytest.raises(CheckpointError, match=f'{address} is an address and nothing is downloaded: fetch the file'):
+        run(toy_config(finished[0], tmp_path, resume=resume, load_from=address))
+
+
+def test_progress_beyond_all_bounds_is_refused(finished, tmp_path):
+    content = read_checkpoint(finished[1])
+    content['meta']['iter'] = 10**30
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth has an unusable meta\.iter'):
+        run(toy_config(finished[0], tmp_path / 'work', resume=True, load_from=str(tmp_path / 'a.pth')))
+
+
+def test_metadata_cannot_keep_a_run_from_training(finished, tmp_path):
+    """Torch would put the file's tensors in place of the parameters that the optimizer has."""
+    content = torch.load(finished[1], weights_only=False)
+    for notes in content['state_dict']._metadata.values():
+        notes['assign_to_params_buffers'] = True
+    torch.save(content, tmp_path / 'a.pth')
+    options = dict(resume=False, load_from=str(tmp_path / 'a.pth'), train_cfg__max_epochs=1)
+    runner = run(toy_config(finished[0], tmp_path / 'work', **options))
+    trained = dict(runner.model.named_parameters())
+    assert not torch.equal(trained['backbone.norm.bias'], content['state_dict']['backbone.norm.bias'])
 
 
 def test_initialising_the_whole_model_from_a_file_is_refused(finished, tmp_path):
