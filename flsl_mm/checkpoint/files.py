@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -213,8 +214,11 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
         check_finite(checkpoint)
     except DamagedError as error:
         raise CheckpointError(f'{path} is not written: {error}') from None
+    # torch's own writer meets a full disk with an error that is no OSError.
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
     with atomic_writer(path) as file:
-        torch.save(checkpoint, file)
+        file.write(buffer.getbuffer())
 
 
 def write_safetensors(content: dict, path: str | os.PathLike, with_meta: bool = True) -> None:

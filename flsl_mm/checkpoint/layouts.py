@@ -89,11 +89,18 @@ def open_layout(checkpoint: Mapping, branch: str) -> Layout:
 
     Raises:
         CheckpointError: If the branch is the one that the checkpoint does not have, or if it has several transformers
-            that could be meant.
+            that could be meant, or if it says that images were normalized in an impossible way.
         ValueError: If ``branch`` is unknown.
     """
     if branch not in BRANCHES:
         raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
+    try:
+        return _open(checkpoint, branch)
+    except ValueError as error:  # also of what the file says about the backbone
+        raise CheckpointError(str(error)) from None
+
+
+def _open(checkpoint: Mapping, branch: str) -> Layout:
     state, kind, declared = _state_dict(checkpoint, branch)
     notes = {unwrapped(f'{name}.')[:-1]: note for name, note in (getattr(state, '_metadata', None) or {}).items()}
     tensors = _renamed(state, unwrapped)

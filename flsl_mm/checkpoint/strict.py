@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flsl_mm.mm import MODELS, HistoryBuffer
 from flsl_mm.models.spec import SPEC_KEY, BackboneSpec
+from flsl_mm.utils.mm import MODELS, HistoryBuffer
 
 from .files import CheckpointError, read_checkpoint
 from .find import format_differences
@@ -101,7 +101,10 @@ def _other_backbone(model: nn.Module, metadata: Any) -> str:
     notes = {name.removeprefix('module.'): note for name, note in (metadata or {}).items()}
     for name, module in model.named_modules():
         if isinstance(spec := getattr(module, 'spec', None), BackboneSpec):
-            said = BackboneSpec.from_dict(mapping(notes.get(name.removeprefix('module.')), SPEC_KEY))
+            try:
+                said = BackboneSpec.from_dict(mapping(notes.get(name.removeprefix('module.')), SPEC_KEY))
+            except ValueError as error:
+                return str(error)
             differing = said.differences(replace(spec, img_size=None, pos_resize=None, mean=None, std=None))
             if differing:
                 return f'{format_differences(differing, "file", "config")}, of {name or "the backbone"}'

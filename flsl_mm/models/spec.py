@@ -89,10 +89,17 @@ class BackboneSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> BackboneSpec:
-        """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said."""
+        """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said.
+
+        Raises:
+            ValueError: If images cannot be normalized with the mean and std.
+        """
         arch = values.get('arch')
         flat = {**values, **arch} if isinstance(arch, Mapping) else values
-        return cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
+        spec = cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
+        if spec.std is not None and (min(spec.std) <= 0 or len(spec.std) != len(spec.mean or spec.std)):
+            raise ValueError(f'the file says mean {spec.mean} and std {spec.std}, which normalize no image')
+        return spec
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
