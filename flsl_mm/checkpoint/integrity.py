@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flsl_mm.utils.fileio import printable
+
 from .pickle_check import RefusedError, check_pickle
 
 UNCHECKED = (('message_hub',), ('optimizer', 'gradients'))
@@ -90,7 +92,7 @@ def check_finite(content: Mapping) -> None:
             not have.
     """
     damaged = []
-    for name, tensor in named_tensors(content):
+    for name, tensor in ((printable(name), tensor) for name, tensor in named_tensors(content)):
         if tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in FLOATS + WHOLE:
             kind = 'on the meta device' if tensor.is_meta else f'{tensor.dtype}, {tensor.layout}'
             raise DamagedError(f'{name} is {kind}, and weights are dense numbers of float16, bfloat16, float32 or 64')

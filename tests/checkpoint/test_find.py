@@ -80,7 +80,9 @@ def test_a_file_that_contradicts_its_tensors_is_refused(meta):
         find_backbone(with_meta(**meta))
 
 
-@pytest.mark.parametrize('meta', [dict(std=[0, 0, 0]), dict(std=[0.2, 0.2, -0.2]), dict(std=[0.2], mean=[0.5] * 3)])
+@pytest.mark.parametrize(
+    'meta', [dict(std=[0, 0, 0]), dict(std=[0.2, 0.2, -0.2]), dict(std=[0.2], mean=[0.5] * 3), dict(std=[1e-40] * 3)]
+)
 def test_an_impossible_normalization_is_refused(meta):
     with pytest.raises(CheckpointError, match=r'the file says mean .* and std .*, which normalize no image'):
         find_backbone(with_meta(**meta))

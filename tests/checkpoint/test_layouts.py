@@ -106,6 +106,7 @@ def test_averaged_weights_are_the_teacher(program):
             {**prefixed('model.', RAW), **prefixed('vit.', MEAN)},
             r'several vision transformers, model\. and vit\.',
         ),
+        ({**MEAN, 'a\n\x1b[31mb': torch.ones(1)}, r"unusable name 'a\\n\\x1b\[31mb'"),
         ({**prefixed('module.', RAW), **MEAN}, 'two tensors are called .*, with and without a wrapper'),
     ],
 )
