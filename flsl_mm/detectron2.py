@@ -6,6 +6,7 @@ Nothing in the package imports this module, and it needs no OpenMMLab package.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +19,17 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, check_strict, find_backbone, load_backbone, read_checkpoint
+from .checkpoint import CheckpointError, check_strict, find_backbone, load_backbone, read_checkpoint, start_anew
 from .models import BackboneSpec, FLSLViT, FLSLViTPyramid
 from .models.input_check import input_mismatch, rounded
 
 LOGGER = logging.getLogger('detectron2.flsl_mm')
 """Under detectron2's own logger, whose messages its programs show and keep."""
+
+CLASS_LAYERS = re.compile(
+    r'(.*\.)?(box_predictor(\.\d+)?\.(cls_score|bbox_pred)|mask_head\.predictor|sem_seg_head\.predictor|head\.cls_score)\.'
+)
+"""Names of the tensors whose first dimension depends on the number of classes, in detectron2's detectors."""
 
 LAZY_INPUT = dict(mean='model.pixel_mean', std='model.pixel_std', format='dataloader.train.mapper.image_format')
 YACS_INPUT = dict(mean='MODEL.PIXEL_MEAN', std='MODEL.PIXEL_STD', format='INPUT.FORMAT')
@@ -148,7 +154,18 @@ def _check_spec(
 
 
 class FLSLDetectionCheckpointer(DetectionCheckpointer):
-    """detectron2's checkpointer, which reads files without running code in them and loads whole detectors only."""
+    """detectron2's checkpointer, which reads files without running code in them and loads whole detectors only.
+
+    Where training starts from the weights of a detector of other classes (``train.init_checkpoint``), the layers for
+    its classes start anew.
+    """
+
+    starts_training = False
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
+        """Load a detector; weights alone (``checkpointables=[]``) are those that a training starts from."""
+        self.starts_training = checkpointables == []
+        return super().load(path, checkpointables)
 
     def _load_file(self, filename: str) -> dict:
         content = read_checkpoint(filename)
@@ -159,8 +176,15 @@ class FLSLDetectionCheckpointer(DetectionCheckpointer):
                 f'{filename} holds a backbone, not a detector: give it as '
                 f"model.backbone.bottom_up.checkpoint={filename} and leave train.init_checkpoint=''"
             )
-        check_strict(self.model, state, filename, backbone_option='model.backbone.bottom_up.checkpoint')
+        others = self._class_tensors if self.starts_training else None
+        option = 'model.backbone.bottom_up.checkpoint'
+        anew = check_strict(self.model, state, filename, backbone_option=option, class_tensors=others)
+        if anew:
+            LOGGER.warning(start_anew(self.model, state, anew))
         return content
+
+    def _class_tensors(self) -> dict[str, list[int]]:
+        return {name: [0] for name in self.model.state_dict() if CLASS_LAYERS.match(name.removeprefix('module.'))}
 
 
 def add_flsl_config(cfg: CfgNode) -> None:

@@ -18,7 +18,8 @@ from flsl_mm.models.vit import FLSLViT
 from flsl_mm.utils.version import __version__
 
 from .files import CheckpointError
-from .layouts import BACKBONE_FORMAT, check_tensors, find_backbone, mapping, plain_tensors
+from .find import check_tensors, find_backbone
+from .layouts import BACKBONE_FORMAT, mapping, plain_tensors
 
 HEAD_NAMES = {
     'head.last_layer.weight_g': 'head.last_layer.parametrizations.weight.original0',

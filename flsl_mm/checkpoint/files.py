@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -9,6 +10,7 @@ import re
 import tarfile
 import textwrap
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import torch
 
 from flsl_mm.utils.fileio import atomic_writer
 
-from .integrity import DamagedError, check_finite, check_zip
+from .integrity import DamagedError, check_finite, check_old_format, check_zip
+from .pickle_check import RefusedError
 from .safe_unpickling import STAND_INS, restore
 
 ZIP_FORMAT = b'PK\x03\x04'
@@ -24,6 +27,9 @@ ZIP_FORMAT = b'PK\x03\x04'
 
 OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
 """Start, after the protocol, of what ``torch.save`` wrote before it wrote zip files."""
+
+MSGPACK = re.compile(rb'[\x81-\x8f\xde\xdf].{0,4}[\xa1-\xbf\xd9][ -~]', re.DOTALL)
+"""Start of a msgpack dict whose first key is text."""
 
 SAFETENSORS_META = 'flsl_mm'
 """Entry of a safetensors header with what ``meta`` of a backbone file says, as JSON."""
@@ -44,22 +50,28 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         map_location: Device for the tensors, as in ``torch.load``.
 
     Returns:
-        The dict in the file.
+        The dict in the file. Its tensors are plain, and each fills its memory; of the metadata that torch keeps beside
+        the tensors of a model, only versions and this package's description of a backbone are left.
 
     Raises:
         FileNotFoundError: If there is no such file.
         CheckpointError: If it is an address, a web page, a Git LFS pointer, a pipe or device, damaged, asks for a
-            function or class that is not on the list, or has NaN or infinity in a weight or the optimizer's state.
+            function or class that is not on the list or for more memory than its bytes justify, or has anything but
+            finite real numbers in a weight or the optimizer's state.
     """
-    path = _local_file(path)
+    path = local_file(path)
     head = _check_start(path)
     try:
         if _is_safetensors(head):
             content = _read_safetensors(path, map_location)
         else:
             if head.startswith(ZIP_FORMAT):
+                _check_members(path)
                 check_zip(path)
-            content = restore(_read_torch(path, map_location))
+            else:
+                check_old_format(path)
+            content = _read_torch(path, map_location)
+        content = restore(content)
         if not isinstance(content, dict):
             raise CheckpointError(f'{path} holds a {type(content).__name__}, not a dict of tensors')
         check_finite(content)
@@ -67,13 +79,22 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
         raise
     except DamagedError as error:
         raise CheckpointError(f'{path} is damaged: {error}') from None
+    except RefusedError as error:
+        raise CheckpointError(f'{path} is refused: {error}') from None
     # The bytes are untrusted and drive an interpreter: any exception can come out of it.
     except Exception as error:
         raise CheckpointError(_explain(path, error)) from None
     return content
 
 
-def _local_file(path: str | os.PathLike) -> Path:
+def local_file(path: str | os.PathLike) -> Path:
+    """Return the path of a file that can be read.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        IsADirectoryError: If it is a folder.
+        CheckpointError: If it is an address, or a pipe or device.
+    """
     if re.match(r'[A-Za-z][\w+.-]*://', str(path)):
         raise CheckpointError(f'{path} is an address and nothing is downloaded: fetch the file, then give its path')
     path = Path(path).expanduser()
@@ -98,6 +119,10 @@ def _check_start(path: Path) -> bytes:
         raise CheckpointError(f'{path} is a Git LFS pointer, not the file itself: run `git lfs pull` in its folder')
     if not head.startswith(ZIP_FORMAT) and _is_tar(head):
         raise CheckpointError(f'{path} is in the tar format of torch 0.1, which is not read: save it again')
+    if head.startswith(b'\x93NUMPY'):
+        raise CheckpointError(f'{path} is a NumPy array, not a checkpoint: JAX programs may save weights so')
+    if MSGPACK.match(head):
+        raise CheckpointError(f'{path} is a msgpack file, as JAX programs save weights (flax), which is not read')
     if head.startswith(b'\x80') and not head.startswith(OLD_FORMAT, 2):
         raise CheckpointError(f'{path} is refused: a plain Python pickle can run any code; use torch.save for weights')
     if not head.startswith((ZIP_FORMAT, b'\x80')) and not _is_safetensors(head):
@@ -107,6 +132,20 @@ def _check_start(path: Path) -> bytes:
             '(and a plain Python pickle, which can run any code, is refused)'
         )
     return head
+
+
+def _check_members(path: Path) -> None:
+    """Recognize zip files that torch.save did not write."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if names and all(name.endswith('.npy') for name in names):
+        raise CheckpointError(f'{path} is a NumPy archive (.npz), as JAX programs save weights, which is not read')
+    if any(name.endswith('/constants.pkl') for name in names):
+        raise CheckpointError(
+            f"{path} is a TorchScript program, which is not read: save the model's state_dict instead"
+        )
+    if not any(name.endswith('/data.pkl') for name in names):
+        raise CheckpointError(f'{path} is a zip file without data.pkl, unlike those of torch.save')
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -175,8 +214,11 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
         check_finite(checkpoint)
     except DamagedError as error:
         raise CheckpointError(f'{path} is not written: {error}') from None
+    # torch's own writer meets a full disk with an error that is no OSError.
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
     with atomic_writer(path) as file:
-        torch.save(checkpoint, file)
+        file.write(buffer.getbuffer())
 
 
 def write_safetensors(content: dict, path: str | os.PathLike, with_meta: bool = True) -> None:

@@ -1,138 +1,200 @@
-"""Where the backbone is in a checkpoint, under which names, and what the file says about it (pure functions)."""
+"""Layouts of checkpoints, ours and others': where a vision transformer lies in them, and under which names."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import isqrt
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from flsl_mm.models.pos_embed import sincos_pos_embed
 from flsl_mm.models.spec import ARCHS, IMAGENET_MEAN, IMAGENET_STD, SPEC_KEY, BackboneSpec
 
 from .files import CheckpointError
-from .foreign import MMPRETRAIN_ANCHOR, describe_unread_layout, timm_name
 
 BACKBONE_FORMAT = 'flsl_mm-backbone'
 """``meta['format']`` of the backbone files that :func:`flsl_mm.checkpoint.backbone_file` makes."""
 
-ANCHOR = 'patch_embed.proj.weight'
-"""A tensor that every vision transformer in timm's naming has."""
+ANCHOR, MMPRETRAIN_ANCHOR = 'patch_embed.proj.weight', 'patch_embed.projection.weight'
+"""A tensor that every vision transformer has in timm's naming, and in mmpretrain's."""
 
-DETECTRON2 = ('backbone.bottom_up.vit.', 'backbone.vit.')
-"""Where the backbone lies in detectors of detectron2, under an FPN or without one (:mod:`flsl_mm.detectron2`)."""
+BRANCHES = ('teacher', 'student')
 
-PREFIXES = {'teacher': ('teacher.backbone.', 'backbone.', *DETECTRON2, ''), 'student': ('backbone.', *DETECTRON2, '')}
-"""Where each branch's backbone may lie in a state dict, first match first, after ``module.`` is taken off."""
+AVERAGED = dict(state_dict_ema='state_dict', model_ema='model', target_encoder='encoder')
+"""Entries with weights averaged over training (timm, DeiT, I-JEPA), which are the teacher, and those of the others."""
 
-UNUSED = re.compile(r'(cls_token|dist_token|mask_token)$|(head|head_dist|fc|pre_logits)\.')
-"""Tensors of a timm vision transformer that patch tokens do not depend on."""
+HOLDERS = ('state_dict', 'model', 'module', 'encoder', 'backbone')
+"""Entries that hold the tensors of a model, or another such entry."""
+
+TEACHERS = re.compile(r'(teacher(_(backbone|encoder|model|vit))?|momentum_backbone|target_encoder)$')
+STUDENTS = re.compile(r'student(_(backbone|encoder|model|vit))?$')
+MODULES = re.compile(r'(backbone|bottom_up|encoder|model|vit)$')
+"""Parts of names before those of a vision transformer: of the averaged weights, of the others, and of either."""
+
+WRAPPERS = re.compile(r'(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
+"""What compiling, sharding and recomputing put into names."""
+
+CHUNKS = re.compile(r'(?:(?<=\.)|^)blocks\.\d+\.(?=\d+\.)')
+"""Blocks in lists of their own, as DINOv2 trains them; their numbers go on from one list to the next."""
+
+MMPRETRAIN = {
+    r'patch_embed\.projection\.': 'patch_embed.proj.',
+    r'layers\.(\d+)\.ln([12])\.': r'blocks.\1.norm\2.',
+    r'layers\.(\d+)\.ffn\.layers\.0\.0\.': r'blocks.\1.mlp.fc1.',
+    r'layers\.(\d+)\.ffn\.layers\.1\.': r'blocks.\1.mlp.fc2.',
+    r'layers\.(\d+)\.': r'blocks.\1.',
+    r'ln1\.': 'norm.',
+}
+"""Starts of mmpretrain's names of a vision transformer's tensors, and timm's, the first that fits."""
+
+UNREAD = {
+    'iBOT': r'masked_embed$',
+    'MoCo-v3': r'(base|momentum)_encoder\.',
+    'MAE with its decoder': r'decoder_(embed|blocks|pos_embed|norm|pred)\b',
+    'DINOv3': r'(storage_tokens$|rope_embed\.|blocks\.\d+\.attn\.qkv\.bias_mask$)',
+    'BEiT': r'(blocks\.\d+\.(gamma_[12]$|attn\.(q_bias|relative_position_bias_table)$)|rel_pos_bias\.)',
+    'DINOv2, or another with layer scale or register tokens': r'(register_tokens$|blocks\.\d+\.ls[12]\.)',
+    'Hugging Face transformers': r'((vit|model)\.)?embeddings\.patch_embeddings\.',
+    'torchvision': r'(conv_proj|encoder\.layers\.encoder_layer_\d+)\.',
+    'CLIP': r'(visual\.)?transformer\.resblocks\.\d+\.',
+}
+"""Layouts that are not read, and what the names of some of their tensors start with."""
 
 
 @dataclass(frozen=True)
-class FoundBackbone:
-    """A backbone found in a checkpoint.
+class Layout:
+    """A state dict in a checkpoint.
 
     Attributes:
-        tensors: Tensors under timm's names, positions (1, h * w, C) without rows of class tokens.
-        layout: Kind of checkpoint, for messages.
-        spec: What the file says and its tensors tell.
-        ignored: Number of tensors left out, by first part of their name.
+        tensors: All of its tensors, without what wrappers put into names.
+        prefix: What precedes the names of a branch's vision transformer; None where it has none in timm's naming.
+        kind: Kind of checkpoint, for messages.
+        declared: What the file says about the backbone.
     """
 
     tensors: dict[str, Tensor]
-    layout: str
-    spec: BackboneSpec
-    ignored: Counter
+    prefix: str | None
+    kind: str
+    declared: BackboneSpec
 
 
-def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone:
-    """Find a backbone in any of the layouts of ``docs/weights.md``.
+def open_layout(checkpoint: Mapping, branch: str) -> Layout:
+    """Find the state dict in a checkpoint, and a branch's vision transformer in that.
 
     Args:
         checkpoint: Content of a checkpoint file.
         branch: ``'teacher'`` or ``'student'``, where the checkpoint has both.
 
     Raises:
-        CheckpointError: If there is none, its position table does not belong to a square grid, or the file says
-            something else about it than its tensors.
+        CheckpointError: If the branch is the one that the checkpoint does not have, or if it has several transformers
+            that could be meant, or if it says that images were normalized in an impossible way.
         ValueError: If ``branch`` is unknown.
     """
-    if branch not in PREFIXES:
+    if branch not in BRANCHES:
         raise ValueError(f"branch must be 'teacher' or 'student', got {branch!r}")
-    state, layout, declared = open_layout(checkpoint, branch)
-    metadata = getattr(state, '_metadata', None)
-    state = plain_tensors(state)
-    prefix = _prefix(state, ANCHOR, branch)
-    if prefix is None and (prefix := _prefix(state, MMPRETRAIN_ANCHOR, branch)) is not None:
-        state = {
+    try:
+        return _open(checkpoint, branch)
+    except ValueError as error:  # also of what the file says about the backbone
+        raise CheckpointError(str(error)) from None
+
+
+def _open(checkpoint: Mapping, branch: str) -> Layout:
+    state, kind, declared = _state_dict(checkpoint, branch)
+    notes = {unwrapped(f'{name}.')[:-1]: note for name, note in (getattr(state, '_metadata', None) or {}).items()}
+    tensors = _renamed(state, unwrapped)
+    prefix = _prefix(tensors, ANCHOR, branch)
+    if prefix is None and (prefix := _prefix(tensors, MMPRETRAIN_ANCHOR, branch)) is not None:
+        tensors = {
             prefix + timm_name(name.removeprefix(prefix)) if name.startswith(prefix) else name: tensor
-            for name, tensor in state.items()
+            for name, tensor in tensors.items()
         }
-        layout = 'mmpretrain vision transformer'
-    if prefix is None:
-        raise CheckpointError(
-            f'no vision transformer in the checkpoint: no tensor is called {ANCHOR}, bare or after backbone.; '
-            f'it holds {shorten_names(state) or "no tensors"}{describe_unread_layout(state)}'
-        )
-    if prefix.startswith('teacher.') or (layout == 'state dict' and f'teacher.backbone.{ANCHOR}' in state):
-        layout = f'FLSL training checkpoint, {branch}'
-    elif prefix in DETECTRON2:
-        layout = 'detectron2 detector'
-    beside_tensors = mapping(mapping(metadata, prefix.rstrip('.')), SPEC_KEY)
-    declared = BackboneSpec.from_dict(beside_tensors).filled_from(declared)
-    tensors, ignored = {}, Counter()
-    for name, tensor in state.items():
-        plain = name.removeprefix(prefix)
-        if name.startswith(prefix) and not UNUSED.match(plain):
-            tensors[plain] = tensor
-        else:
-            first, _, rest = (plain if name.startswith(prefix) else name).partition('.')
-            ignored[f'{first}.*' if rest else first] += 1
-    if 'pos_embed' in tensors:
-        tensors['pos_embed'] = _patch_positions(tensors['pos_embed'])
-    inferred = _spec_of_tensors(tensors)
-    # Whether a table was learned can only be guessed from its values, so there the file's word counts.
-    if contradictions := declared.differences(replace(inferred, pos_embed=None)):
-        raise CheckpointError(
-            f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
-        )
-    return FoundBackbone(tensors, layout, declared.filled_from(inferred), ignored)
+        kind = 'mmpretrain vision transformer'
+    if prefix is not None:
+        declared = BackboneSpec.from_dict(mapping(mapping(notes, prefix.rstrip('.')), SPEC_KEY)).filled_from(declared)
+        kind = _kind(kind, tensors, prefix, branch)
+    return Layout(tensors, prefix, kind, declared)
 
 
-def _prefix(state: Mapping, anchor: str, branch: str) -> str | None:
-    """Return what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
-    return next((prefix for prefix in PREFIXES[branch] if prefix + anchor in state), None)
-
-
-def open_layout(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, BackboneSpec]:
+def _state_dict(checkpoint: Mapping, branch: str) -> tuple[Mapping, str, BackboneSpec]:
     """Return the state dict inside a checkpoint, the layout's name, and what the file says about the backbone."""
     meta = mapping(checkpoint, 'meta')
     if meta.get('format') == BACKBONE_FORMAT:
         return mapping(checkpoint, 'state_dict'), 'FLSL backbone file', BackboneSpec.from_dict(meta)
-    declared = _spec_of_args(checkpoint.get('args'))
-    branches = [name for name in PREFIXES if isinstance(checkpoint.get(name), Mapping)]
+    declared, kind, state = _spec_of_args(checkpoint.get('args')), 'state dict', checkpoint
+    branches = [name for name in BRANCHES if isinstance(checkpoint.get(name), Mapping)]
     if branches:
         if branch not in branches:
             raise CheckpointError(f'the checkpoint has no {branch}, only a {branches[0]}: set branch={branches[0]!r}')
         declared = replace(declared, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-        return checkpoint[branch], f'teacher-student checkpoint, {branch}', declared
-    for key in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(key), Mapping):
-            return checkpoint[key], 'state dict', declared
-    return checkpoint, 'state dict', BackboneSpec()
+        kind, state = f'teacher-student checkpoint, {branch}', checkpoint[branch]
+    averaged = tuple(AVERAGED) if branch == 'teacher' else ()
+    # A model in a wrapper in a checkpoint is the most that programs write.
+    for _ in range(3):
+        key = next((key for key in (*averaged, *HOLDERS) if mapping(state, key)), None)
+        if key is None:
+            break
+        if key in AVERAGED:
+            others = f"; branch='student' takes {AVERAGED[key]}" if mapping(state, AVERAGED[key]) else ''
+            kind = f'averaged weights, {key}{others}'
+        state = state[key]
+    return state, kind, declared
+
+
+def _kind(kind: str, tensors: Mapping, prefix: str, branch: str) -> str:
+    """Describe where in a state dict a backbone was found."""
+    parts = prefix.split('.')
+    if kind == 'state dict' and (prefix == 'teacher.backbone.' or f'teacher.backbone.{ANCHOR}' in tensors):
+        return f'FLSL training checkpoint, {branch}'
+    if 'bottom_up' in parts or prefix == 'backbone.vit.':
+        return 'detectron2 detector'
+    if kind == 'state dict' and any(map(TEACHERS.match, parts)):
+        return f"averaged weights, {prefix}*; branch='student' takes the others"
+    return kind
+
+
+def _prefix(tensors: Mapping, anchor: str, branch: str) -> str | None:
+    """Return what precedes a branch's tensor names, None where the branch has no tensor called ``anchor``."""
+    ranks: dict[tuple[bool, int], list[str]] = {}
+    for name in tensors:
+        if not f'.{name}'.endswith(f'.{anchor}'):
+            continue
+        prefix = name.removesuffix(anchor)
+        parts = prefix.split('.')[:-1]
+        teacher, student = (any(map(pattern.match, parts)) for pattern in (TEACHERS, STUDENTS))
+        known = all(TEACHERS.match(part) or STUDENTS.match(part) or MODULES.match(part) for part in parts)
+        if known and not (teacher if branch == 'student' else student):
+            ranks.setdefault((not teacher, -len(parts)), []).append(prefix)
+    if not ranks:
+        return None
+    first = ranks[min(ranks)]
+    if len(first) > 1:
+        raise CheckpointError(f'the checkpoint has several vision transformers, {" and ".join(first[:2])}')
+    return first[0]
+
+
+def unwrapped(name: str) -> str:
+    """Take what wrappers and lists of blocks put into the name of a tensor out of it."""
+    return CHUNKS.sub('blocks.', re.sub(r'^(module\.)+', '', WRAPPERS.sub('', name)))
 
 
 def plain_tensors(state: Mapping) -> dict[str, Tensor]:
     """Keep the tensors of a state dict, without the ``module.`` that data-parallel wrappers put before names."""
-    named = {name: tensor for name, tensor in state.items() if isinstance(name, str) and isinstance(tensor, Tensor)}
-    return {name.removeprefix('module.'): tensor for name, tensor in named.items()}
+    return _renamed(state, lambda name: name.removeprefix('module.'))
+
+
+def _renamed(state: Mapping, rename: Any) -> dict[str, Tensor]:
+    """Keep the tensors of a state dict under other names, which must be printable and not become the same."""
+    tensors = {}
+    for name, tensor in state.items():
+        if isinstance(name, str) and isinstance(tensor, Tensor):
+            if not name.isprintable():
+                raise CheckpointError(f'a tensor has the unusable name {name!r}')
+            if rename(name) in tensors:
+                raise CheckpointError(f'two tensors are called {rename(name)}, with and without a wrapper')
+            tensors[rename(name)] = tensor
+    return tensors
 
 
 def mapping(parent: Any, key: str) -> Mapping:
@@ -151,84 +213,17 @@ def _spec_of_args(args: Any) -> BackboneSpec:
     return BackboneSpec.from_dict(declared)
 
 
-def _patch_positions(table: Tensor) -> Tensor:
-    """Cut the rows of class tokens off a position table."""
-    rows = table.shape[1] if table.dim() == 3 else 0
-    # Squares lie further apart than the number of class tokens, so their number follows from the number of rows.
-    extra = next((extra for extra in (0, 1, 2) if rows > extra and isqrt(rows - extra) ** 2 == rows - extra), None)
-    if extra is None:
-        raise CheckpointError(f'the position table {tuple(table.shape)} is not a square grid of patches')
-    return table[:, extra:].clone()
+def timm_name(name: str) -> str:
+    """Translate the name of a tensor of mmpretrain's vision transformer; others stay as they are."""
+    for pattern, ours in MMPRETRAIN.items():
+        translated, count = re.subn(f'^{pattern}', ours, name)
+        if count:
+            return translated
+    return name
 
 
-def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
-    """Read what tensors in timm's naming tell: all but heads, position resizing and normalization."""
-    shape = tuple(tensors[ANCHOR].shape)
-    if len(shape) != 4 or not all(shape):
-        raise CheckpointError(f'{ANCHOR} has shape {shape}, which embeds no image patches')
-    embed_dim, in_channels, _, patch_size = shape
-    blocks = {name.split('.')[1] for name in tensors if re.match(r'blocks\.\d+\.', name)}
-    hidden, table = (tensors.get(name, torch.empty(0)) for name in ('blocks.0.mlp.fc1.weight', 'pos_embed'))
-    spec = BackboneSpec(embed_dim=embed_dim, depth=len(blocks), patch_size=patch_size, in_channels=in_channels)
-    if hidden.dim() == 2:
-        spec = replace(spec, mlp_ratio=hidden.shape[0] / embed_dim)
-    if table.dim() == 3:
-        kind = 'sincos' if is_sincos(table) else 'learned'
-        spec = replace(spec, img_size=isqrt(table.shape[1]) * patch_size, pos_embed=kind)
-    return spec
-
-
-def is_sincos(table: Tensor) -> bool:
-    """Return whether a position table (1, n * n, C) is the fixed sine-cosine one, to half precision."""
-    side = isqrt(table.shape[1])
-    if table.shape[2] % 4:
-        return False
-    return torch.allclose(table.float(), sincos_pos_embed(table.shape[2], (side, side)), atol=5e-3)
-
-
-def check_tensors(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
-) -> None:
-    """Check that names and shapes are those of a module, but for the number of positions.
-
-    Args:
-        found: Tensors of a file.
-        wanted: State of the module.
-        part: What messages call them.
-        module: What messages call the module.
-
-    Raises:
-        CheckpointError: If a tensor is missing, has another shape or has no place.
-    """
-    missing = [name for name in wanted if name not in found]
-    surplus = [name for name in found if name not in wanted]
-    if missing:
-        raise CheckpointError(
-            f'{len(missing)} of {len(wanted)} {part} tensors are missing: {shorten_names(missing)}'
-            f'{describe_unread_layout(surplus)}'
-        )
-    if surplus:
-        raise CheckpointError(
-            f'{len(surplus)} tensors have no place in {module}, the file is of another architecture: '
-            f'{shorten_names(surplus)}{describe_unread_layout(surplus)}'
-        )
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    if 'pos_embed' in shapes:
-        shapes['pos_embed'] = (1, found['pos_embed'].shape[1], shapes['pos_embed'][2])
-    given = {name: tuple(found[name].shape) for name in wanted}
-    misshapen = [f'{name} {given[name]} instead of {shapes[name]}' for name in wanted if given[name] != shapes[name]]
-    if misshapen:
-        raise CheckpointError(
-            f'{len(misshapen)} of {len(wanted)} {part} tensors are misshapen: {shorten_names(misshapen)}'
-        )
-
-
-def shorten_names(names: Mapping | list, limit: int = 3) -> str:
-    """List the first few names, for messages."""
+def describe_unread_layout(names: Iterable[str]) -> str:
+    """Name the layout of tensors that have no place, in brackets for messages; empty if it is not known."""
     names = list(names)
-    return ', '.join(names[:limit]) + (f' and {len(names) - limit} more' if len(names) > limit else '')
-
-
-def format_differences(differences: Mapping[str, tuple[Any, Any]], one: str, other: str) -> str:
-    """List what :meth:`BackboneSpec.differences` gives, for messages; ``one`` and ``other`` name the sides."""
-    return ', '.join(f'{name} {a!r} in the {one} and {b!r} in the {other}' for name, (a, b) in differences.items())
+    known = (layout for layout, pattern in UNREAD.items() if any(re.match(pattern, name) for name in names))
+    return next((f' (the layout of {layout}, which is not read)' for layout in known), '')

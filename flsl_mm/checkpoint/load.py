@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -16,8 +16,7 @@ from flsl_mm.models.vit import FLSLViT
 from flsl_mm.utils.mm import WEIGHT_INITIALIZERS, print_log
 
 from .files import CheckpointError, read_checkpoint
-from .integrity import DamagedError, check_finite
-from .layouts import FoundBackbone, check_tensors, find_backbone, format_differences, mapping, plain_tensors
+from .find import FoundBackbone, check_tensors, find_backbone, format_differences
 from .timm_weights import load_timm, timm_tensors
 
 
@@ -56,8 +55,7 @@ def load_backbone(
         found = find_backbone(checkpoint, branch)
         _check_spec(found.spec, spec)
         check_tensors(found.tensors, backbone.state_dict())
-        check_finite(found.tensors)
-    except (CheckpointError, DamagedError) as error:
+    except CheckpointError as error:
         raise CheckpointError(f'{source}: {error}') from None
     table = found.tensors['pos_embed'].float()
     positions = resize_pos_embed(table, found.spec.grid_hw, spec.grid_hw, spec.pos_resize)
@@ -119,43 +117,3 @@ def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     if found.spec.pos_resize not in (None, configured.pos_resize):
         parts.append(f'position resize {found.spec.pos_resize!r} in the file, {configured.pos_resize!r} as configured')
     return '; '.join(parts)
-
-
-def check_strict(
-    model: nn.Module,
-    checkpoint: str | os.PathLike | Mapping,
-    source: str = 'the checkpoint',
-    optional: Sequence[str] = (),
-    backbone_option: str = 'model.backbone.init_cfg',
-) -> None:
-    """Check that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
-
-    MMEngine leaves what a file lacks at its random initialization, with a warning, and continues with that.
-
-    Args:
-        model: Model, also wrapped for several processes.
-        checkpoint: Checkpoint of a Runner: file, or what :func:`read_checkpoint` returned.
-        source: What messages call a checkpoint that was read already.
-        optional: Starts of the names of tensors that may be missing.
-        backbone_option: Where configs name a backbone's file, for the message.
-
-    Raises:
-        CheckpointError: If a tensor is missing, has another shape or has no place, or as :func:`read_checkpoint`.
-    """
-    if not isinstance(checkpoint, Mapping):
-        source, checkpoint = os.fspath(checkpoint), read_checkpoint(checkpoint)
-    given = plain_tensors(mapping(checkpoint, 'state_dict') or checkpoint)
-    wanted = plain_tensors(model.state_dict())
-    unfit = [name for name in wanted if getattr(given.get(name), 'shape', None) != wanted[name].shape]
-    unfit = [name for name in unfit if name in given or not name.startswith(tuple(optional))]
-    surplus = [name for name in given if name not in wanted]
-    if unfit:
-        problem = f'{len(unfit)} of {len(wanted)} tensors are missing or of another shape, {unfit[0]} for one'
-    elif surplus:
-        problem = f'{len(surplus)} of its {len(given)} tensors have no place in the model, {surplus[0]} for one'
-    else:
-        return
-    raise CheckpointError(
-        f"{source} is not a checkpoint of this config's training: {problem} (a backbone file goes into "
-        f'{backbone_option}, for training)'
-    )

@@ -19,7 +19,9 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from flsl_mm.models.spec import SPEC_KEY
 from flsl_mm.utils.mm import HistoryBuffer
 
 NUMBER = re.compile(r'[biufc]\d{1,2}')
@@ -143,15 +145,36 @@ STAND_INS = (
 """All that a file may name besides what ``torch.load(weights_only=True)`` allows."""
 
 
+def plain(tensor: Tensor) -> Tensor:
+    """Return a tensor without attributes, hooks or class of its own, in memory that it fills and shares with none."""
+    tensor = tensor.detach().resolve_neg()
+    whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if whole else tensor.contiguous().clone()
+
+
+def known_metadata(metadata: Any) -> OrderedDict[str, dict[str, Any]]:
+    """Keep of what torch notes beside a model's tensors the modules' versions and this package's description.
+
+    Torch obeys the rest: ``assign_to_params_buffers`` would replace parameters that an optimizer has by others.
+    """
+    kept = OrderedDict()
+    for module, notes in metadata.items() if isinstance(metadata, dict) else ():
+        if isinstance(module, str) and isinstance(notes, dict):
+            kinds = {'version': int, SPEC_KEY: dict}
+            kept[module] = {name: notes[name] for name, kind in kinds.items() if type(notes.get(name)) is kind}
+    return kept
+
+
 def restore(value: Any, memo: dict[int, Any] | None = None) -> Any:
-    """Replace the records in nested dicts, lists and tuples by the objects that they stand for.
+    """Replace the records in nested dicts, lists and tuples by the objects that they stand for, and make tensors plain.
 
     Args:
         value: What was read; dicts and lists are changed in place.
         memo: Results by identity, so that parts a file refers to many times are visited once.
 
     Returns:
-        The same without records. An ``OrderedDict`` keeps no attribute but ``_metadata``.
+        The same without records. An ``OrderedDict`` keeps no attribute but ``_metadata``, as of
+        :func:`known_metadata`.
 
     Raises:
         UnpicklingError: If a record holds anything but numbers.
@@ -159,13 +182,17 @@ def restore(value: Any, memo: dict[int, Any] | None = None) -> Any:
     memo = {} if memo is None else memo
     if id(value) in memo:
         return memo[id(value)]
-    if isinstance(value, StandIn):
+    if isinstance(value, Tensor):
+        memo[id(value)] = plain(value)
+    elif isinstance(value, StandIn):
         memo[id(value)] = value.resolve(lambda part: restore(part, memo))
     elif isinstance(value, dict):
         memo[id(value)] = value
         if isinstance(value, OrderedDict):
-            for name in set(vars(value)) - {'_metadata'}:
-                del vars(value)[name]
+            metadata = vars(value).pop('_metadata', None)
+            vars(value).clear()
+            if metadata is not None:
+                value._metadata = known_metadata(metadata)
         for key in list(value):
             value[key] = restore(value[key], memo)
     elif type(value) is list:

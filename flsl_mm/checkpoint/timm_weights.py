@@ -12,8 +12,9 @@ from flsl_mm.models.timm_vit import TimmViT, filter_of
 from flsl_mm.utils.mm import print_log
 
 from .files import CheckpointError
-from .integrity import DamagedError, check_finite
-from .layouts import ANCHOR, PREFIXES, check_tensors, open_layout, plain_tensors
+from .find import check_tensors
+from .integrity import misfit
+from .layouts import ANCHOR, Layout, open_layout
 
 HEADS = re.compile(r'(head|head_dist|fc|pre_logits|lm_head)\.|mask_token$')
 """Tensors of published files that patch tokens do not depend on, whatever the model has."""
@@ -59,7 +60,8 @@ def timm_tensors(
         CheckpointError: If a tensor is missing, has another shape or no place, or if patches are of another size: timm
             would resize their weights without a word. Or if a number is NaN or infinite.
     """
-    state = _below_prefix(plain_tensors(open_layout(checkpoint, branch)[0]), branch)
+    layout = open_layout(checkpoint, branch)
+    state = _backbone_alone(layout)
     embedding = state.get(ANCHOR)
     side = backbone.vit_patch_size
     try:
@@ -70,21 +72,18 @@ def timm_tensors(
         beside = [name for name in translated if name not in wanted and _is_head(backbone, name)]
         tensors = {name: tensor for name, tensor in translated.items() if name not in beside}
         check_tensors(tensors, wanted, module=backbone.spec.model_name)
-        misfit = [name for name in wanted if tensors[name].shape != wanted[name].shape]
-        if misfit:
-            raise CheckpointError(f'{misfit[0]} is {tuple(tensors[misfit[0]].shape)}, not whole positions of the model')
-        check_finite(tensors)
-    except (CheckpointError, DamagedError) as error:
+        for name in wanted:
+            if problem := misfit(tensors[name], wanted[name]):
+                raise CheckpointError(f'{name} is {problem}')
+    except CheckpointError as error:
         raise CheckpointError(f'{source} does not fit timm model {backbone.spec.model_name}: {error}') from None
     return tensors, Counter(f'{name.partition(".")[0]}.*' if '.' in name else name for name in beside)
 
 
-def _below_prefix(state: dict[str, Tensor], branch: str) -> dict[str, Tensor]:
+def _backbone_alone(layout: Layout) -> dict[str, Tensor]:
     """Take a branch's backbone out of a larger model; a file of a backbone alone stays as it is."""
-    for prefix in (f'{prefix}{inner}' for inner in ('vit.', '') for prefix in PREFIXES[branch]):
-        if prefix and f'{prefix}{ANCHOR}' in state:
-            return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return state
+    prefix = layout.prefix or ''
+    return {name.removeprefix(prefix): tensor for name, tensor in layout.tensors.items() if name.startswith(prefix)}
 
 
 def _translated(backbone: TimmViT, state: dict[str, Tensor]) -> dict[str, Tensor]:

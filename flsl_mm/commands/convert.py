@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from .command_line import explain
+
 TARGETS = ('flsl', 'official', 'timm')
 
 
@@ -69,6 +71,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(convert(parse_args(argv)))
     except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        print(f'error: {explain(error)}', file=sys.stderr)
         return 2
     return 0

@@ -46,6 +46,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='continue a run: from the newest checkpoint in the work folder (auto, the default) or from PATH',
     )
     parser.add_argument(
+        '--load-from',
+        metavar='FILE',
+        help='start from the weights of a whole model; layers for another number of classes start anew',
+    )
+    parser.add_argument(
         '--amp', action='store_true', help='mixed precision where there is an accelerator: bfloat16, detectors float16'
     )
     parser.add_argument(
@@ -89,6 +94,7 @@ def choose(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
+    from flsl_mm.checkpoint import local_file
     from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
 
     if (args.config is None) == (args.auto is None):
@@ -116,6 +122,12 @@ def train(args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
         if cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f'no checkpoint {cfg.load_from!r} to resume from')
+    if args.load_from:
+        if args.resume:
+            raise ValueError('--resume continues a run, --load-from starts another one from weights: give one of them')
+        cfg.load_from = args.load_from
+    if cfg.get('load_from'):
+        local_file(cfg.load_from)
     saved_in = Path(cfg.work_dir)
     if not args.resume and (found := sorted(saved_in.glob('*[0-9].pth'))):
         warnings.warn(

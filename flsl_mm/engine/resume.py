@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from flsl_mm.checkpoint import read_checkpoint
-
-NEEDED = ('meta', 'state_dict', 'message_hub', 'optimizer')
-"""Entries of a checkpoint without which a run cannot be continued."""
+from flsl_mm.checkpoint import check_resumable, read_checkpoint
 
 PREEMPTED = re.compile(r'preempted_iter_\d{1,15}\.pth')
 """Names of the checkpoints that are written on SIGTERM."""
@@ -63,9 +60,7 @@ def readable(checkpoints: list[Path], warn: Callable[[str], None]) -> Iterator[t
     for path in checkpoints:
         try:
             content = read_checkpoint(path)
-            missing = [entry for entry in NEEDED if entry not in content]
-            if missing:
-                raise ValueError(f'{path} has no {", ".join(missing)}')
+            check_resumable(content, str(path))
         except (ValueError, OSError) as error:
             warn(f'passed over a checkpoint: {error}')
         else:

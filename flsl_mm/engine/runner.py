@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +12,20 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from flsl_mm.checkpoint import check_backbone_file, check_strict
+from flsl_mm.checkpoint import (
+    check_backbone_file,
+    check_optimizer,
+    check_resumable,
+    check_strict,
+    class_tensors,
+    local_file,
+    start_anew,
+)
 from flsl_mm.utils.mm import unwrap
 
 from .console import use_short_lines
@@ -123,7 +133,9 @@ class FLSLRunner(Runner):
             return super().test()
 
     def load_or_resume(self) -> None:
-        """Load or resume as MMEngine does, then follow the schedules of the config."""
+        """Load or resume a file as MMEngine does, then follow the schedules of the config."""
+        if self._load_from is not None:
+            local_file(self._load_from)  # MMEngine would download an address past all checks
         configured = Schedules.of(self)
         super().load_or_resume()
         if configured is not None and self.iter > 0:
@@ -133,13 +145,28 @@ class FLSLRunner(Runner):
         """Call the hooks; compare a loaded checkpoint with the model, and write the config when training starts."""
         super().call_hook(fn_name, **kwargs)
         if fn_name == 'after_load_checkpoint':
-            model = unwrap(self.model)
-            # Tensors that begin anew with each training may be missing, but not in a run that is resumed.
-            optional = () if self._resume else getattr(model, 'optional_tensors', ())
-            check_strict(model, kwargs['checkpoint'], str(self._load_from or 'the checkpoint'), optional)
+            self.check_loaded(kwargs['checkpoint'])
         elif fn_name == 'before_train':
+            wrapper = self.optim_wrapper
+            for part in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else (wrapper,):
+                check_optimizer(self.model, part.optimizer.param_groups)
             self.training_starts = True
             self.dump_config()
+
+    def check_loaded(self, checkpoint: dict) -> None:
+        """Compare a checkpoint with the model; where training starts from it, layers for other classes start anew."""
+        model, source = unwrap(self.model), str(self._load_from or 'the checkpoint')
+        if self._resume:
+            check_resumable(checkpoint, source)
+            check_strict(model, checkpoint, source)
+            return
+        training = isinstance(self._train_loop, BaseLoop)
+        others = partial(class_tensors, model, self.cfg.get('model')) if training else None
+        # Tensors that begin anew with each training may be missing.
+        optional = getattr(model, 'optional_tensors', ())
+        anew = check_strict(model, checkpoint, source, optional, class_tensors=others)
+        if anew:
+            self.logger.warning(start_anew(model, checkpoint.get('state_dict', checkpoint), anew))
 
     def dump_config(self) -> None:
         """Write the config into the work folder; not yet when the Runner is built, where MMEngine calls this too."""

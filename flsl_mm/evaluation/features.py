@@ -17,7 +17,7 @@ from torchvision.transforms import functional as TF
 
 from flsl_mm.checkpoint import CheckpointError, find_backbone, load_backbone, read_checkpoint
 from flsl_mm.checkpoint.convert import complete_spec
-from flsl_mm.checkpoint.layouts import format_differences
+from flsl_mm.checkpoint.find import format_differences
 from flsl_mm.datasets.decode import read_image, upright_rgb
 from flsl_mm.models.backbone import PatchBackbone
 from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec

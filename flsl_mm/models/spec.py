@@ -21,6 +21,9 @@ MODES = dict(pos_embed=('sincos', 'learned'), pos_resize=('offset', 'size'))
 SPEC_KEY = 'flsl_mm'
 """Entry that holds a backbone's spec in the version metadata which torch keeps beside the tensors of a model."""
 
+MIN_STD = 1e-6
+"""Least standard deviation of images that can be divided by it."""
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Normalization of FLSL's and DINO's training, RGB values 0 to 1."""
 
@@ -89,10 +92,18 @@ class BackboneSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> BackboneSpec:
-        """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said."""
+        """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said.
+
+        Raises:
+            ValueError: If images cannot be normalized with the mean and std.
+        """
         arch = values.get('arch')
         flat = {**values, **arch} if isinstance(arch, Mapping) else values
-        return cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
+        spec = cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
+        sizes = {len(values) for values in (spec.mean, spec.std) if values} | {spec.in_channels or len(spec.std or ())}
+        if spec.std and (min(spec.std) < MIN_STD or len(sizes) > 1):
+            raise ValueError(f'the file says mean {spec.mean} and std {spec.std}, which normalize no image')
+        return spec
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec in plain types, as files keep it, the fields of an architecture under ``arch``.
@@ -143,4 +154,4 @@ def _well_typed(name: str, value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and abs(value) < 2**31
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31

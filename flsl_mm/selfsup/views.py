@@ -55,6 +55,8 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         self.crops = [global_kind] * global_kind.num + [local_kind] * local_kind.num
         if not self.crops:
             raise ValueError('the student has no view: set global_crops.num or local_crops.num to 1 or more')
+        if min(std) <= 0:
+            raise ValueError(f'images are divided by std, which has to be positive, got {list(std)}')
         self.photometric = PhotometricPolicy(**(photometric or {}))
         self.clean_views = clean_views
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)

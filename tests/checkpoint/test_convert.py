@@ -132,7 +132,7 @@ def with_extra(name: str) -> dict:
         ),
         (
             spoiled(file_of(tiny()), 'state_dict', 'norm.bias'),
-            r'1 of 29 backbone tensors are misshapen: norm\.bias',
+            r'1 of 29 backbone tensors do not fit: norm\.bias',
         ),
         (
             with_extra('blocks.0.ls1.gamma'),
@@ -144,7 +144,7 @@ def with_extra(name: str) -> dict:
         ),
         (
             spoiled(official(), 'student', 'module.backbone.blocks.0.norm1.bias'),
-            r"1 of 29 student's backbone tensors are misshapen",
+            r"1 of 29 student's backbone tensors do not fit",
         ),
         (
             spoiled(official(), 'teacher', 'head.mlp.2.weight', 'head.mlp.2.wait'),
@@ -153,7 +153,7 @@ def with_extra(name: str) -> dict:
         (spoiled(official(), 'teacher', 'head.last_layer.weight_v', 'head.v'), r"the teacher's head is incomplete"),
         (
             spoiled(official(), 'teacher', 'head.last_layer.weight_g'),
-            r"1 of 6 teacher's head tensors are misshapen: head\.last_layer\.parametrizations",
+            r"1 of 6 teacher's head tensors do not fit: head\.last_layer\.parametrizations",
         ),
     ],
 )

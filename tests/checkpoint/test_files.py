@@ -7,8 +7,10 @@ import contextlib
 import os
 import pickle
 import tarfile
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -65,6 +67,8 @@ def test_nonsense_said_of_safetensors_raises_nothing_else(tmp_path, said):
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n', 'git lfs pull'),
         (b'just text, no checkpoint', 'not a readable checkpoint'),
         (b'PK\x03\x04 and then nothing', 'not a readable checkpoint'),
+        (b'\x81\xa6params\x81\xa9embedding', 'JAX programs save weights'),
+        (b'\x93NUMPY\x01\x00v\x00', 'is a NumPy array'),
         (bytes(600), 'starts with zeros, as a copy or download that broke off'),
     ],
 )
@@ -74,6 +78,21 @@ def test_what_is_saved_under_a_checkpoints_name_by_mistake(tmp_path, content, wo
     with pytest.raises(CheckpointError, match=words) as error:
         read_checkpoint(path)
     assert '\n' not in str(error.value)
+
+
+def test_archives_of_other_programs_are_named(tmp_path):
+    np.savez(tmp_path / 'a.npz', **{'Transformer/encoder_norm/bias': np.ones(3)})
+    with pytest.raises(CheckpointError, match=r'is a NumPy archive \(\.npz\), as JAX programs save weights'):
+        read_checkpoint(tmp_path / 'a.npz')
+    for names, words in (
+        (('b/data.pkl', 'b/code/__torch__.py', 'b/constants.pkl'), 'is a TorchScript program'),
+        (('text.txt',), r'a zip file without data\.pkl'),
+    ):
+        with zipfile.ZipFile(tmp_path / 'b.pt', 'w') as archive:
+            for name in names:
+                archive.writestr(name, 'text')
+        with pytest.raises(CheckpointError, match=words):
+            read_checkpoint(tmp_path / 'b.pt')
 
 
 def test_the_first_bytes_decide(tmp_path, monkeypatch):

@@ -1,109 +1,144 @@
-"""Finding a backbone in a checkpoint, and what a file says about it."""
+"""Layouts of other programs: prefixes, wrappers, averaged weights; and those that are only called by their names."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-from collections import OrderedDict
-from dataclasses import replace
+import re
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from flsl_mm.checkpoint import CheckpointError, find_backbone
-from flsl_mm.models import BackboneSpec
-from tests.checkpoint.cases import ARCH, layouts, official, prefixed, timm_vit, tiny, with_meta
-
-NONSENSE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just(10**400),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
+from flsl_mm.checkpoint import CheckpointError, find_backbone, load_backbone
+from tests.checkpoint.cases import equal_states, prefixed, timm_vit, tiny
 
 
-def test_class_token_rows_are_cut_off():
-    table = timm_vit(7).state_dict()['pos_embed']
-    assert table.shape == (1, 17, 16)
-    found = find_backbone(timm_vit(7).state_dict())
-    assert torch.equal(found.tensors['pos_embed'], table[:, 1:])
-    assert found.ignored == {'cls_token': 1, 'head.*': 2}
-    assert 'cls_token' not in found.tensors
+def mmpretrain_vit(**options):
+    """Make mmpretrain's model of the same geometry as :func:`tiny`."""
+    models = pytest.importorskip('mmpretrain.models')
+    torch.manual_seed(5)
+    arch = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=64)
+    model = models.VisionTransformer(arch=arch, img_size=32, patch_size=8, **options)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.train(False)
+    return model
 
 
-def test_teacher_prefix_is_not_mistaken_for_the_students():
-    """A detector with its own teacher keeps both apart."""
-    state = {**prefixed('backbone.', tiny(1).state_dict()), **prefixed('teacher.backbone.', tiny(2).state_dict())}
-    assert torch.equal(find_backbone(state, 'student').tensors['norm.bias'], tiny(1).norm.bias)
-    assert find_backbone(state, 'student').ignored == {'teacher.*': 29}
-    assert find_backbone(state).ignored == {'backbone.*': 29}
+@torch.no_grad()
+def test_mmpretrain_computes_the_same_features():
+    model = mmpretrain_vit(out_type='featmap', with_cls_token=False)
+    backbone = tiny(pos_embed='learned', out_type='featmap')
+    line = load_backbone(backbone, dict(state_dict=prefixed('backbone.', model.state_dict())))
+    assert 'loaded 29/29 backbone tensors from the checkpoint (mmpretrain vision transformer)' in line
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(backbone(images)[0], model(images)[0])
 
 
-IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-SAID = {
-    'backbone file': dict(num_heads=2, pos_resize='offset', mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
-    'official': dict(num_heads=2, **IMAGENET),
-    'DINO': IMAGENET,
-    'bare': dict(num_heads=2, pos_resize='offset'),
+@pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.backbone.'])
+def test_mmpretrain_with_class_token_and_head(prefix):
+    state = {**prefixed(prefix, mmpretrain_vit().state_dict()), 'head.layers.head.weight': torch.ones(5, 16)}
+    backbone = tiny(pos_embed='learned')
+    load_backbone(backbone, dict(state_dict=state))
+    assert torch.equal(backbone.blocks[1].mlp.fc2.weight, state[f'{prefix}layers.1.ffn.layers.1.weight'])
+    assert find_backbone(dict(state_dict=state)).ignored['cls_token'] == 1
+
+
+def chunked(state: dict) -> dict:
+    """Name blocks as DINOv2 does where each is in a list of its own."""
+    return {re.sub(r'blocks\.(\d+)\.', r'blocks.\1.\1.', name): tensor for name, tensor in state.items()}
+
+
+def per_block(state: dict) -> dict:
+    """Name blocks as compiling each by itself does."""
+    return {re.sub(r'(blocks\.\d+\.)', r'\1_orig_mod.', name): tensor for name, tensor in state.items()}
+
+
+STATE = tiny(3).state_dict()
+WAYS = {
+    'compiled': prefixed('_orig_mod.', STATE),
+    'compiled, then wrapped': prefixed('module._orig_mod.', STATE),
+    'each block compiled': per_block(STATE),
+    'recomputed': prefixed('encoder._checkpoint_wrapped_module.', STATE),
+    'chunked': chunked(STATE),
+    **{prefix: prefixed(prefix, STATE) for prefix in ('model.', 'encoder.', 'vit.', 'teacher_backbone.', 'model.vit.')},
+    'entry module': dict(module=STATE),
+    'entry encoder': dict(encoder=prefixed('module.', STATE)),
+    'entries': dict(model=dict(module=dict(backbone=STATE))),
+    'a teacher in entries': dict(teacher=dict(backbone=STATE)),
 }
 
 
-@pytest.mark.parametrize('layout', layouts())
-def test_spec_of_every_layout(layout):
-    """Tensors tell the geometry; heads, resizing and normalization are what the file says, and else unknown."""
-    checkpoint, expected, _ = layouts()[layout]
-    unsaid = dict(num_heads=None, pos_resize=None, mean=None, std=None)
-    assert find_backbone(checkpoint).spec == replace(expected.spec, **{**unsaid, **SAID.get(layout, {})})
+@pytest.mark.parametrize('way', WAYS)
+def test_prefixes_wrappers_and_entries(way):
+    backbone = tiny(4)
+    load_backbone(backbone, WAYS[way])
+    assert equal_states(backbone, tiny(3))
+
+
+RAW, MEAN = tiny(1).state_dict(), tiny(2).state_dict()
+AVERAGED = {
+    'timm': (dict(state_dict=RAW, state_dict_ema=MEAN), "averaged weights, state_dict_ema; branch='student' takes sta"),
+    'DeiT': (dict(model=RAW, model_ema=MEAN), "averaged weights, model_ema; branch='student' takes model"),
+    'I-JEPA': (
+        dict(encoder=prefixed('module.', RAW), target_encoder=prefixed('module.', MEAN)),
+        "averaged weights, target_encoder; branch='student' takes encoder",
+    ),
+    'solo-learn': (
+        dict(state_dict={**prefixed('backbone.', RAW), **prefixed('momentum_backbone.', MEAN)}),
+        r"averaged weights, momentum_backbone\.\*; branch='student' takes the others",
+    ),
+}
+
+
+@pytest.mark.parametrize('program', AVERAGED)
+def test_averaged_weights_are_the_teacher(program):
+    checkpoint, words = AVERAGED[program]
+    backbone = tiny(4)
+    assert re.search(words, load_backbone(backbone, checkpoint))
+    assert equal_states(backbone, tiny(2))
+    assert 'averaged' not in load_backbone(backbone, checkpoint, 'student')
+    assert equal_states(backbone, tiny(1))
 
 
 @pytest.mark.parametrize(
-    ('args', 'heads'),
+    ('state', 'words'),
     [
-        (dict(arch='vit_small'), 6),
-        (dict(arch='deit_base'), 12),
-        (dict(arch='vit_small', num_heads=8), 8),
-        (dict(arch='resnet50'), None),
-        (dict(arch=['vit_small'], num_heads='6', patch_size=None), None),
+        (
+            {**prefixed('model.', RAW), **prefixed('vit.', MEAN)},
+            r'several vision transformers, model\. and vit\.',
+        ),
+        ({**MEAN, 'a\n\x1b[31mb': torch.ones(1)}, r"unusable name 'a\\n\\x1b\[31mb'"),
+        ({**prefixed('module.', RAW), **MEAN}, 'two tensors are called .*, with and without a wrapper'),
     ],
 )
-def test_heads_from_a_command_line(args, heads):
-    assert find_backbone(dict(official(), args=argparse.Namespace(**args))).spec.num_heads == heads
+def test_what_could_be_two_is_refused(state, words):
+    with pytest.raises(CheckpointError, match=words):
+        find_backbone(state)
 
 
-@pytest.mark.parametrize(
-    'meta',
-    [dict(patch_size=4), dict(arch=dict(ARCH, depth=3)), dict(arch=dict(mlp_ratio=2)), dict(img_size=64)],
-)
-def test_a_file_that_contradicts_its_tensors_is_refused(meta):
-    with pytest.raises(CheckpointError, match=r'contradicts itself: \w+ \d+ in the metadata and [\d.]+ in the tensors'):
-        find_backbone(with_meta(**meta))
+ADDED = {
+    'iBOT': 'masked_embed',
+    'MAE with its decoder': 'decoder_blocks.0.norm1.weight',
+    'DINOv3': 'storage_tokens',
+    'BEiT': 'blocks.0.gamma_1',
+    'DINOv2': 'register_tokens',
+}
+REPLACED = {
+    'MoCo-v3': 'module.base_encoder.patch_embed.proj.weight',
+    'Hugging Face transformers': 'vit.embeddings.patch_embeddings.projection.weight',
+    'torchvision': 'conv_proj.weight',
+    'CLIP': 'visual.transformer.resblocks.0.ln_1.weight',
+}
 
 
-def test_what_a_file_says_of_its_positions_counts():
-    """A table that starts as sines and cosines and is learned can stay close to them."""
-    assert find_backbone(with_meta(pos_embed='learned')).spec.pos_embed == 'learned'
+@pytest.mark.parametrize(('layout', 'name'), [*ADDED.items(), *REPLACED.items()])
+def test_layouts_that_are_not_read_are_named(layout, name):
+    state = timm_vit().state_dict() if layout in ADDED else {}
+    with pytest.raises(CheckpointError, match=rf'\(the layout of {layout}.*, which is not read\)') as error:
+        load_backbone(tiny(pos_embed='learned'), {**state, name: torch.ones(1, 16)})
+    assert '\n' not in str(error.value)
 
 
-@given(st.dictionaries(st.sampled_from([*vars(BackboneSpec())]), NONSENSE))
-@settings(max_examples=60)
-def test_nonsense_in_a_file_raises_one_line_or_nothing(said):
-    for nested in (said, dict(arch=said)):
-        with contextlib.suppress(CheckpointError):
-            found = find_backbone(with_meta(**nested))
-            assert found.spec.grid_hw == (4, 4)
-
-
-EARLIER = dict(arch=dict(ARCH, mlp_ratio=4.0), patch_size=8, img_size=32, pos_embed='sincos', pos_resize='size')
-"""How files described `tiny(pos_resize='size')` before there was a spec."""
-
-
-def test_files_of_earlier_versions():
-    """Neither the number of input channels nor, beside a training's tensors, mean and std were in them."""
-    backbone = tiny(3, pos_resize='size')
-    meta = dict(format='flsl_mm-backbone', version='0.1.0', **EARLIER, mean=[0.5] * 3, std=None)
-    found = find_backbone(dict(state_dict=backbone.state_dict(), meta=meta))
-    assert found.spec == replace(backbone.spec, mean=(0.5,) * 3)
-    state = OrderedDict(prefixed('teacher.backbone.', backbone.state_dict()))
-    state._metadata = {'teacher.backbone': {'version': 1, 'flsl_mm': EARLIER}}
-    assert find_backbone(dict(state_dict=state)).spec == backbone.spec
+def test_an_unknown_layout_has_no_name():
+    with pytest.raises(CheckpointError, match='no vision transformer') as error:
+        load_backbone(tiny(), {'conv1.weight': torch.ones(1)})
+    assert 'the layout of' not in str(error.value)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,18 @@ def test_timm_computes_the_same_tokens(source, tmp_path):
     model.load_state_dict(torch.load(tmp_path / 'timm.pth', weights_only=True))
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(model.forward_features(images), tiny(2)(images)[0])
+
+
+def test_a_full_disk_is_one_line(source, tmp_path, capsys):
+    """A limit on the size of files, which the system reports like a full disk; torch's writer has errors of its own."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        assert run(source, tmp_path / 'a.pth', '--to', 'flsl') == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert re.fullmatch('error: the disk is full.*: make room, then start again.*\n', capsys.readouterr().err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['official.pth']
 
 
 def test_command_line_errors(source, tmp_path, capsys):

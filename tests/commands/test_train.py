@@ -120,6 +120,20 @@ def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
     assert built[1].to_dict() == cfg.to_dict()
 
 
+def test_weights_to_start_from(built, tmp_path, capsys):
+    file = tmp_path / 'epoch_1.pth'
+    file.touch()
+    assert train.main([PRETRAIN, '--load-from', str(file)]) == 0
+    assert built[0].load_from == str(file)
+    for options, words in (
+        (['--load-from', 'none.pth'], 'checkpoint none.pth does not exist'),
+        (['--cfg-options', 'load_from=https://example.com/a.pth'], 'is an address and nothing is downloaded: fetch'),
+        (['--load-from', str(file), '--resume'], '--resume continues a run, --load-from starts another one'),
+    ):
+        assert train.main([PRETRAIN, *options]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_resume(built, tmp_path):
     file = tmp_path / 'iter_4.pth'
     file.touch()

@@ -154,8 +154,25 @@ def test_another_detector_is_refused(tmp_path):
     state = model.state_dict()
     state['roi_heads.box_predictor.cls_score.weight'] = torch.zeros(3, 256)
     torch.save(dict(model=state), tmp_path / 'other.pth')
-    with pytest.raises(CheckpointError, match=r'1 of \d+ tensors are missing or of another shape, roi_heads.box_pred'):
+    with pytest.raises(CheckpointError, match=r'1 of \d+ tensors are missing or .*, roi_heads.box_pred'):
         flsl.FLSLDetectionCheckpointer(model).load(str(tmp_path / 'other.pth'))
+
+
+def test_training_starts_from_a_detector_of_other_classes(tmp_path):
+    source = built(small())
+    cfg = small()
+    cfg.model.roi_heads.num_classes = 7
+    model = built(cfg, seed=5)
+    own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    torch.save(dict(model=source.state_dict()), tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'roi_heads\.box_predictor\.cls_score\.weight for one'):
+        flsl.FLSLDetectionCheckpointer(model).load(str(tmp_path / 'a.pth'))
+    flsl.FLSLDetectionCheckpointer(model).resume_or_load(str(tmp_path / 'a.pth'), resume=False)
+    anew = [name for name, tensor in source.state_dict().items() if tensor.shape != own[name].shape]
+    layers = ('roi_heads.box_predictor.cls_score', 'roi_heads.box_predictor.bbox_pred', 'roi_heads.mask_head.predictor')
+    assert {name.rpartition('.')[0] for name in anew} == set(layers)
+    expected = {name: own[name] if name in anew else tensor for name, tensor in source.state_dict().items()}
+    assert same(model.state_dict(), expected)
 
 
 def test_other_colors_stop(weights):

@@ -9,7 +9,8 @@ import torch
 
 from flsl_mm.engine.resume import find_resumable, iterations_done, newest_first, preempted_names
 
-CONTENT = dict(meta=dict(iter=1), state_dict={}, message_hub={}, optimizer={})
+HUB = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+CONTENT = dict(meta=dict(epoch=0, iter=1), state_dict={}, message_hub=HUB, optimizer={})
 LENGTH = 100
 
 
@@ -67,7 +68,7 @@ def test_damaged_and_foreign_files_are_passed_over_with_a_line(folder):
     assert name == 'epoch_2.pth'
     assert len(lines) == 2
     assert 'preempted_iter_260.pth' in lines[0]
-    assert 'iter_250.pth has no meta, message_hub, optimizer' in lines[1]
+    assert 'iter_250.pth has no meta: no run can be continued from it' in lines[1]
 
 
 def test_file_of_another_name_that_the_pointer_names(tmp_path):

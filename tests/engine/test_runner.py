@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
 
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
 from flsl_mm.commands import command_line
 from flsl_mm.engine.runner import RETIRED_HOOKS
 from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_images
+from tests.toy_run import messages_of, toy_config, write_images
 
 PROTOTYPES = 'head.last_layer.parametrizations.weight.original0'
 
@@ -50,10 +53,23 @@ OTHERS = {
         dict(model__backbone__arch__depth=1),
         r'24 of its 71 tensors have no place in the model, backbone\.blocks\.1\.',
     ),
+    'other heads': (
+        lambda content: content,
+        dict(model__backbone__arch__num_heads=4),
+        'num_heads 2 in the file and 4 in the config, of backbone',
+    ),
+    'int8': (
+        lambda content: {
+            **content,
+            'state_dict': content['state_dict'] | {'backbone.norm.bias': torch.ones(16, dtype=torch.int8)},
+        },
+        {},
+        r'1 of 71 tensors .* backbone\.norm\.bias for one \(of type torch\.int8 instead of torch\.float32\)',
+    ),
     'a file without a block': (
         lambda content: {**content, 'state_dict': without(content['state_dict'], 'backbone.blocks.1.')},
         {},
-        r'12 of 71 tensors are missing or of another shape, backbone\.blocks\.1\.norm1\.weight for one',
+        r'12 of 71 tensors are missing or of another shape or type, backbone\.blocks\.1\.norm1\.weight for one',
     ),
 }
 
@@ -94,6 +110,74 @@ def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):
     assert run(toy_config(images, tmp_path / 'load', resume=False, **options)).iter == 6
     with pytest.raises(CheckpointError, match=r'1 of 71 tensors are missing .* center for one'):
         run(toy_config(images, tmp_path / 'resume', resume=True, **options))
+
+
+@pytest.mark.parametrize('resume', [False, True], ids=['load_from', 'resume'])
+def test_nothing_is_downloaded(resume, finished, tmp_path):
+    address = 'https://example.com/iter_6.pth'
+    with pytest.raises(CheckpointError, match=f'{address} is an address and nothing is downloaded: fetch the file'):
+        run(toy_config(finished[0], tmp_path, resume=resume, load_from=address))
+
+
+def test_progress_beyond_all_bounds_is_refused(finished, tmp_path):
+    content = read_checkpoint(finished[1])
+    content['meta']['iter'] = 10**30
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth has an unusable meta\.iter'):
+        run(toy_config(finished[0], tmp_path / 'work', resume=True, load_from=str(tmp_path / 'a.pth')))
+
+
+def test_metadata_cannot_keep_a_run_from_training(finished, tmp_path):
+    """Torch would put the file's tensors in place of the parameters that the optimizer has."""
+    content = torch.load(finished[1], weights_only=False)
+    for notes in content['state_dict']._metadata.values():
+        notes['assign_to_params_buffers'] = True
+    torch.save(content, tmp_path / 'a.pth')
+    options = dict(resume=False, load_from=str(tmp_path / 'a.pth'), train_cfg__max_epochs=1)
+    runner = run(toy_config(finished[0], tmp_path / 'work', **options))
+    trained = dict(runner.model.named_parameters())
+    assert not torch.equal(trained['backbone.norm.bias'], content['state_dict']['backbone.norm.bias'])
+
+
+@MODELS.register_module()
+class ToyClassifier(BaseModel):
+    """A body, and scores for classes."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.body, self.scores = torch.nn.Linear(2, 3), torch.nn.Linear(3, num_classes)
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        return dict(loss=self.scores(self.body(torch.stack(inputs))).square().mean())
+
+
+def test_training_starts_from_weights_for_other_classes(tmp_path):
+    source = ToyClassifier(4)
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'a.pth')
+    cfg = Config(
+        dict(
+            model=dict(type='ToyClassifier', num_classes=2),
+            work_dir=str(tmp_path / 'work'),
+            load_from=str(tmp_path / 'a.pth'),
+            train_dataloader=dict(
+                dataset=[dict(inputs=torch.ones(2))], sampler=dict(type='DefaultSampler'), batch_size=1
+            ),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
+            log_level='ERROR',
+            experiment_name=uuid.uuid4().hex,
+        )
+    )
+    runner = command_line.build_runner(cfg)
+    lines = messages_of(runner, runner.train)
+    assert 'the file has another number of classes: scores start anew, everything else is loaded' in lines
+    assert not [line for line in lines if 'do not match' in line]
+    assert torch.equal(runner.model.body.weight, source.body.weight)
+    cfg.update(experiment_name=uuid.uuid4().hex, resume=True)
+    content = dict(read_checkpoint(tmp_path / 'work' / 'epoch_1.pth'), state_dict=source.state_dict())
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'scores\.weight for one \(\(4, 3\) instead of \(2, 3\)\)'):
+        command_line.build_runner(cfg).train()
 
 
 def test_initialising_the_whole_model_from_a_file_is_refused(finished, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from flsl_mm.checkpoint import backbone_content, write_safetensors
 from flsl_mm.evaluation.features import FeatureExtractor, load_model
+from flsl_mm.utils.fileio import atomic_writer
 
 from . import graphs, timm_file
 from .check import Difference, check, compare, other_hw, recorded_hw
@@ -49,13 +51,15 @@ class Target:
             ExportError: If the file gives other features; nothing is left then.
             OSError: If it cannot be written.
         """
-        with TemporaryDirectory(dir=path.parent, prefix='.export_') as folder:
+        # Not beside `path`, where a kill would leave it.
+        with TemporaryDirectory() as folder:
             written = Path(folder) / path.name
             self.write(model, written, size_hw)
             differences = self.differences(model, written, size_hw)
             for difference in differences:
                 check(difference)
-            written.replace(path)
+            with written.open('rb') as source, atomic_writer(path) as file:
+                shutil.copyfileobj(source, file)
         return differences
 
 

@@ -1,0 +1,186 @@
+"""Small files that would take much memory or time, and tensors that are no weights: one line, nothing built."""
+
+from __future__ import annotations
+
+import codecs
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
+from tests.checkpoint.cases import equal_states, file_of, tiny
+
+OLD = dict(_use_new_zipfile_serialization=False)
+
+
+class Call:
+    """Pickles as a call."""
+
+    def __init__(self, function: Callable, *args) -> None:
+        self.call = function, args
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+def doubled() -> list:
+    """Return a list of two references to a list of two references, and so on."""
+    content = []
+    for _ in range(64):
+        content = [content, content]
+    return content
+
+
+def deep() -> list:
+    """Return lists in lists."""
+    content = []
+    for _ in range(150):
+        content = [content]
+    return content
+
+
+def circle() -> list:
+    """Return a list that contains itself."""
+    content = []
+    content.append(content)
+    return content
+
+
+def attributed() -> torch.Tensor:
+    """Return a tensor with an attribute."""
+    tensor = torch.ones(2)
+    tensor.note = 'text'
+    return tensor
+
+
+def resaved(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    """Write a zip file again with other entries."""
+    with zipfile.ZipFile(source) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    change(entries)
+    with zipfile.ZipFile(target, 'w') as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+
+
+def refusal(path: Path, words: str) -> None:
+    """Read a file, which must end with one line within a second."""
+    began = time.process_time()
+    with pytest.raises(CheckpointError, match=words) as error:
+        read_checkpoint(path)
+    assert time.process_time() - began < 1
+    assert '\n' not in str(error.value)
+    assert str(error.value).startswith(str(path))
+
+
+REPEATED = torch.ones(1).expand(10**5, 10**4)
+BOMBS = {
+    'bytes': (Call(bytearray, 2 * 10**9), 'would call or build bytearray'),
+    'a tensor made by its class': (Call(torch.FloatTensor, 10**9), r'would call or build torch\.FloatTensor'),
+    'repeated values': (REPEATED, 'its tensors claim 4000000000 bytes, and it holds 4'),
+    'overlapping values': (torch.ones(20_000).as_strided((10_000, 10_000), (1, 1)), 'more than there are'),
+    'doubled lists': (doubled(), 'stand for more than 20 times as many'),
+    'one long text a thousand times': ([('x' * 10**5,)] * 1000, 'stand for more than'),
+    'deep lists': (deep(), 'more than 100 containers deep'),
+    'a list that contains itself': (circle(), 'contains itself'),
+    'a slow encoding': (Call(codecs.encode, 'x' * 1000, 'punycode'), 'unusual encoding'),
+}
+
+
+@pytest.mark.parametrize('kind', BOMBS)
+@pytest.mark.parametrize('options', [{}, OLD], ids=['zip', 'old'])
+def test_small_files_take_neither_memory_nor_time(kind, options, tmp_path):
+    content, words = BOMBS[kind]
+    torch.save({'a': content}, tmp_path / 'a.pth', **options)
+    refusal(tmp_path / 'a.pth', words)
+
+
+def test_a_key_of_nested_tuples_is_not_hashed(tmp_path):
+    torch.save({}, tmp_path / 'a.pth')
+    program = b'\x80\x02})' + 64 * b'q\x00h\x00\x86' + b'K\x01s.'
+    resaved(tmp_path / 'a.pth', tmp_path / 'b.pth', lambda entries: entries.update({'a/data.pkl': program}))
+    refusal(tmp_path / 'b.pth', 'stand for more than 20 times as many')
+
+
+def larger(entries: dict[str, bytes]) -> None:
+    """Have a tensor of 1,000 numbers claim 62,440."""
+    entries['a/data.pkl'] = entries['a/data.pkl'].replace(b'M\xe8\x03', b'M\xe8\xf3')
+
+
+def test_storages_are_as_large_as_the_file_says(tmp_path):
+    """The old format would take the memory first and look for the numbers then."""
+    torch.save({'a': torch.ones(1000)}, tmp_path / 'a.pth')
+    resaved(tmp_path / 'a.pth', tmp_path / 'b.pth', larger)
+    refusal(tmp_path / 'b.pth', 'a tensor claims 249760 bytes, the file holds 4000')
+    torch.save({'a': torch.ones(1000)}, tmp_path / 'c.pth', **OLD)
+    content = (tmp_path / 'c.pth').read_bytes()
+    (tmp_path / 'c.pth').write_bytes(content.replace(b'M\xe8\x03', b'M\xe8\xf3'))
+    refusal(tmp_path / 'c.pth', 'claim 249760 bytes, and it is a truncated file')
+
+
+def test_entries_that_lie_over_one_another(tmp_path):
+    """Sixty names of the same bytes would become sixty times as many."""
+    torch.save({'a': torch.ones(100_000)}, tmp_path / 'a.pth')
+    with zipfile.ZipFile(tmp_path / 'a.pth', 'a') as archive:
+        first = archive.getinfo('a/data/0')
+        for number in range(1, 60):
+            twin = zipfile.ZipInfo(f'a/data/{number}')
+            for field in ('header_offset', 'file_size', 'compress_size', 'CRC'):
+                setattr(twin, field, getattr(first, field))
+            archive.filelist.append(twin)
+            archive._didModify = True
+    refusal(tmp_path / 'a.pth', 'lie over one another')
+
+
+UNUSABLE = {
+    'sparse': (lambda: torch.ones(16).to_sparse(), 'it holds a sparse tensor'),
+    'meta': (lambda: torch.ones(16, device='meta'), 'without values'),
+    'quantized': (lambda: torch.quantize_per_tensor(torch.ones(16), 1.0, 0, torch.qint8), 'a quantized tensor'),
+    'complex': (lambda: torch.ones(16, dtype=torch.complex64), 'complex numbers'),
+    'float8': (lambda: torch.ones(16).to(torch.float8_e5m2), 'numbers of an unusual type'),
+    'with an attribute': (attributed, 'with attributes'),
+    'too large for float32': (lambda: torch.full((16,), 1e300, dtype=torch.float64), 'values that are not finite'),
+    'int8': (lambda: torch.ones(16, dtype=torch.int8), 'do not fit: norm.bias of type torch.int8'),
+    'bool': (lambda: torch.ones(16, dtype=torch.bool), 'do not fit: norm.bias of type torch.bool'),
+}
+
+
+@pytest.mark.parametrize('kind', UNUSABLE)
+def test_tensors_that_are_no_weights_leave_the_backbone_as_it_was(kind, tmp_path):
+    make, words = UNUSABLE[kind]
+    checkpoint = file_of(tiny(3))
+    checkpoint['state_dict']['norm.bias'] = make()
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    backbone = tiny(4)
+    with pytest.raises(CheckpointError, match=words):
+        load_backbone(backbone, tmp_path / 'a.pth')
+    assert equal_states(backbone, tiny(4))
+
+
+def test_values_that_half_precision_cannot_hold(tmp_path):
+    checkpoint = file_of(tiny(3))
+    checkpoint['state_dict']['norm.bias'][0] = 1e6
+    backbone = tiny(4).half()
+    with pytest.raises(CheckpointError, match=r'norm\.bias not finite as torch\.float16'):
+        load_backbone(backbone, checkpoint)
+    assert equal_states(backbone, tiny(4).half())
+
+
+def test_what_is_read_is_plain_and_fills_its_own_memory(tmp_path):
+    base = torch.arange(6.0)
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.register_hook(lambda gradient: gradient)
+    saved = dict(part=base[2:4], turned=base.view(2, 3).T, repeated=torch.ones(1).expand(3), parameter=parameter)
+    saved['tied'] = saved['turned']
+    torch.save(saved, tmp_path / 'a.pth')
+    read = read_checkpoint(tmp_path / 'a.pth')
+    for name, tensor in read.items():
+        assert torch.equal(tensor, saved[name].detach())
+        assert type(tensor) is torch.Tensor
+        assert not tensor.requires_grad
+        assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    assert read['tied'] is read['turned']
