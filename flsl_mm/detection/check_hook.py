@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from mmengine.dist import master_only
 from mmengine.registry import HOOKS
 from torch import nn
 
-from flsl_mm.datasets.images import read_skipped
 from flsl_mm.engine.model_check import ModelCheckHook, blank_maps, check_names, measure_strides
-
-SKIPPED = 'skipped_images.txt'
-"""List of the image files that could not be used, in the work folder, as of a pretraining."""
 
 
 def check_channels(model: nn.Module, heads: Mapping[str, Any]) -> None:
@@ -116,25 +110,8 @@ class FLSLDetectionCheckHook(ModelCheckHook):
     """Stops a detector before training, validation or testing when its colors, maps or classes do not fit.
 
     See :func:`check_strides`, :func:`check_channels` and :func:`check_num_classes`; a data set without class names is
-    not checked. Arguments are those of :class:`~flsl_mm.engine.model_check.ModelCheckHook`. Images that
-    :class:`~flsl_mm.detection.coco.FLSLCocoDataset` leaves out in training are listed in the work folder.
+    not checked. Arguments are those of :class:`~flsl_mm.engine.model_check.ModelCheckHook`.
     """
-
-    def before_train(self, runner) -> None:
-        """Check the model, and name the list of images that are left out, before loader workers start."""
-        super().before_train(runner)
-        dataset = runner.train_dataloader.dataset
-        while hasattr(dataset, 'dataset'):  # RepeatDataset, MultiImageMixDataset, ...
-            dataset = dataset.dataset
-        if hasattr(dataset, 'skipped_log'):
-            dataset.skipped_log = Path(runner.work_dir) / SKIPPED
-
-    @master_only
-    def after_train(self, runner) -> None:
-        """Say how many images were left out since the run began."""
-        log = Path(runner.work_dir) / SKIPPED
-        if skipped := read_skipped(log):
-            runner.logger.warning(f'{len(skipped)} image files could not be used; they are listed in {log}')
 
     def check(self, model: nn.Module, settings: Any, metainfo: Mapping) -> None:
         """Check maps and class names."""
