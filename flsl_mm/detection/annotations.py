@@ -75,9 +75,6 @@ def read_annotations(path: str | Path) -> Annotations:
 def check_entries(content: Mapping[str, Any]) -> None:
     """Check that images, annotations and categories have their keys, ids of their own and boxes of four numbers.
 
-    Args:
-        content: Content of the file.
-
     Raises:
         ValueError: With place and id of the first entry that is wrong.
     """

@@ -175,9 +175,9 @@ def check_ids(video: Video) -> None:
     if skipped:
         first = ', '.join(map(str, sorted(seen - {0})[:5]))
         raise ValueError(
-            f'its masks have the object ids {first} and skip {len(skipped)} '
-            f'below {max(seen)}, each of which counts as a perfect object in the official evaluation (gray masks that '
-            "have lost their palette are so): set test_dataloader.dataset.id_gaps to 'ignore' to leave them out, or 'count'"
+            f'its masks have the object ids {first} and skip {len(skipped)} below {max(seen)}, each of which counts as '
+            'a perfect object in the official evaluation (gray masks that have lost their palette are so): set '
+            "test_dataloader.dataset.id_gaps to 'ignore' to leave them out, or 'count'"
         )
 
 
