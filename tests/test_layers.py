@@ -38,7 +38,7 @@ ROOMS = {
     'engine': {'utils', 'models', 'checkpoint', 'datasets', 'evaluation'},
     'detectron2': {'models', 'checkpoint', 'scenes'},
     'selfsup': {'models', 'datasets', 'engine'},
-    'detection': {'engine', 'scenes', 'datasets'},
+    'detection': {'utils', 'engine', 'scenes', 'datasets'},
     'segmentation': {'models', 'engine', 'scenes', 'datasets'},
     'uavdt': {'utils', 'datasets', 'visualization'},
     'vos': {'utils', 'models', 'checkpoint', 'datasets', 'engine', 'scenes'},

@@ -45,7 +45,9 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', ann_file=data_root + '/annotations/instances_val.json', metric=['bbox', 'segm'])
+val_evaluator = dict(
+    type='FLSLCocoMetric', ann_file=data_root + '/annotations/instances_val.json', metric=['bbox', 'segm']
+)
 test_evaluator = val_evaluator
 
 # 800 images, 200 steps per epoch.

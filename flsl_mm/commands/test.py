@@ -84,7 +84,7 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
         model_options.check_writable(out)
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         if out.suffix == '.json':
-            coco = [evaluator for evaluator in evaluators if evaluator['type'] == 'CocoMetric']
+            coco = [evaluator for evaluator in evaluators if str(evaluator['type']).endswith('CocoMetric')]
             if not coco:
                 raise ValueError('--out FILE.json needs a CocoMetric among test_evaluator: name the file .pkl')
             coco[0]['outfile_prefix'] = str(out.with_suffix(''))

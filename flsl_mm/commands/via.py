@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flsl_mm.datasets.decode import is_turned
 from flsl_mm.datasets.image_file import open_image
 
 METADATA = '_via_img_metadata'
+CSV_COLUMNS = ('region_shape_attributes', 'region_attributes')
 CORNERS = 36
 """Corners of the polygon that stands for an ellipse."""
 
-_ORIENTATION = 0x0112
 _ADVICE = 'give the project (Project, Save) or the annotations (Annotation, Export Annotations (as json))'
 
 
@@ -49,6 +53,28 @@ def via_images(content: Any) -> list[dict]:
     if count > 1:
         raise ValueError(f'the image {name} is there {count} times: remove all but one in VIA')
     return sorted(images, key=lambda image: image['filename'])
+
+
+def via_table(text: str) -> dict[str, dict]:
+    """Read annotations that VIA exported as CSV, one region a row, to the content of its JSON export.
+
+    Raises:
+        ValueError: If a column is missing, or what should be JSON in a row is not.
+    """
+    rows = csv.DictReader(io.StringIO(text.removeprefix('#'), newline=''))
+    missing = {'filename', *CSV_COLUMNS} - set(rows.fieldnames or ())
+    if missing:
+        raise ValueError(f'it has no column {", ".join(sorted(missing))}, as CSV of VIA has: {_ADVICE}')
+    content: dict[str, dict] = {}
+    for number, row in enumerate(rows, 2):
+        try:
+            shape, attributes = (json.loads(row[column] or '{}') for column in CSV_COLUMNS)
+        except (TypeError, ValueError):
+            raise ValueError(f'row {number} has no JSON in {" and ".join(CSV_COLUMNS)}') from None
+        image = content.setdefault(row['filename'], dict(filename=row['filename'], regions=[]))
+        if shape:  # an image without regions has a row too
+            image['regions'].append(dict(shape_attributes=shape, region_attributes=attributes))
+    return content
 
 
 def find_attribute(images: Sequence[Mapping]) -> str:
@@ -207,8 +233,7 @@ def image_size(path: Path) -> tuple[int, int]:
         raise FileNotFoundError(f'no image {path}: name the folder of the images as --images')
     try:
         with open_image(path) as image:
-            width, height = image.size
-            return (width, height) if image.getexif().get(_ORIENTATION, 1) >= 5 else (height, width)
+            return image.size if is_turned(image) else image.size[::-1]
     except Exception as error:  # Pillow's decoders raise errors of many kinds
         raise ValueError(f'the image {path} cannot be read: {error}') from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 from collections import Counter
@@ -28,7 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('files', type=Path, nargs='+', metavar='FILE', help='JSON file of VIA, or two, see below')
+    parser.add_argument(
+        'files', type=Path, nargs='+', metavar='FILE', help='JSON or CSV file of VIA, or two, see below'
+    )
     parser.add_argument(
         '--images', type=Path, metavar='FOLDER', help='folder of the images (default: beside each file)'
     )
@@ -46,11 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def read(path: Path) -> list[dict]:
     """Read the images and regions of a file."""
-    from .via import via_images
+    from .via import via_images, via_table
 
     try:
-        return via_images(json.loads(path.read_text(encoding='utf-8-sig')))
-    except (RecursionError, ValueError) as error:
+        text = path.read_text(encoding='utf-8-sig')
+        return via_images(via_table(text) if path.suffix.lower() == '.csv' else json.loads(text))
+    except (RecursionError, ValueError, csv.Error) as error:
         raise ValueError(f'{path} cannot be used: {error}') from error
 
 

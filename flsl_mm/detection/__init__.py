@@ -1,9 +1,9 @@
-"""Detectors of mmdet on the backbone: COCO-style data, checks before a run; imports mmdet, engine, scenes, datasets."""
+"""Detectors of mmdet on the backbone: COCO-style data, checks; imports mmdet, engine, scenes, datasets, utils."""
 
 from flsl_mm import engine
 
 from .check_hook import FLSLDetectionCheckHook
-from .coco import FLSLCocoDataset
+from .coco import FLSLCocoDataset, FLSLCocoMetric
 from .scenes import FLSLScenesCoco
 
-__all__ = ['FLSLCocoDataset', 'FLSLDetectionCheckHook', 'FLSLScenesCoco', 'engine']
+__all__ = ['FLSLCocoDataset', 'FLSLCocoMetric', 'FLSLDetectionCheckHook', 'FLSLScenesCoco', 'engine']

@@ -147,10 +147,12 @@ class FLSLViT(PatchBackbone):
             Tokens (B, h * w, C) and the grid (h, w) = (ceil(H / patch_size), ceil(W / patch_size)).
         """
         height, width = images.shape[-2:]
+        if torch.jit.is_tracing():  # which gives tensors; a trace is of one size anyway
+            height, width = int(height), int(width)
         pad = (0, -width % self.patch_size, 0, -height % self.patch_size)
         if any(pad):
             images = F.pad(images, pad)
-        grid_hw = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
+        grid_hw = (-(-height // self.patch_size), -(-width // self.patch_size))
         positions = self.positions(len(images), grid_hw)
         # The convolution puts channels before positions, an order that every later sum would keep and every norm undo.
         return (self.patch_embed(images) + positions).contiguous(), grid_hw

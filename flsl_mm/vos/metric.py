@@ -34,7 +34,13 @@ def score_columns(scores: Sequence[ObjectScore]) -> dict[str, float]:
     return dict(zip(COLUMNS, ((region.mean + contour.mean) / 2, *region, *contour), strict=True))
 
 
-def score_video(video: str, predictions: np.ndarray, masks: np.ndarray) -> list[ObjectScore]:
+def score_video(
+    video: str,
+    predictions: np.ndarray,
+    masks: np.ndarray,
+    mask_index: np.ndarray | None = None,
+    object_ids: Sequence[int] | None = None,
+) -> list[ObjectScore]:
     """Score a video as the semi-supervised evaluation does.
 
     The first and the last frame do not count. Objects are those that the first frame names: 1 to its largest id, with
@@ -43,21 +49,30 @@ def score_video(video: str, predictions: np.ndarray, masks: np.ndarray) -> list[
     Args:
         video: Name of the video.
         predictions: Object ids (T, H, W), T at least 3.
-        masks: True object ids (T, H, W).
+        masks: True object ids (M, H, W).
+        mask_index: Frame of each mask (M,), of which the others do not count; None where all frames have one.
+        object_ids: Objects to score instead of those.
+
+    Returns:
+        The scores; none where no frame that counts has a mask.
 
     Raises:
         ValueError: If the shapes differ or there are fewer than 3 frames.
     """
-    if predictions.shape != masks.shape or len(masks) < 3:
+    mask_index = np.arange(len(predictions)) if mask_index is None else mask_index
+    if predictions.shape[1:] != masks.shape[1:] or len(predictions) < 3 or len(masks) != len(mask_index):
         raise ValueError(f'video {video}: predictions {predictions.shape} for masks {masks.shape}; 3 frames at least')
+    counted = (mask_index > 0) & (mask_index < len(predictions) - 1)
+    if not counted.any():
+        return []
 
     def per_frame(measure: Callable[[np.ndarray, np.ndarray], float], number: int) -> Statistics:
-        pairs = zip(predictions[1:-1], masks[1:-1], strict=True)
+        pairs = zip(predictions[mask_index[counted]], masks[counted], strict=True)
         return frame_statistics(np.array([measure(prediction == number, mask == number) for prediction, mask in pairs]))
 
     return [
         ObjectScore(video, number, per_frame(region_similarity, number), per_frame(contour_accuracy, number))
-        for number in range(1, int(masks[0].max()) + 1)
+        for number in (range(1, int(masks[0].max()) + 1) if object_ids is None else map(int, object_ids))
     ]
 
 
@@ -107,7 +122,10 @@ class DAVISMetric(BaseMetric):
                     raise ValueError(f'video {sample["video"]}: {sample["error"]}')
                 self.results.append(dict(result, error=sample['error']))
                 continue
-            scores = score_video(sample['video'], sample['predictions'], data_batch['masks'][position])
+            truth = {
+                key: data_batch[key][position] for key in ('masks', 'mask_index', 'object_ids') if key in data_batch
+            }
+            scores = score_video(sample['video'], sample['predictions'], **truth)
             self.results.append(dict(result, scores=scores, protocol=sample['protocol']))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -119,11 +137,18 @@ class DAVISMetric(BaseMetric):
         # Samplers of several processes repeat videos to give each process as many.
         videos = [result for _, result in sorted({result['index']: result for result in results}.items())]
         self.failures = {result['video']: result['error'] for result in videos if 'error' in result}
-        scored = [result for result in videos if 'scores' in result]
-        if not scored:
+        propagated = [result for result in videos if 'scores' in result]
+        if not propagated:
             raise ValueError('no video could be evaluated: ' + '; '.join(f'{v}: {e}' for v, e in self.failures.items()))
+        scored = [result for result in propagated if result['scores']]
         self.scores = [score for result in scored for score in result['scores']]
-        self.protocol = scored[0]['protocol']
+        self.protocol = propagated[0]['protocol']
+        without = [result['video'] for result in propagated if not result['scores']]
+        if without:
+            line = f'{len(without)} videos have no masks to compare with, and no scores: {", ".join(without[:5])}'
+            print_log(line, logger='current', level=logging.WARNING)
+        if not scored:
+            return dict(videos=0, failed_videos=len(self.failures))
         metrics = score_columns(self.scores)
         rows = {result['video']: score_columns(result['scores']) for result in scored}
         self._print(dict(rows, **{self._global_name(len(videos)): metrics}))

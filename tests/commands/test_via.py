@@ -16,6 +16,7 @@ from flsl_mm.commands.via import (
     outline,
     polygon_area,
     via_images,
+    via_table,
 )
 
 RECT = dict(name='rect', x=4, y=5, width=10, height=20)
@@ -43,6 +44,34 @@ def test_every_kind_of_file_holds_the_same():
     }
     for content in (exported(), old, dict(_via_settings={}, _via_img_metadata=exported(), _via_attributes={})):
         assert via_images(content) == sorted(expected, key=lambda image: image['filename'])
+
+
+CSV = """filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes
+b.jpg,123,"{}",2,0,"{""name"":""rect"",""x"":4,""y"":5,""width"":10,""height"":20}","{""type"":""cat""}"
+b.jpg,123,"{}",2,1,"{""name"":""rect"",""x"":4,""y"":5,""width"":10,""height"":20}","{""type"":""dog""}"
+a.jpg,123,"{}",0,0,"{}","{}"
+"""
+
+
+@pytest.mark.parametrize('text', [CSV, '#' + CSV])
+def test_exported_as_csv(text):
+    """Of VIA 2 and, with a # before it, of VIA 1."""
+    expected = [
+        dict(filename='a.jpg', regions=[]),
+        dict(filename='b.jpg', regions=[region(type='cat'), region(type='dog')]),
+    ]
+    assert via_images(via_table(text)) == expected
+
+
+def test_a_csv_file_that_is_none():
+    with pytest.raises(
+        ValueError, match='it has no column region_attributes, region_shape_attributes, as CSV of VIA has'
+    ):
+        via_table('filename,x\na.jpg,3\n')
+    with pytest.raises(ValueError, match='row 3 has no JSON in region_shape_attributes'):
+        via_table(
+            CSV.replace('"{""name"":""rect"",""x"":4,""y"":5,""width"":10,""height"":20}","{""type"":""dog""}"', 'x,y')
+        )
 
 
 def test_by_hand():
@@ -184,6 +213,9 @@ def test_size_of_an_image(tmp_path):
     Image.new('RGB', (30, 20)).save(tmp_path / 'turned.jpg', exif=turned)
     assert image_size(tmp_path / 'level.jpg') == (20, 30)
     assert image_size(tmp_path / 'turned.jpg') == (30, 20)
+    turned[0x0112] = 9  # which means nothing
+    Image.new('RGB', (30, 20)).save(tmp_path / 'nine.jpg', exif=turned)
+    assert image_size(tmp_path / 'nine.jpg') == (20, 30)
     (tmp_path / 'none.jpg').write_text('none')
     with pytest.raises(ValueError, match=r'none\.jpg cannot be read: no image of a kind that is read'):
         image_size(tmp_path / 'none.jpg')

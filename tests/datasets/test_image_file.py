@@ -16,10 +16,10 @@ from PIL import EpsImagePlugin, Image
 from flsl_mm.datasets.decode import decode_teacher_view, read_image, to_rgb
 from flsl_mm.datasets.image_file import MAX_BYTES, decoded_bytes
 from flsl_mm.datasets.images import FLSLImages, read_skipped
-from flsl_mm.evaluation.probes.segmentation import read_mask as read_class_mask
+from flsl_mm.datasets.masks import read_mask
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_boxes
 from flsl_mm.uavdt.layout import _read_size
-from flsl_mm.vos.tree import find_video, read_frame, read_mask
+from flsl_mm.vos.tree import find_video, read_frame, read_object_ids
 from tests.images import make_image
 
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n'
@@ -39,8 +39,8 @@ READERS = {
     'teacher view': teacher_view,
     'whole image': read_image,
     'frame': lambda path: read_frame(path, (64, 64)),
-    'mask of objects': lambda path: read_mask(path, single_object=True),
-    'mask of classes': read_class_mask,
+    'mask of objects': lambda path: read_object_ids(path, single_object=True),
+    'mask of classes': read_mask,
     'check sheet': lambda path: _draw_boxes(
         SheetFrame(path, 'title', np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4))), 64
     ),

@@ -172,3 +172,15 @@ def test_bad_options_give_one_clear_line(options, message):
     with pytest.raises(ValueError, match=message) as error:
         tiny(**options)
     assert '\n' not in str(error.value)
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('side', [16, 40, 37])
+def test_traces_and_counts_of_operations_at_any_size(side):
+    """MMEngine's counter (get_flops of OpenMMLab's tools) traces too; sizes are tensors then."""
+    from mmengine.analysis import get_model_complexity_info
+
+    model = FLSLViT(arch=dict(embed_dim=24, depth=1, num_heads=3), patch_size=8, img_size=16).eval()
+    images = torch.randn(1, 3, side, side)
+    torch.testing.assert_close(torch.jit.trace(model, images)(images), model(images))
+    assert get_model_complexity_info(model, (3, side, side), show_table=False, show_arch=False)['flops'] > 0

@@ -125,7 +125,7 @@ def break_folder(tree: Path) -> None:
         (break_resolution, 'video one: .*is 256x128, but 00000.jpg is 128x64 .full-resolution masks with 480p frames'),
         (break_frame_size, 'video one: .*00001.jpg is 64x32, but 00000.jpg is 128x64$'),
         (break_numbers, 'video one: frame 00001.jpg is missing between 00000.jpg and 00003.jpg'),
-        (break_mask, r'video one: frame 00002 has no mask \(4 frames, 3 masks\)'),
+        (break_mask, r'video one: frame 00002 has no mask \(4 frames, 3 masks\): masks are needed of all frames'),
         (break_last_frame, r'video one: mask 00003 has no frame \(3 frames, 4 masks\)'),
         (break_name, 'video one: .*last.jpg is not named by a frame number'),
         (break_header, 'video one: .*00001.jpg is unreadable: '),
@@ -178,18 +178,18 @@ def test_masks_without_objects_or_with_255(tree):
     write_palette_mask(masks_of(tree, 'two') / '00001.png', np.full((64, 128), 255, np.uint8))
     dataset = DAVISDataset(tree, short_side=64)
     assert dataset[0]['error'].endswith('00000.png shows no object')
-    assert 'value 255' in dataset[1]['error']
+    assert 'value 255, which is not an object id (1 to 254)' in dataset[1]['error']
     assert 'set year=2016' in dataset[1]['error']
 
 
-@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', '1'])
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA'])
 def test_color_masks_of_several_objects(tree, mode):
     """Their luminance would be taken for ids."""
     path = masks_of(tree, 'two') / '00001.png'
     Image.open(path).convert(mode).save(path)
     error = DAVISDataset(tree, short_side=64)[1]['error']
-    assert error.startswith(f'mask {path} has mode {mode}, which holds no object ids: ')
-    assert 'palette or gray images (mode P or L)' in error
+    assert error.startswith(f'mask {path} is an image of mode {mode}: masks hold one number per pixel')
+    assert error.endswith('set year=2016 for masks of one object')
 
 
 def test_unsupervised_masks(tree):
@@ -210,3 +210,86 @@ def test_arguments(tree, tmp_path):
     shutil.rmtree(tree / 'Annotations')
     with pytest.raises(FileNotFoundError, match='the tree is incomplete'):
         DAVISDataset(tree)
+
+
+def rename_by_five(folder: Path) -> None:
+    for path in sorted(folder.iterdir(), reverse=True):
+        path.rename(path.with_stem(f'{5 * int(path.stem):05d}'))
+
+
+def youtube_vos(tree: Path) -> Path:
+    """Move a tree to the layout of YouTube-VOS: no lists, no folder of a resolution."""
+    shutil.rmtree(tree / 'ImageSets')
+    for kind in ('JPEGImages', 'Annotations'):
+        for folder in (tree / kind / '480p').iterdir():
+            folder.rename(tree / kind / folder.name)
+        (tree / kind / '480p').rmdir()
+    return tree
+
+
+def test_youtube_vos(tree):
+    """Frames and masks of one video are numbered by five; of the other every second frame has a mask."""
+    youtube_vos(tree)
+    for kind in ('JPEGImages', 'Annotations'):
+        rename_by_five(tree / kind / 'one')
+    for number in (1, 3):
+        (tree / 'Annotations' / 'two' / f'{number:05d}.png').unlink()
+    dataset = DAVISDataset(tree, short_side=64)
+    assert dataset.names == ['one', 'two']
+    assert dataset[0]['frame_names'].tolist() == ['00000', '00005', '00010', '00015']
+    item = dataset[1]
+    assert item['frames'].shape[0] == 5
+    assert item['mask_index'].tolist() == [0, 2, 4]
+    np.testing.assert_array_equal(item['masks'], moving_squares(5, (1, 2))[[0, 2, 4]])
+    (tree / 'Annotations' / 'two' / '00004.png').unlink()
+    (frames_of_two := tree / 'JPEGImages' / 'two').joinpath('00004.jpg').rename(frames_of_two / '00005.jpg')
+    with pytest.raises(ValueError, match=r'video two: frame 00004.jpg is missing'):
+        DAVISDataset(tree)
+
+
+def test_masks_of_later_objects_are_not_taken_for_the_truth(tree):
+    """As in valid of YouTube-VOS: 00000 and 00001 of five frames."""
+    for number in (2, 3, 4):
+        (masks_of(tree, 'two') / f'{number:05d}.png').unlink()
+    with pytest.raises(ValueError, match=r'frame 00002 has no mask \(5 frames, 2 masks\).*of YouTube-VOS'):
+        DAVISDataset(tree)
+
+
+def test_a_first_mask_alone(tree):
+    for path in masks_of(tree).iterdir():
+        if path.stem != '00000':
+            path.unlink()
+    item = DAVISDataset(tree, short_side=64)[0]
+    assert (item['frames'].shape[0], item['masks'].shape[0], item['mask_index'].tolist()) == (4, 1, [0])
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpeg', '.JPG'])
+def test_endings_of_frames(tree, suffix):
+    for path in frames_of(tree).iterdir():
+        with Image.open(path) as image:
+            image.save(path.with_suffix(suffix))
+        path.unlink()
+    assert DAVISDataset(tree, short_side=64)[0]['frames'].shape == (4, 64, 128, 3)
+
+
+@pytest.mark.parametrize('year', [2016, 2017])
+def test_names_with_spaces(tmp_path, year):
+    tree = write_tree(tmp_path / 'my DAVIS', {'my dog 1': moving_squares(3, (1,))}, year)
+    dataset = DAVISDataset(tree, year=year, short_side=64)
+    assert dataset.names == ['my dog 1']
+    assert dataset[0]['masks'].shape == (3, 64, 128)
+
+
+def test_object_ids_with_gaps(tmp_path):
+    """Gray values for ids, as masks that lost their palette have; an id that appears later is none."""
+    masks = np.array([0, 38, 75], np.uint8)[moving_squares(4, (1, 2))]
+    later = moving_squares(4, (1, 3))
+    later[2:, 60:, 100:120] = 2
+    tree = write_tree(tmp_path / 'DAVIS', {'gray': masks, 'later': later})
+    line = r"video gray: its masks have the object ids 38, 75 and skip 73 below 75, .*id_gaps to 'ignore'"
+    with pytest.raises(ValueError, match=line):
+        DAVISDataset(tree)
+    assert DAVISDataset(tree, short_side=64, id_gaps='count')[0]['object_ids'].tolist() == list(range(1, 76))
+    found = DAVISDataset(tree, short_side=64, id_gaps='ignore')
+    assert found[0]['object_ids'].tolist() == [38, 75]
+    assert found[1]['object_ids'].tolist() == [1, 2, 3]

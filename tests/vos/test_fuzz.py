@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flsl_mm.datasets.palette import write_palette_mask
-from flsl_mm.vos.tree import read_mask, read_video_names
+from flsl_mm.vos.tree import read_object_ids, read_video_names
 
 FUZZ = settings(max_examples=int(os.environ.get('FLSL_FUZZ', 150)), deadline=None)
 
@@ -25,7 +25,7 @@ def test_palette_masks(changes, kept, tmp_path_factory):
     path.write_bytes(content[: int(kept * len(content))])
     line = ''
     try:
-        assert read_mask(path, single_object=False).dtype == np.uint8
+        assert read_object_ids(path, single_object=False).dtype == np.uint8
     except ValueError as error:
         line = str(error)
     assert not line or (path.name in line and '\n' not in line), line

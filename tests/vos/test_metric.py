@@ -129,3 +129,28 @@ def test_scores_and_protocol_are_printed(log):
 def test_shapes_must_agree(shape):
     with pytest.raises(ValueError, match='predictions'):
         score_video('v', np.zeros(shape, np.uint8), moving_squares(4, (1,)))
+
+
+def test_only_frames_with_masks_count():
+    masks = moving_squares(7, (1,))
+    predictions = masks.copy()
+    predictions[[1, 3, 5]] = 0  # without truth
+    index = np.array([0, 2, 4, 6])
+    assert score_video('v', predictions, masks[index], index)[0].region.mean == 1
+    predictions[4] = 0
+    assert score_video('v', predictions, masks[index], index)[0].region.mean == 0.5
+    assert score_video('v', predictions, masks[:1], np.array([0])) == []
+
+
+def test_chosen_objects():
+    masks = np.array([0, 38, 75], np.uint8)[moving_squares(4, (1, 2))]
+    assert [score.object_id for score in score_video('v', masks, masks, object_ids=[38, 75])] == [38, 75]
+
+
+def test_videos_with_a_first_mask_alone_have_no_scores(log):
+    masks = moving_squares(5, (1,))
+    metric = DAVISMetric()
+    sample = dict(video='a', index=0, predictions=masks, protocol=PROTOCOL)
+    metric.process(dict(masks=[masks[:1]], mask_index=[np.array([0])], object_ids=[np.array([1])]), [sample])
+    assert metric.evaluate(size=1) == {'DAVIS/videos': 0, 'DAVIS/failed_videos': 0}
+    assert log == ['1 videos have no masks to compare with, and no scores: a']

@@ -12,33 +12,8 @@ import pytest
 from PIL import Image
 
 from flsl_mm.vos.metric import COLUMNS, DAVISMetric
-from flsl_mm.vos.output_hook import DAVISOutputHook, paint_objects, write_gif, write_strip, write_tables
+from flsl_mm.vos.output_hook import DAVISOutputHook, write_tables
 from tests.vos.tiny_davis import COLORS, moving_squares
-
-
-def test_objects_are_painted_with_contours():
-    frame = np.full((8, 8, 3), 100, np.uint8)
-    ids = np.zeros((4, 4), np.uint8)
-    ids[1:3, 1:3] = 1  # pixels 2 to 5 of the frame
-    painted = paint_objects(frame, ids)
-    assert painted[7, 7].tolist() == [100, 100, 100]
-    assert painted[3, 3].tolist() == [114, 50, 50]
-    assert painted[1, 3].tolist() == painted[5, 3].tolist() == [255, 255, 255]
-    assert (frame == 100).all()
-
-
-def test_strip_and_gif(tmp_path):
-    masks = moving_squares(9, (1, 2))
-    write_strip(tmp_path / 'v.png', COLORS[masks], masks)
-    with Image.open(tmp_path / 'v.png') as image:
-        assert image.size == (6 * 320, 160)
-    write_gif(tmp_path / 'v.gif', COLORS[masks], masks)
-    with Image.open(tmp_path / 'v.gif') as image:
-        assert (image.n_frames, image.size) == (9, (128, 64))
-    write_strip(tmp_path / 'short.png', COLORS[masks[:3]], masks[:3])
-    with Image.open(tmp_path / 'short.png') as image:
-        assert image.size == (3 * 320, 160)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['short.png', 'v.gif', 'v.png']
 
 
 def evaluated_metric() -> DAVISMetric:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from flsl_mm.datasets.palette import write_palette_mask
-from flsl_mm.vos.tree import find_video, input_size, read_frame, read_mask, read_video_names
+from flsl_mm.vos.tree import find_video, input_size, read_frame, read_object_ids, read_video_names
 from tests.vos.tiny_davis import moving_squares, write_video
 
 
@@ -30,8 +30,8 @@ def test_damaged_masks(tmp_path):
     path = tmp_path / '00001.png'
     write_palette_mask(path, moving_squares(1, (1,))[0])
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r'mask .*00001.png is unreadable'):
-        read_mask(path, single_object=False)
+    with pytest.raises(ValueError, match=r'mask .*00001.png cannot be read'):
+        read_object_ids(path, single_object=False)
 
 
 def test_color_masks_of_2016(tmp_path):
@@ -39,14 +39,14 @@ def test_color_masks_of_2016(tmp_path):
     mask = np.zeros((4, 6, 3), np.uint8)
     mask[1:3, 2:4] = 255
     Image.fromarray(mask).save(tmp_path / 'mask.png')
-    np.testing.assert_array_equal(read_mask(tmp_path / 'mask.png', single_object=True), mask[..., 0] > 0)
+    np.testing.assert_array_equal(read_object_ids(tmp_path / 'mask.png', single_object=True), mask[..., 0] > 0)
 
 
 @pytest.mark.parametrize('single_object', [False, True])
 def test_gray_masks(tmp_path, single_object):
     mask = np.array([[0, 1, 2]], np.uint8)
     Image.fromarray(mask).save(tmp_path / 'mask.png')
-    assert read_mask(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]
+    assert read_object_ids(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]
 
 
 def test_lists(tmp_path):
@@ -58,6 +58,8 @@ def test_lists(tmp_path):
         read_video_names(path)
     path.write_text('b\n\n/JPEGImages/480p/a/00000.jpg /Annotations/480p/a/00000.png\n/JPEGImages/480p/a/00001.jpg x\n')
     assert read_video_names(path) == ['b', 'a']
+    path.write_text('my video\n/JPEGImages/480p/my other/00000.jpg /Annotations/480p/my other/00000.png\n')
+    assert read_video_names(path) == ['my video', 'my other']
 
 
 def test_numbers_need_not_start_at_zero(tmp_path):

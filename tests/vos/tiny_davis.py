@@ -47,7 +47,7 @@ def write_video(root: Path, name: str, masks: np.ndarray, year: int = 2017) -> N
     for folder in (frames, annotations):
         folder.mkdir(parents=True)
     for t, mask in enumerate(masks):
-        Image.fromarray(COLORS[mask]).save(frames / f'{t:05d}.jpg', quality=95)
+        Image.fromarray(COLORS[mask % len(COLORS)]).save(frames / f'{t:05d}.jpg', quality=95)
         if year == 2017:
             write_palette_mask(annotations / f'{t:05d}.png', mask)
         else:

@@ -21,7 +21,7 @@ def toy_config(data_root: Path, work_dir: Path, launcher: str = 'none') -> Confi
     cfg = Config.fromfile(CONFIGS / 'flsl_vit-s16_davis2017.py')
     cfg.model.backbone = dict(type='ToyColorBackbone')
     cfg.model.progress = False
-    cfg.test_dataloader.dataset.update(data_root=str(data_root), short_side=64)
+    cfg.test_dataloader.dataset.update(data_root=str(data_root), short_side=64, id_gaps='count')
     cfg.work_dir, cfg.launcher = str(work_dir), launcher
     if launcher != 'none':
         cfg.env_cfg.dist_cfg.backend = 'gloo'

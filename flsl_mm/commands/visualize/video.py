@@ -12,9 +12,9 @@ from tqdm import tqdm
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.visualization.page import PageImage, write_page
-from flsl_mm.vos.output_hook import GIF_WIDTH, write_gif
+from flsl_mm.vos.drawing import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
-from flsl_mm.vos.tree import read_mask
+from flsl_mm.vos.tree import read_object_ids
 
 from .images import PAGE, prepare_folder, read_pixels, readable, safe_name
 from .view import panel_image, resized
@@ -94,9 +94,9 @@ def read_first_mask(path: Path, size_hw: tuple[int, int]) -> np.ndarray:
         ValueError: If the file is damaged, has another size, or shows no object.
     """
     try:
-        ids = read_mask(path, single_object=False)
+        ids = read_object_ids(path, single_object=False)
     except ValueError:
-        ids = read_mask(path, single_object=True)
+        ids = read_object_ids(path, single_object=True)
     if ids.shape != size_hw:
         (height, width), (frame_height, frame_width) = ids.shape, size_hw
         raise ValueError(f'the mask {path} has {width}x{height} pixels, the first frame {frame_width}x{frame_height}')

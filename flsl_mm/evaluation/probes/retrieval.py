@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from flsl_mm.datasets.masks import read_mask
+
 from ..clustering import (
     contingency,
     kmeans,
@@ -31,7 +33,7 @@ from ..dense_retrieval import (
 from ..segmentation import class_counts, mean_iou
 from .images import feature_maps, fitted, fitting_hw
 from .scores import Score
-from .segmentation import SegmentationProbe, read_mask
+from .segmentation import SegmentationProbe
 from .sources import FeatureSource
 
 SEARCHES = ('exact', 'faiss')

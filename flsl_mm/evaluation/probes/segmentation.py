@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from flsl_mm.datasets.image_file import open_image
+from flsl_mm.datasets.masks import read_mask
 
 from ..bootstrap import bootstrap_error
 from ..knn import knn_scores
@@ -24,6 +24,9 @@ from ..segmentation import chance_mean_iou, class_counts, class_iou, mean_iou
 from .images import feature_maps, find_images, fitted, fitting_hw, image_hw, sample
 from .scores import Score
 from .sources import FeatureSource
+
+MAX_CLASSES = 4096
+"""Classes that are taken from the greatest number in the masks; memory grows with them."""
 
 LAYOUT = 'segmentation needs images/train, images/val, annotations/train and annotations/val, masks named as images'
 
@@ -54,7 +57,8 @@ class SegmentationProbe:
 
     Raises:
         FileNotFoundError: If a folder or a mask is missing.
-        ValueError: If a mask is not of class numbers, of another size than its image, or beyond ``num_classes``.
+        ValueError: If a mask is not of class numbers, of another size than its image, or beyond ``num_classes``, or if
+            all masks together have a single class.
     """
 
     rows = {'knn_miou': 'patch {k}-NN mIoU', 'linear_miou': 'linear probe mIoU'}
@@ -110,22 +114,31 @@ class SegmentationProbe:
 
     def _check_classes(self, num_classes: int | None) -> int:
         """Read all masks once; give the number of classes."""
-        greatest = 0
+        found: set[int] = set()
         for pair in tqdm((*self.train, *self.val), desc='masks', unit='mask', leave=False, disable=None):
             mask = read_mask(pair.mask)
             of_image = image_hw(pair.image)
             if of_image and mask.shape != of_image:
                 sizes = [f'{width}x{height}' for height, width in (mask.shape, of_image)]
                 raise ValueError(f'mask {pair.mask} is {sizes[0]} and its image {sizes[1]}')
-            numbers = mask[mask != self.ignore_index]
-            here = int(numbers.max()) if len(numbers) else 0
-            if num_classes and here >= num_classes:
+            here = set(np.unique(mask).tolist())
+            greatest = max(here - {self.ignore_index}, default=0)
+            if greatest >= (num_classes or MAX_CLASSES):
+                last = f', and the last of {num_classes} classes is {num_classes - 1}' if num_classes else ''
                 raise ValueError(
-                    f'mask {pair.mask} has class {here}, and the last of {num_classes} classes is {num_classes - 1}: '
-                    'set the number of classes, or the one to ignore'
+                    f'mask {pair.mask} has class {greatest}{last}: set the number of classes (--num-classes), or the '
+                    'number to ignore (--ignore-index)'
                 )
-            greatest = max(greatest, here)
-        return num_classes or greatest + 1
+            found |= here
+        classes = found - {self.ignore_index}
+        if len(classes) < 2:
+            ignored = f' beside {self.ignore_index}, which is not counted' if self.ignore_index in found else ''
+            raise ValueError(
+                f'the masks in {self.root / "annotations"} have one class ({", ".join(map(str, classes)) or "none"})'
+                f'{ignored}, which every answer gets right: number the classes 0, 1, ... (masks of 0 and 255 become '
+                '0 and 1), or ignore another number (--ignore-index)'
+            )
+        return num_classes or max(classes) + 1
 
     def labels(self, patch_size: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return the classes of the patches of each image (h * w,), ``ignore_index`` where none, of train and val."""
@@ -188,23 +201,3 @@ class SegmentationProbe:
         train, val = (torch.cat(labels) for labels in self.labels(patch_size))
         train, val = train[train != self.ignore_index], val[val != self.ignore_index]
         return dict.fromkeys(self.rows, chance_mean_iou(train, val, self.num_classes))
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Read a mask of class numbers (H, W).
-
-    Raises:
-        ValueError: If it is an image of colors, or cannot be read.
-    """
-    try:
-        with open_image(path) as image:
-            mask = np.array(image)
-            mode = image.mode
-    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
-    except Exception as error:
-        raise ValueError(f'mask {path} cannot be read: {error}') from None
-    if mask.ndim != 2 or mode == 'F':
-        raise ValueError(
-            f'mask {path} is an image of mode {mode}: masks hold one class number per pixel (modes P, L, I)'
-        )
-    return mask

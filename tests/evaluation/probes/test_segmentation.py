@@ -113,9 +113,10 @@ def spoil_mask(array):
         (lambda folder: shutil.rmtree(folder / 'annotations'), {}, r'no mask .*annotations/train/0\.png of'),
         (lambda folder: shutil.rmtree(folder / 'images/val'), {}, 'no folder .*images/val: segmentation needs'),
         (spoil_mask(np.zeros((64, 32), np.uint8)), {}, r'mask .*val/2\.png is 32x64 and its image 64x64'),
-        (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one class number per pixel'),
+        (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one number per pixel'),
         (lambda folder: (folder / 'annotations/val/2.png').write_bytes(b'x'), {}, 'cannot be read'),
         (lambda folder: None, dict(num_classes=2), r'has class 3, and the last of 2 classes is 1: set the number'),
+        (spoil_mask(np.full((64, 64), 60_000, np.uint16)), {}, r'has class 60000: set the number of classes'),
         (lambda folder: None, dict(num_classes=4, class_names=['a']), '1 class names for 4 classes'),
     ],
 )
@@ -125,3 +126,14 @@ def test_wrong_data_is_said_in_one_line(folder, tmp_path, spoil, options, line):
     with pytest.raises((ValueError, OSError), match=line) as caught:
         SegmentationProbe(copy, ignore_index=9, **options)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('num_classes', [None, 2])
+def test_masks_of_0_and_255_are_one_class_which_every_answer_gets_right(folder, tmp_path, num_classes):
+    copy = shutil.copytree(folder, tmp_path / 'copy')
+    for path in copy.glob('annotations/*/*.png'):
+        Image.fromarray(np.where(np.array(Image.open(path)) == 1, 255, 0).astype(np.uint8)).save(path)
+    line = r'have one class \(0\) beside 255, which is not counted, .*masks of 0 and 255 become 0 and 1'
+    with pytest.raises(ValueError, match=line):
+        SegmentationProbe(copy, num_classes=num_classes)
+    assert SegmentationProbe(copy, ignore_index=-1).num_classes == 256

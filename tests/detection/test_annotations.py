@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from flsl_mm.detection.shapes import check_shapes
+from flsl_mm.detection.annotations import check_shapes, read_annotations
 
 TRIANGLE = [1, 2, 9.5, 2, 5, 7]
 
@@ -32,7 +32,7 @@ def compressed(height: int = 10, width: int = 20) -> dict:
     [
         {},
         dict(segmentation=[]),
-        dict(segmentation=None, bbox=None),
+        dict(segmentation=None),
         dict(segmentation=[[-3, -1.5, 22, 0, 5, 12]]),
         dict(segmentation=compressed()),
         dict(segmentation=dict(size=[10, 20], counts=[5, 195])),
@@ -59,7 +59,6 @@ def test_sound_annotations(annotation):
         (dict(segmentation=dict(size=[10, 20], counts=[5, 194])), 'a mask whose runs do not add up'),
         (dict(segmentation=dict(size=[10, 20], counts=[-5, 205])), 'a mask without runs'),
         (dict(segmentation=dict(size=[10, 20])), 'a mask without runs'),
-        (dict(bbox=[1, 2, 8]), 'a bbox that is not four numbers'),
         (dict(bbox=[0, 0, 1e9, 1]), 'a bbox far outside its image of 20x10'),
     ],
 )
@@ -79,9 +78,33 @@ def test_images_of_absurd_sizes(size):
         check_shapes(broken)
 
 
-def test_annotations_of_no_image():
-    with pytest.raises(ValueError, match='annotation 7 is of an unknown image: 4'):
-        check_shapes(content(image_id=4))
+def test_what_mmdet_and_pycocotools_read_is_read(tmp_path):
+    """A byte order mark, sizes as 20.0, a part of two points, an orphan, a namesake of no annotation, no outline."""
+    found = content(segmentation=[[1, 1, 9, 9], TRIANGLE], category_id=2, area=9)
+    found['images'][0].update(width=20.0, file_name='a.jpg')
+    found['annotations'].append(dict(found['annotations'][0], id=8, image_id=99))
+    found['annotations'].append(dict(found['annotations'][0], id=9, segmentation=None))
+    found['categories'] = [dict(id=0, name='cat'), dict(id=2, name='cat')]
+    (tmp_path / 'a.json').write_bytes(b'\xef\xbb\xbf' + json.dumps(found).encode())
+    read = read_annotations(tmp_path / 'a.json')
+    assert read.content['categories'] == [dict(id=2, name='cat')]
+    assert (read.orphans, read.short_parts) == (1, 1)
+    assert [annotation.get('segmentation') for annotation in read.content['annotations']] == [[TRIANGLE], None]
+    assert read.boxes.tolist() == [[1, 2, 8, 5]] * 2
+    np.testing.assert_array_equal(read.bounds, [[1, 2, 9.5, 7], [np.nan] * 4])
+    assert type(read.content['images'][0]['width']) is int
+
+    del found['annotations']
+    (tmp_path / 'a.json').write_text(json.dumps(found))
+    assert read_annotations(tmp_path / 'a.json').content['annotations'] == []
+
+
+def test_ids_that_are_text_in_one_list_alone_are_named(tmp_path):
+    found = content(category_id=2, area=9, image_id='3')
+    found['images'][0]['file_name'] = 'a.jpg'
+    (tmp_path / 'a.json').write_text(json.dumps(dict(found, categories=[dict(id=2, name='cat')])))
+    with pytest.raises(ValueError, match="image_id '3', ids such as 3: write both as numbers"):
+        read_annotations(tmp_path / 'a.json')
 
 
 NUMBERS = st.integers(-50, 50) | st.floats() | st.sampled_from([10**9, -(10**9), 2**63, '1', None, True])

@@ -1,0 +1,151 @@
+"""Annotation files that teach nothing, or something wrong, are refused; what is left out is counted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip('mmdet')
+
+from flsl_mm.detection.coco import FLSLCocoDataset, FLSLCocoMetric
+
+BOXES = [[20, 30, 80, 60], [140, 50, 70, 90]]
+LOAD = [dict(type='LoadImageFromFile'), dict(type='mmdet.LoadAnnotations', with_bbox=True)]
+LOAD_MASKS = [LOAD[0], dict(LOAD[1], with_mask=True)]
+
+
+@pytest.fixture
+def folder(tmp_path, fresh_logger):
+    """Write four images of 256x160 with two objects each."""
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(1, 5):
+        Image.fromarray(rng.integers(0, 255, (160, 256, 3), dtype=np.uint8)).save(tmp_path / f'{number}.png')
+        images.append(dict(id=number, file_name=f'{number}.png', width=256, height=160))
+        for category, (x, y, w, h) in enumerate(BOXES, 1):
+            outline = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+            shape = dict(bbox=[x, y, w, h], area=w * h, segmentation=outline, iscrowd=0)
+            annotations.append(dict(shape, id=len(annotations) + 1, image_id=number, category_id=category))
+    categories = [dict(id=1, name='box'), dict(id=2, name='bin')]
+    save(tmp_path, dict(images=images, annotations=annotations, categories=categories))
+    return tmp_path
+
+
+def save(folder, content):
+    (folder / 'a.json').write_text(json.dumps(content))
+
+
+def change(folder, edit, every=1):
+    """Edit every n-th annotation of the file."""
+    content = json.loads((folder / 'a.json').read_text())
+    for annotation in content['annotations'][::every]:
+        edit(annotation)
+    save(folder, content)
+
+
+def dataset(folder, pipeline=LOAD, **settings):
+    settings = dict(
+        dict(ann_file='a.json', data_prefix=dict(img=''), metainfo=dict(classes=('box', 'bin'))), **settings
+    )
+    return FLSLCocoDataset(data_root=str(folder), pipeline=pipeline, **settings)
+
+
+def without_outline(annotation):
+    del annotation['segmentation']
+
+
+def scale(factor, polygons=True):
+    def edit(annotation):
+        annotation['bbox'] = [factor * side for side in annotation['bbox']]
+        if polygons:
+            annotation['segmentation'] = [[factor * side for side in annotation['segmentation'][0]]]
+
+    return edit
+
+
+def corners(annotation):
+    x, y, w, h = annotation['bbox']
+    annotation['bbox'] = [x, y, x + w, y + h]
+
+
+def corners_alone(annotation):
+    corners(annotation)
+    without_outline(annotation)
+
+
+def moved(annotation):
+    annotation['bbox'][0] -= 15
+
+
+@pytest.mark.parametrize(
+    ('edit', 'line'),
+    [
+        (lambda a: a.update(iscrowd=1), r'0 of 8 objects can be learned; 8 crowds \(iscrowd=1\): set "iscrowd": 0'),
+        (lambda a: a.update(area=0), '0 of 8 objects can be learned; 8 of less than a pixel'),
+        (lambda a: a.update(bbox=[-90, 0, 80, 9], segmentation=[]), 'have their center outside'),
+        (
+            scale(1 / 256),
+            r'its boxes are fractions of the image \(\[0.078, 0.117, 0.312, 0.234\]\): give them in pixels',
+        ),
+        (scale(2), '4 of 8 boxes have their center outside of the image, annotation 2 for one'),
+        (corners, r'its boxes are two corners, x1 y1 x2 y2 \(\[20.0, 30.0, 100.0, 90.0\] in an image of 256x160\)'),
+        (corners_alone, 'its boxes are two corners'),
+        (moved, r'8 of 8 boxes are not those of their polygons, annotation 1 .*\[20.0, 30.0, 80.0, 60.0\]: export'),
+        (lambda a: a.update(category_id=a['category_id'] - 1), 'have the category ids 0 to 1, its categories 1 to 2'),
+        (lambda a: a.update(category_id=a['category_id'] + 1), 'have the category ids 2 to 3, its categories 1 to 2'),
+        (lambda a: a.update(category_id=99), r'0 of 8 objects .* 8 of categories that are not listed \(99\)'),
+    ],
+)
+def test_a_file_that_teaches_nothing_or_nonsense_is_refused(folder, edit, line):
+    change(folder, edit)
+    with pytest.raises(ValueError, match=rf'a\.json: .*{line}'):
+        dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ('edit', 'line'),
+    [
+        (lambda a: a['bbox'].__setitem__(2, 0), '4 objects to learn; left out: 4 of less than a pixel of width'),
+        (lambda a: a.update(category_id=99), r'left out: 4 of categories that are not listed \(99\)'),
+        (moved, '8 objects to learn; 4 of 8 boxes are not those of their polygons'),
+        (lambda a: a.update(ignore=1), 'left out: 4 marked to be ignored'),
+        (lambda a: a.update(image_id=99), '4 objects to learn; left out: 4 of images that are not listed'),
+    ],
+)
+def test_what_is_left_out_is_counted(folder, edit, line, capsys):
+    change(folder, edit, every=2)
+    assert len(dataset(folder)) == 4
+    assert line.replace('\\', '') in capsys.readouterr().out
+
+
+def test_a_sound_file_says_nothing(folder, capsys):
+    assert len(dataset(folder, LOAD_MASKS)) == 4
+    assert capsys.readouterr().out == ''
+
+
+def test_masks_need_outlines_in_training_and_in_the_metric(folder):
+    change(folder, without_outline, every=8)
+    assert len(dataset(folder)) == 4
+    line = r'1 of 8 objects have no outline \(segmentation\).*train boxes alone: mask_head=None'
+    with pytest.raises(ValueError, match=line):
+        dataset(folder, LOAD_MASKS)
+    with pytest.raises(ValueError, match='1 of 8 objects have no outline'):
+        FLSLCocoMetric(ann_file=str(folder / 'a.json'), metric=['bbox', 'segm'])
+    assert FLSLCocoMetric(ann_file=str(folder / 'a.json'))._coco_api.get_ann_ids() == list(range(1, 9))
+
+
+def test_files_without_annotations_are_for_testing(folder):
+    content = json.loads((folder / 'a.json').read_text())
+    del content['annotations']
+    save(folder, content)
+    assert len(dataset(folder, test_mode=True)) == 4
+    with pytest.raises(ValueError, match='has no annotations, there is nothing to learn'):
+        dataset(folder)
+
+
+def test_nothing_left_by_the_filter_is_said(folder):
+    with pytest.raises(ValueError, match=r'none of the 4 images .* is left after filter_cfg'):
+        dataset(folder, filter_cfg=dict(min_size=999))
