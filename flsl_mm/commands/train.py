@@ -123,13 +123,7 @@ def train(args: argparse.Namespace) -> None:
             'continues that run, --work-dir chooses another folder',
             stacklevel=1,
         )
-    runner = command_line.build_runner(cfg)
-    try:
-        runner.train()
-    except KeyboardInterrupt:
-        continued = f'flsl-mm train {saved_in} --resume continues from the last checkpoint'
-        waiting = f'no checkpoint was written to {saved_in} yet (SIGTERM writes one before it ends the run)'
-        raise KeyboardInterrupt(continued if any(saved_in.glob('*.pth')) else waiting) from None
+    command_line.build_runner(cfg).train()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -67,25 +67,6 @@ def test_a_missing_viewer_is_told(built, monkeypatch, capsys):
     assert built == []
 
 
-def interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(
-    ('saved', 'line'),
-    [
-        (False, 'interrupted: no checkpoint was written to {0} yet (SIGTERM writes one before it ends the run)\n'),
-        (True, 'interrupted: flsl-mm train {0} --resume continues from the last checkpoint\n'),
-    ],
-)
-def test_an_interrupted_run_says_how_to_continue(built, monkeypatch, tmp_path, capsys, saved, line):
-    if saved:
-        (tmp_path / 'epoch_1.pth').touch()
-    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: SimpleNamespace(train=interrupt))
-    assert train.main([PRETRAIN, '--work-dir', str(tmp_path), '--resume']) == 130
-    assert capsys.readouterr().err == line.format(tmp_path)
-
-
 def test_a_folder_with_checkpoints_is_warned_of(built, tmp_path, recwarn):
     (tmp_path / 'epoch_1.pth').touch()
     (tmp_path / 'epoch_1_backbone.pth').touch()
