@@ -50,7 +50,7 @@ def ignore_signals(then: Callable[[int], None] | None, worker_id: int) -> None:
 
 
 def end_workers(loader: DataLoader) -> None:
-    """End the workers of a loader, if :func:`protect_workers` was called for it; one that hangs is killed after five seconds."""
+    """End the workers of a loader of :func:`protect_workers`; one that hangs is killed after five seconds."""
     for iterator in list(getattr(loader, 'started', ())):
         iterator._shutdown_workers()
     loader._iterator = None  # of persistent workers; the next one starts new ones
