@@ -166,8 +166,8 @@ def duration(row: Row, setup: TrainingSetup, epochs: int) -> str:
     return f'{epochs} epochs: about {hours:.0f} hours if a GPU sustains 100 TFLOP/s (arithmetic, not measured)'
 
 
-def inspect_folder(folder: str | os.PathLike) -> TrainingSetup:
-    """Count the images below a folder, measure some of them, and detect the device.
+def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSetup:
+    """Count the images below a folder, measure some of them, and detect the device, which ``processes`` share.
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no image.
@@ -181,7 +181,6 @@ def inspect_folder(folder: str | os.PathLike) -> TrainingSetup:
     sides = [side for path in paths_to_measure(paths) if (side := short_side(path))]
     if not sides:
         raise ValueError(f'none of the images in {folder} that were tried can be read')
-    processes = int(os.environ.get('WORLD_SIZE', 1))
     gpu = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return TrainingSetup(len(paths), int(median(sides)), gpu, processes, cores // processes)

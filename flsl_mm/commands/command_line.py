@@ -10,7 +10,6 @@ import errno
 import gc
 import os
 import re
-import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -51,7 +50,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help='override config entries, for example train_dataloader.batch_size=32',
     )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='how the processes were started'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        help='how several processes were started (default: by torchrun, if it was)',
     )
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -74,7 +75,7 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg = read_config_quietly(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
-    cfg.launcher = args.launcher
+    cfg.launcher = args.launcher or 'none'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg
 
@@ -101,13 +102,6 @@ def build_runner(cfg: Config) -> Runner:
     from flsl_mm.engine import FLSLRunner
 
     return RUNNERS.build(cfg) if 'runner_type' in cfg else FLSLRunner.from_cfg(cfg)
-
-
-def process_name() -> str:
-    """Name this process among several, for messages; empty for a single one."""
-    if int(os.environ.get('WORLD_SIZE', 1)) == 1:
-        return ''
-    return f' in rank {os.environ.get("RANK")} of {os.environ["WORLD_SIZE"]} on {socket.gethostname()}'
 
 
 def explain(error: Exception) -> str:
@@ -188,12 +182,18 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     Returns:
         Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
     """
-    failed = True
+    failed, process = True, None
     try:
         with ExitStack() as stack:
             if mmengine:
                 register()
-                stack.enter_context(user_warnings())
+            if hasattr(args, 'launcher'):
+                from flsl_mm.engine import launch
+
+                args.launcher = launch.find_launcher(args.launcher)
+                process = launch.process_of(args.launcher)
+            if mmengine:
+                stack.enter_context(user_warnings(shown=process is None or process.rank == 0))
             program(args)
         failed = False
     except KeyboardInterrupt as stop:
@@ -207,7 +207,7 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
         close_progress_bars()
         if args.traceback:
             traceback.print_exc()
-        print(f'error{process_name()}: {explain(error)}', file=sys.stderr)
+        print(f'error{process or ""}: {explain(error)}', file=sys.stderr)
         return 2
     finally:
         leave_process_group(failed)

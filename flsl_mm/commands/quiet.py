@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .config_files import import_custom_modules
-
-RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-"""Where launchers tell a process its number."""
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -36,10 +32,13 @@ def read_config_quietly(path: str) -> Config:
 
 
 @contextmanager
-def user_warnings() -> Iterator[None]:
+def user_warnings(shown: bool = True) -> Iterator[None]:
     """Have warnings printed without their place in the code, and debug messages of OpenMMLab not at all.
 
     MMEngine's ``print_log`` prints debug messages too where no logger is named, as packages do while they are imported.
+
+    Args:
+        shown: Whether this is the process of its job whose warnings are printed: all have the same.
     """
     from mmengine import logging as mm_logging
 
@@ -50,11 +49,9 @@ def user_warnings() -> Iterator[None]:
             print_log(msg, logger, level)
 
     mm_logging.print_log = print_without_debug
-    # What every process of a job warns of is shown once.
     # Said by mmdet of a metric that no config of ours uses; CocoMetric works without the package.
     warnings.filterwarnings('ignore', message='faster_coco_eval is not installed')
-    first = all(os.environ.get(name, '0') == '0' for name in RANKS)
-    warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if first else ''
+    warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if shown else ''
     try:
         yield
     finally:

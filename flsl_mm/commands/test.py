@@ -98,6 +98,8 @@ def test(args: argparse.Namespace) -> None:
     from flsl_mm.checkpoint import check_strict
 
     cfg = command_line.read_config(args)
+    if cfg.get('train_cfg'):  # the work folder is the training's
+        cfg.work_dir = str(Path(cfg.work_dir) / 'test')
     if args.checkpoint != 'none':
         # A detector is loaded whole; a label propagator has a backbone only, whatever else the file holds.
         if 'checkpoint' in cfg.model:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +37,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='instead of a config: choose a pretraining recipe for the images in FOLDER and this machine and train',
     )
     command_line.add_run_options(parser)
-    parser.add_argument(
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='PATH',
         help='continue a run: from the newest checkpoint in the work folder (auto, the default) or from PATH',
+    )
+    earlier.add_argument(
+        '--overwrite', action='store_true', help='remove the files of an earlier run in the work folder, and start anew'
     )
     parser.add_argument(
         '--load-from',
@@ -77,14 +80,17 @@ def scale_lr(cfg: Config, wanted: bool) -> None:
 
 def choose(args: argparse.Namespace) -> None:
     """Put the recipe for a folder of images into the options; those that are given win over it."""
+    from flsl_mm.engine.launch import process_of
+
     from .auto_recipe import choose_recipe, inspect_folder
 
-    recipe = choose_recipe(inspect_folder(args.auto))
+    process = process_of(args.launcher)
+    recipe = choose_recipe(inspect_folder(args.auto, process.count))
     options = {'train_dataloader.dataset.data_root': args.auto, **recipe.options}
     args.config, args.cfg_options = recipe.config, options | (args.cfg_options or {})
     folder = Path(args.auto).resolve().name
     args.work_dir = args.work_dir or str(Path('work_dirs') / f'{Path(recipe.config).name}_{folder}')
-    if command_line.process_name() and not command_line.process_name().startswith(' in rank 0 '):
+    if process.rank > 0:
         return
     print('chosen for ' + '\n  '.join([args.auto, *recipe.reasons]))
     if len(args.auto.split()) == 1:  # MMEngine takes spaces out of the values of --cfg-options
@@ -92,9 +98,45 @@ def choose(args: argparse.Namespace) -> None:
         print(f'the same again: flsl-mm train {recipe.config} --work-dir {args.work_dir} --cfg-options {changes}')
 
 
+def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:
+    """Remove what an earlier run has left in the work folder and in that of the checkpoints, or refuse to.
+
+    Args:
+        cfg: The config of the run.
+        overwrite: Whether to remove it.
+        first: Whether this is the first process of the job, which removes it for all.
+
+    Raises:
+        FileExistsError: If there is a checkpoint of an earlier run, and it is not to be removed.
+        ValueError: If the weights to start from are among what is to be removed.
+        BlockingIOError: If that run still trains.
+    """
+    from flsl_mm.engine.resume import newest_first
+    from flsl_mm.engine.work_folder import earlier_files, locked_folder, remove
+
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    folders = [Path(cfg.work_dir)]
+    if hook.get('out_dir'):
+        folders.append(Path(hook['out_dir']) / folders[0].name)
+    checkpoints = [path for folder in folders for path in newest_first(folder, epoch_length=1)]
+    if checkpoints and not overwrite:
+        raise FileExistsError(
+            f'{cfg.work_dir} has files of an earlier run, {checkpoints[0].name} for one: --resume continues that run, '
+            '--overwrite removes its files, --work-dir chooses another folder'
+        )
+    if overwrite and cfg.get('load_from') and Path(cfg.load_from).resolve().parent in [f.resolve() for f in folders]:
+        raise ValueError(f'--overwrite would remove {cfg.load_from}, the file to start from: choose another --work-dir')
+    if overwrite and first:
+        for folder in filter(Path.is_dir, folders):
+            with locked_folder(folder):
+                for path in earlier_files(folder):
+                    remove(path)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from flsl_mm.checkpoint import local_file
+    from flsl_mm.engine.launch import process_of
     from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
 
     if (args.config is None) == (args.auto is None):
@@ -117,31 +159,20 @@ def train(args: argparse.Namespace) -> None:
     for viewer in VIEWERS:
         if getattr(args, viewer):
             add_vis_backend(cfg, viewer)
+    if args.load_from:
+        if args.resume:
+            raise ValueError('--resume continues a run, --load-from starts another one from weights: give one of them')
+        cfg.load_from = args.load_from
+    if cfg.get('load_from') and not args.resume:
+        local_file(cfg.load_from)
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
         if cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f'no checkpoint {cfg.load_from!r} to resume from')
-    if args.load_from:
-        if args.resume:
-            raise ValueError('--resume continues a run, --load-from starts another one from weights: give one of them')
-        cfg.load_from = args.load_from
-    if cfg.get('load_from'):
-        local_file(cfg.load_from)
-    saved_in = Path(cfg.work_dir)
-    if not args.resume and (found := sorted(saved_in.glob('*[0-9].pth'))):
-        warnings.warn(
-            f'{saved_in} has files of an earlier run, {found[-1].name} for one, which this run overwrites: --resume '
-            'continues that run, --work-dir chooses another folder',
-            stacklevel=1,
-        )
-    runner = command_line.build_runner(cfg)
-    try:
-        runner.train()
-    except KeyboardInterrupt:
-        continued = f'flsl-mm train {saved_in} --resume continues from the last checkpoint'
-        waiting = f'no checkpoint was written to {saved_in} yet (SIGTERM writes one before it ends the run)'
-        raise KeyboardInterrupt(continued if any(saved_in.glob('*.pth')) else waiting) from None
+    elif not cfg.get('resume'):
+        start_anew(cfg, args.overwrite, first=process_of(args.launcher).rank == 0)
+    command_line.build_runner(cfg).train()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from .hooks.checkpoint import checkpoint_folder
 from .resume_schedules import Schedules
 from .safe_loading import safe_mmengine_loading
 from .work_folder import locked_folder
+from .workers import end_workers, protect_workers
 
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 """Names in ``default_hooks`` of the hooks that MMEngine adds by itself, and leaves out where they are None."""
@@ -50,6 +51,7 @@ class FLSLRunner(Runner):
     - A resumed run follows the learning rate, weight decay and schedules of its config.
     - The config is written into the work folder when training starts; a start that fails leaves the former one.
     - Only one run at a time trains in a work folder, and in the checkpoint hook's ``out_dir``.
+    - Loader workers do not die of a signal that the whole job gets, and none outlives the run.
     - Several processes work without an accelerator, through gloo.
     - Any hook in ``default_hooks`` is left out where it is None.
     - With :class:`~flsl_mm.engine.hooks.FLSLLoggerHook`, the console shows short lines from the start.
@@ -107,6 +109,20 @@ class FLSLRunner(Runner):
         if not (isinstance(hook, dict) and hook.get('type') in RETIRED_HOOKS):
             super().register_hook(hook, priority)
 
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; its loader's workers ignore signals."""
+        return protected(loop, super().build_train_loop)
+
+    def build_val_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; its loader's workers ignore signals."""
+        return protected(loop, super().build_val_loop)
+
+    def end_workers(self) -> None:
+        """End the loader workers, which no signal does."""
+        for loop in (self._train_loop, self._val_loop):
+            if isinstance(loop, BaseLoop):
+                end_workers(loop.dataloader)
+
     def train(self) -> nn.Module:
         """Train.
 
@@ -120,6 +136,7 @@ class FLSLRunner(Runner):
             if is_main_process():
                 for folder in {str(checkpoint_folder(self)), self.work_dir}:
                     stack.enter_context(locked_folder(folder))
+            stack.callback(self.end_workers)
             return super().train()
 
     def val(self) -> dict:
@@ -172,6 +189,15 @@ class FLSLRunner(Runner):
         """Write the config into the work folder; not yet when the Runner is built, where MMEngine calls this too."""
         if self.training_starts:
             super().dump_config()
+
+
+def protected(loop: BaseLoop | dict, build: Callable[[dict], BaseLoop]) -> BaseLoop:
+    """Build a loop unless it is one, and have its loader's workers ignore signals."""
+    if isinstance(loop, BaseLoop):
+        return loop
+    loop = build(loop)
+    protect_workers(loop.dataloader)
+    return loop
 
 
 def check_backbone_files(model: nn.Module) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,29 @@ SKIPPED = 'skipped_images.txt'
 
 VERDICT = 'verdict.json'
 """Verdict and measurements of a pretraining run."""
+
+
+RUN_FILES = re.compile(
+    r'(preempted_)?(epoch|iter)_\d+(_backbone)?\.pth|best_.+_(epoch|iter)_\d+\.pth|last_checkpoint|'
+    r'non_finite_iter\d+_rank\d+\.json|\d{8}_\d{6}|' + '|'.join(map(re.escape, (SKIPPED, VERDICT)))
+)
+"""Names of what a run writes, the folders of its logs among them; its config is written anew by the next run."""
+
+
+def earlier_files(folder: Path) -> list[Path]:
+    """List what a run has left in its work folder, or in that of its checkpoints: files, links and folders of logs."""
+    found = [path for path in folder.iterdir() if RUN_FILES.fullmatch(path.name)]
+    return sorted(
+        path for path in found if path.is_symlink() or path.is_file() or (path / f'{path.name}.log').is_file()
+    )
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with what is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 @contextmanager

@@ -90,8 +90,7 @@ def test_rows_are_in_order():
     assert [row.most_images for row in ROWS] == sorted(row.most_images for row in ROWS)
 
 
-def test_survey(tmp_path, monkeypatch):
-    monkeypatch.setenv('WORLD_SIZE', '1')
+def test_survey(tmp_path):
     for index, size in enumerate([(40, 30), (80, 50), (60, 90)]):
         make_image(seed=index).resize(size).save(tmp_path / f'{index}.png')
     (tmp_path / 'no_image.png').write_text('x')

@@ -28,11 +28,10 @@ def test_missing_ops_matter_to_detectors_alone(scope, count, tmp_path):
     assert len(caught) == count
 
 
-@pytest.mark.parametrize(('rank', 'line'), [('0', 'warning: mind this\n'), ('1', '')])
-def test_warnings_take_a_line_and_are_said_once(rank, line, monkeypatch):
-    monkeypatch.setenv('RANK', rank)
+@pytest.mark.parametrize(('shown', 'line'), [(True, 'warning: mind this\n'), (False, '')])
+def test_warnings_take_a_line_and_are_said_once(shown, line):
     before = warnings.formatwarning
-    with user_warnings():
+    with user_warnings(shown):
         assert warnings.formatwarning(UserWarning('mind this'), UserWarning, 'file.py', 3) == line
     assert warnings.formatwarning is before
 

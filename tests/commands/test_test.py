@@ -36,6 +36,13 @@ def test_a_detector_is_loaded_whole(done):
     assert cfg.model == Config.fromfile(DETECTION).model
 
 
+@pytest.mark.parametrize(('config', 'folder'), [(DETECTION, 'work/test'), (DAVIS, 'work')])
+def test_the_folder_of_a_training_is_left_alone(config, folder, done):
+    """Its config there, with which it can be resumed, was written anew."""
+    assert program.main([config, 'none', '--work-dir', 'work']) == 0
+    assert done[0].work_dir == folder
+
+
 @pytest.mark.parametrize(('name', 'loaded'), [('epoch_1.pth', 'epoch_1.pth'), ('none', None)])
 def test_a_label_propagator_takes_the_backbone(done, name, loaded):
     assert program.main([DAVIS, name, '--keep-going']) == 0

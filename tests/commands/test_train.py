@@ -67,34 +67,54 @@ def test_a_missing_viewer_is_told(built, monkeypatch, capsys):
     assert built == []
 
 
-def interrupt() -> None:
-    raise KeyboardInterrupt
+def test_a_used_work_folder_is_not_mixed_with_another_run(built, tmp_path, capsys):
+    work, elsewhere = tmp_path / 'work', tmp_path / 'elsewhere' / 'work'
+    files = [work / 'verdict.json', work / 'notes.txt', work / '20260101_000000' / '20260101_000000.log']
+    files += [elsewhere / name for name in ('epoch_1.pth', 'epoch_1_backbone.pth', 'other.pth')]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    options = [PRETRAIN, '--work-dir', str(work)]
+    assert train.main([*options, '--cfg-options', f'default_hooks.checkpoint.out_dir={tmp_path}/elsewhere']) == 2
+    line = f'error: {work} has files of an earlier run, epoch_1.pth for one: --resume continues that run, --overwrite '
+    assert capsys.readouterr().err.startswith(line)
+    assert all(path.is_file() for path in files)
+    options += ['--cfg-options', f'default_hooks.checkpoint.out_dir={tmp_path}/elsewhere']
+    assert train.main([*options, '--resume']) == 0
+    (elsewhere / 'epoch_1.pth').write_bytes(b'weights')
+    assert train.main([*options, '--overwrite', '--load-from', str(elsewhere / 'epoch_1.pth')]) == 2
+    assert 'would remove' in capsys.readouterr().err
+    assert (elsewhere / 'epoch_1.pth').is_file()
+    assert train.main([*options, '--overwrite']) == 0
+    assert [path.name for path in files if path.exists()] == ['notes.txt', 'other.pth']
+    assert not (work / '20260101_000000').exists()
 
 
 @pytest.mark.parametrize(
-    ('saved', 'line'),
+    ('options', 'variables', 'printed'),
     [
-        (False, 'interrupted: no checkpoint was written to {0} yet (SIGTERM writes one before it ends the run)\n'),
-        (True, 'interrupted: flsl-mm train {0} --resume continues from the last checkpoint\n'),
+        ([], dict(RANK='0', WORLD_SIZE='2'), True),
+        ([], dict(RANK='1', WORLD_SIZE='2'), False),
+        (['--launcher', 'slurm'], dict(SLURM_PROCID='0', SLURM_NTASKS='2'), True),
+        (['--launcher', 'mpi'], dict(OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2'), False),
     ],
 )
-def test_an_interrupted_run_says_how_to_continue(built, monkeypatch, tmp_path, capsys, saved, line):
-    if saved:
-        (tmp_path / 'epoch_1.pth').touch()
-    monkeypatch.setattr(command_line, 'build_runner', lambda cfg: SimpleNamespace(train=interrupt))
-    assert train.main([PRETRAIN, '--work-dir', str(tmp_path), '--resume']) == 130
-    assert capsys.readouterr().err == line.format(tmp_path)
+def test_auto_counts_the_processes_of_the_launcher(options, variables, printed, built, tmp_path, monkeypatch, capsys):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    folder = write_images(tmp_path / 'images')
+    assert train.main(['--auto', str(folder), '--work-dir', str(tmp_path / 'work'), *options]) == 0
+    assert built[0].launcher == (options or ['', 'pytorch'])[1]
+    assert built[0].train_dataloader.batch_size == 8
+    assert ('8 images per process on 2 processes' in capsys.readouterr().out) == printed
 
 
-def test_a_folder_with_checkpoints_is_warned_of(built, tmp_path, recwarn):
-    (tmp_path / 'epoch_1.pth').touch()
-    (tmp_path / 'epoch_1_backbone.pth').touch()
-    for resume, warned in (([], 1), (['--resume'], 0)):
-        recwarn.clear()
-        assert train.main([PRETRAIN, '--work-dir', str(tmp_path), *resume]) == 0
-        messages = [str(warning.message) for warning in recwarn if 'of an earlier run' in str(warning.message)]
-        assert len(messages) == warned
-        assert all('epoch_1.pth for one' in message for message in messages)
+def test_tasks_that_nobody_joins_do_not_start(built, monkeypatch, capsys):
+    monkeypatch.setenv('SLURM_PROCID', '1')
+    monkeypatch.setenv('SLURM_NTASKS', '2')
+    assert train.main([PRETRAIN]) == 2
+    assert 'srun has started 2 processes, and this is number 1: add --launcher slurm' in capsys.readouterr().err
+    assert built == []
 
 
 def test_learning_rate_scales_with_accumulated_batches(built):

@@ -135,7 +135,7 @@ def child_main(
         runner.train()
 
     before = open_files()
-    code = command_line.run(program, argparse.Namespace(traceback=False))
+    code = command_line.run(program, argparse.Namespace(traceback=False, launcher=cfg.get('launcher', 'none')))
     # What leads to loader workers and their batches, and to other processes of a job, ends with the interpreter.
     expected = ('pipe:', 'socket:', '/dev/shm/torch_')
     left = {name for name in open_files() - before if not name.startswith(expected)}

@@ -1,4 +1,4 @@
-"""Ctrl-C leaves no process behind; a full disk leaves the last good checkpoint and one line."""
+"""Ctrl-C saves a checkpoint and leaves no process behind; a full disk leaves the last good checkpoint and one line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_ctrl_c_leaves_nothing_behind(group, tmp_path, images):
     # train() waits until the last process of the group is gone.
     assert train(toy_config(images, tmp_path, **LOADER), Fault(5, signum=signal.SIGINT, group=group)) == 130
     output = (tmp_path / OUTPUT).read_text()
-    assert output.splitlines()[-1] == 'interrupted'
+    line = f'interrupted: stopped after iteration 6 with the checkpoint {tmp_path}/preempted_iter_6.pth; --resume'
+    assert output.splitlines()[-1].startswith(line)
+    assert (tmp_path / 'preempted_iter_6_backbone.pth').is_file()
     assert 'Traceback' not in output
     assert not [*tmp_path.glob('.*.partial')]
     assert_no_shared_memory_is_left(before)

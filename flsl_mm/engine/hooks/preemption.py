@@ -1,12 +1,14 @@
-"""SIGTERM writes a checkpoint and ends the run with an exit code of its own."""
+"""On SIGTERM or Ctrl-C, save a checkpoint and exit, with code 75 or 130."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,70 +22,89 @@ from mmengine.runner import Runner
 from flsl_mm.utils.fileio import write_text
 
 from ..resume import iterations_done
+from ..workers import SIGNALS
 from .checkpoint import ATOMIC, checkpoint_folder, export_backbone, is_state_finite
 
 EXIT_CODE = 75
-"""``EX_TEMPFAIL`` of sysexits.h: a temporary failure, try again."""
-CAN_WAIT = hasattr(signal, 'sigwaitinfo')
-"""Whether a process can learn who sent a signal (Linux)."""
+"""After SIGTERM: ``EX_TEMPFAIL`` of sysexits.h, a temporary failure, try again."""
+
+REPEATED = 1.0
+"""Seconds after Ctrl-C within which another one is the same: terminal and launcher both send it to a process."""
 
 
 @HOOKS.register_module()
 class FLSLPreemptionHook(Hook):
-    """Answers SIGTERM, with which clusters take machines back: checkpoint after this iteration, then exit code 75.
+    """Saves a checkpoint after the iteration under way on SIGTERM and on Ctrl-C, and ends the run.
+
+    SIGTERM is what clusters send before they take a machine back; the exit code is 75. After Ctrl-C it is 130.
 
     The processes of a job agree on the iteration, whichever of them got the signal; where several accumulate
     gradients, it is that of the next optimizer step. The checkpoint is the regular one of that iteration, or else
     ``preempted_iter_<N>.pth``, which continues inside the epoch (:class:`~flsl_mm.engine.FLSLEpochTrainLoop`), and
     which the next regular checkpoint of :class:`~flsl_mm.engine.FLSLCheckpointHook` replaces. A run that has
-    nothing left to do ends as always. At a second SIGTERM the only process of a job writes the checkpoint and leaves
-    without the next batch, which may never come: at once where it waits for one, or else after the iteration under way.
-    Loader workers live on until the training process ends them, since a cluster may signal every process of a job.
+    nothing left to do ends as always. After Ctrl-C or a second SIGTERM, the only process of a job leaves without the
+    next batch, which may never come: at once where it waits for one, or else after the iteration under way. A second
+    Ctrl-C stops without a checkpoint and says how many steps are lost. With :class:`~flsl_mm.engine.FLSLRunner`, loader
+    workers ignore both signals, which cluster and terminal may send to every process.
     """
 
-    # After the learning-rate schedules and the logger, before the backbone's export.
+    # After the learning-rate schedules and the logger.
     priority = 'VERY_LOW'
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = 0
+        """Number of the signal that was received, of this process or another one of the job."""
+        self.requested_at = 0.0
         self.urgent = False
         self.saved = False
-        self.previous_handler = None
+        self.previous_handlers: dict[int, Any] = {}
         self.complete: int | None = None
         """Iterations that are done, while the run waits for a batch."""
 
     def before_train(self, runner: Runner) -> None:
-        """Take over SIGTERM; signals reach the main thread only, elsewhere this hook does nothing."""
+        """Take over the signals; they reach the main thread only, elsewhere this hook does nothing."""
         if threading.current_thread() is threading.main_thread():
             # A handler outlives the run, and must not keep the Runner and its processes' connections.
             handler = partial(self._request, weakref.ref(runner))
-            self.previous_handler = signal.signal(signal.SIGTERM, handler)
-        if CAN_WAIT:
-            loader = runner.train_dataloader
-            loader.worker_init_fn = partial(exit_on_sigterm_of, os.getpid(), loader.worker_init_fn)
-            loader._get_iterator = partial(start_with_sigterm_blocked, loader._get_iterator)
+            for signum in SIGNALS:
+                # A shell has its background jobs ignore Ctrl-C.
+                if signum == signal.SIGTERM or signal.getsignal(signum) is not signal.SIG_IGN:
+                    self.previous_handlers[signum] = signal.signal(signum, handler)
 
     def _request(self, reference: Callable[[], Runner | None], signum: int, frame) -> None:
-        self.urgent, self.requested = self.requested, True
-        runner = reference()
+        runner, repeated = reference(), bool(self.requested)
+        if runner is None:
+            self._restore_handlers()
+            signal.raise_signal(signum)
+            return
+        if signum == signal.SIGINT and repeated:
+            if time.monotonic() - self.requested_at > REPEATED:
+                self._restore_handlers()
+                raise KeyboardInterrupt(lost_line(runner))
+            return
+        self.requested, self.requested_at = max(signum, self.requested), time.monotonic()
+        self.urgent = repeated or signum == signal.SIGINT
         # Nothing is half done while a run waits for a batch, which a hanging disk may keep it from for ever.
-        if self.urgent and runner is not None and runner.world_size == 1 and self.complete == runner.iter:
+        if self.urgent and runner.world_size == 1 and self.complete == runner.iter:
             self.complete = None
             self._save_and_exit(runner, runner.iter)
+        if signum == signal.SIGINT:
+            with suppress(OSError):  # nobody may be listening; print is not safe in a handler
+                os.write(2, b'\nsaving a checkpoint after this step; Ctrl-C again stops without it\n')
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Write the checkpoint if any process of the job got the signal."""
+        """Write the checkpoint if any process of the job got a signal."""
         flag = torch.tensor(float(self.requested))
         all_reduce(flag, op='max')
         # One process's checkpoint holds no accumulated gradients of others: these wait for the step under way.
         complete = runner.world_size == 1 or runner.optim_wrapper.should_update()
         if flag and complete and not self.saved:
+            self.requested = int(flag)
             if self.urgent and runner.world_size == 1:
                 self._save_and_exit(runner, runner.iter + 1)
-            if save_now(runner, runner.iter + 1):
-                export_backbone(runner)
+            save_now(runner, runner.iter + 1)
             self.saved = True
         # Other hooks follow; the loop counts the iteration when all are through. After an epoch more is to be written.
         self.complete = None if self.end_of_epoch(runner.train_dataloader, batch_idx) else runner.iter + 1
@@ -102,8 +123,15 @@ class FLSLPreemptionHook(Hook):
         """Leave rather than spend the time until the machine goes on a validation."""
         self._leave(runner)
 
+    def after_train(self, runner: Runner) -> None:
+        """Restore the previous handlers."""
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for signum, handler in self.previous_handlers.items():
+            signal.signal(signum, handler)
+
     def _save_and_exit(self, runner: Runner, iteration: int) -> None:
-        """Leave without the next batch; the backbone file follows when the run is resumed."""
         save_now(runner, iteration)
         self.saved = True
         self._leave(runner, iteration)
@@ -115,30 +143,25 @@ class FLSLPreemptionHook(Hook):
         # A process that left earlier would make the launcher end the one that writes checkpoint and backbone.
         barrier()
         checkpoint = runner.message_hub.get_info('last_ckpt') or 'of no iteration'
-        runner.logger.warning(
-            f'SIGTERM: stopped after iteration {iteration} with the checkpoint {checkpoint}; --resume continues from '
-            f'there (exit code {EXIT_CODE})'
-        )
+        line = f'stopped after iteration {iteration} with the checkpoint {checkpoint}; --resume continues from there'
+        self._restore_handlers()
+        if self.requested == signal.SIGINT:
+            raise KeyboardInterrupt(line)
+        runner.logger.warning(f'SIGTERM: {line} (exit code {EXIT_CODE})')
         raise SystemExit(EXIT_CODE)
 
-    def after_train(self, runner: Runner) -> None:
-        """Restore the previous handler of SIGTERM."""
-        if self.previous_handler is not None:
-            signal.signal(signal.SIGTERM, self.previous_handler)
 
+def save_now(runner: Runner, iteration: int) -> None:
+    """Write checkpoint and backbone file after ``iteration`` iterations.
 
-def save_now(runner: Runner, iteration: int) -> bool:
-    """Write a checkpoint after ``iteration`` iterations, unless the regular one is there or weights are not finite.
-
-    Returns:
-        Whether it was written.
+    Nothing is written where the regular checkpoint of that iteration is there, or weights are not finite.
     """
     folder = checkpoint_folder(runner)
     newest = runner.message_hub.get_info('last_ckpt')
     if newest and iterations_done(Path(newest), len(runner.train_dataloader)) == iteration:
-        return False
+        return
     if not is_state_finite(runner):
-        return False
+        return
     path = folder / f'preempted_iter_{iteration}.pth'
     runner.message_hub.update_info('last_ckpt', str(path))
     earlier = runner.message_hub.get_info('preempted', [])
@@ -147,35 +170,12 @@ def save_now(runner: Runner, iteration: int) -> bool:
     runner.save_checkpoint(str(folder), path.name, meta=meta, by_epoch=False, backend_args=ATOMIC)
     if is_main_process():
         write_text(Path(runner.work_dir) / 'last_checkpoint', str(path))
-    return True
+    export_backbone(runner)
 
 
-def start_with_sigterm_blocked(start: Callable[[], Any]) -> Any:
-    """Start a loader's workers with SIGTERM blocked, and block it no longer than that: a first batch may never come."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    try:
-        return start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-
-
-def exit_on_sigterm_of(trainer: int, then: Callable[[int], None] | None, worker_id: int) -> None:
-    """End a loader worker on SIGTERM from the training process only; to be used as ``worker_init_fn``.
-
-    The worker must have started with SIGTERM blocked, in all of its threads.
-
-    Args:
-        trainer: Process id of the training process.
-        then: The ``worker_init_fn`` to call afterwards.
-        worker_id: Number of the worker.
-    """
-    threading.Thread(target=_wait_for_sigterm_of, args=(trainer,), daemon=True).start()
-    if then is not None:
-        then(worker_id)
-
-
-def _wait_for_sigterm_of(trainer: int) -> None:
-    # A Python signal handler is not told who sent the signal, hence a thread that waits for it.
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != trainer:
-        pass
-    os._exit(0)
+def lost_line(runner: Runner) -> str:
+    """Tell how many steps a run that stops now loses."""
+    newest = runner.message_hub.get_info('last_ckpt')
+    saved = iterations_done(Path(newest), len(runner.train_dataloader)) if newest else 0
+    lost = f'{runner.iter - saved} steps' if saved is not None else 'the steps'
+    return f'stopped without a checkpoint: {lost} since {newest or "the beginning"} are lost'

@@ -1,4 +1,4 @@
-"""After SIGTERM the processes leave together, when checkpoint and backbone are there, and no file is left over."""
+"""After SIGTERM or Ctrl-C the processes leave together, when checkpoint and backbone are there."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from tests.toy_run import toy_runner
 
 
 class Preempt(Hook):
-    """Stands in for SIGTERM during an iteration, counted from 0."""
+    """Stands in for a signal during an iteration, counted from 0."""
 
-    def __init__(self, iteration: int, hook: FLSLPreemptionHook) -> None:
+    def __init__(self, iteration: int, hook: FLSLPreemptionHook, signum: int = signal.SIGTERM) -> None:
         self.iteration = iteration
         self.hook = hook
+        self.signum = signum
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.hook.requested = runner.iter >= self.iteration
+        self.hook.requested = self.signum if runner.iter >= self.iteration else 0
 
 
 @pytest.fixture(autouse=True)
-def handler_of_sigterm():
-    """Put SIGTERM's handler back, which a run that leaves does not."""
-    handler = signal.getsignal(signal.SIGTERM)
+def handlers():
+    """The handlers of SIGTERM and SIGINT, which a run that ends puts back."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have put the tests into the background
+    before = [signal.getsignal(signum) for signum in preemption.SIGNALS]
     yield
-    signal.signal(signal.SIGTERM, handler)
+    assert [signal.getsignal(signum) for signum in preemption.SIGNALS] == before
 
 
 def preempted_run(work_dir, iteration: int, **checkpoint) -> Runner:
@@ -76,32 +78,53 @@ def test_message_names_the_checkpoint_that_is_there(iteration, checkpoint, expec
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / f'{expected}.pth')
 
 
-def test_a_second_signal_during_an_iteration_does_not_wait_for_the_next_batch(tmp_path, capsys):
-    hook = FLSLPreemptionHook()
+class Signals(Hook):
+    """Sends real ones during the second iteration, and fails at the third one."""
 
-    class Signals(Hook):
-        """Sends two real ones during the second iteration, and fails at the third one."""
+    def __init__(self, *signals: int) -> None:
+        self.signals = signals
 
-        def before_train_iter(self, runner, batch_idx, data_batch=None):
-            assert runner.iter < 2, 'the next batch came first'
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        assert runner.iter < 2, 'the next batch came first'
 
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            if runner.iter == 1:
-                signal.raise_signal(signal.SIGTERM)
-                signal.raise_signal(signal.SIGTERM)
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 1:
+            for signum in self.signals:
+                signal.raise_signal(signum)
 
-    runner = toy_runner(
-        tmp_path,
-        [hook, Signals()],
+
+def signalled_run(work_dir, *signals: int) -> Runner:
+    return toy_runner(
+        work_dir,
+        [FLSLPreemptionHook(), Signals(*signals)],
         train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=2),
         default_hooks=dict(checkpoint=dict(type='FLSLCheckpointHook')),
         experiment_name=uuid.uuid4().hex,
     )
+
+
+def test_a_second_signal_during_an_iteration_does_not_wait_for_the_next_batch(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        runner.train()
+        signalled_run(tmp_path, signal.SIGTERM, signal.SIGTERM).train()
     assert stop.value.code == 75
-    assert files(tmp_path) == ['preempted_iter_2.pth']
+    assert files(tmp_path) == ['preempted_iter_2.pth', 'preempted_iter_2_backbone.pth']
     assert 'stopped after iteration 2 with the checkpoint' in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize('count', [1, 2], ids=['from the terminal', 'and from the launcher'])
+def test_ctrl_c_saves_a_checkpoint(count, tmp_path, capfd):
+    line = rf'stopped after iteration 2 with the checkpoint {tmp_path}/preempted_iter_2.pth; --resume continues'
+    with pytest.raises(KeyboardInterrupt, match=line):
+        signalled_run(tmp_path, *[signal.SIGINT] * count).train()
+    assert files(tmp_path) == ['preempted_iter_2.pth', 'preempted_iter_2_backbone.pth']
+    assert 'Ctrl-C again stops without it' in capfd.readouterr().err
+
+
+def test_ctrl_c_again_tells_what_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr(preemption, 'REPEATED', -1)
+    with pytest.raises(KeyboardInterrupt, match='stopped without a checkpoint: 1 steps since the beginning are lost'):
+        signalled_run(tmp_path, signal.SIGINT, signal.SIGINT).train()
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize('by_epoch', [False, True])
