@@ -57,6 +57,9 @@ def place_share(tokens: Tensor) -> float:
     tokens = F.normalize(tokens.double(), dim=-1)
     overall = tokens.mean((0, 1))
     of_places = (tokens.mean(0) - overall).square().sum(-1).mean()
-    share = float(of_places / (tokens - overall).square().sum(-1).mean())
+    of_all = (tokens - overall).square().sum(-1).mean()
+    # Unit vectors that are all alike differ by rounding.
+    if len(tokens) == 1 or not of_all > 1e-12:
+        return float('nan')
     by_chance = 1 / len(tokens)
-    return (share - by_chance) / (1 - by_chance) if len(tokens) > 1 else float('nan')
+    return float((of_places / of_all - by_chance) / (1 - by_chance))

@@ -78,8 +78,8 @@ class FLSLViTPyramid(BaseModule):
         init_cfg: As of MMEngine's ``BaseModule``.
 
     Raises:
-        ValueError: If a stride does not follow from the patch size, the channels are not one per stride, or the norm is
-            unknown.
+        ValueError: If there is no stride, or one that does not follow from the patch size, the channels are not one per
+            stride, or the norm is unknown.
     """
 
     def __init__(
@@ -91,6 +91,8 @@ class FLSLViTPyramid(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if not len(strides):
+            raise ValueError('strides is empty: name one for each of the out_indices of the backbone')
         channels = [in_channels] * len(strides) if isinstance(in_channels, int) else list(in_channels)
         if len(channels) != len(strides):
             raise ValueError(f'the pyramid takes one map per stride {tuple(strides)}, got in_channels {channels}')

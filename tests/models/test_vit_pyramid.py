@@ -76,6 +76,8 @@ def test_wrong_settings_are_named():
         FLSLViTPyramid(4, patch_size=14)
     with pytest.raises(ValueError, match=r'one map per stride \(4, 8, 16, 32\), got in_channels \[4, 4, 4\]'):
         FLSLViTPyramid([4, 4, 4])
+    with pytest.raises(ValueError, match='strides is empty'):
+        FLSLViTPyramid(4, strides=())
     with pytest.raises(ValueError, match="got 'LN'"):
         FLSLViTPyramid(4, norm='LN')
     with pytest.raises(ValueError, match='got 1: give the backbone 4 out_indices'):

@@ -28,6 +28,7 @@ TITLES = {
     'rank': "effective rank of the teacher's features",
     'within_cosine': 'cosine of two patches of one image',
     'between_share': 'share of variance between images',
+    'place_share': 'share of variance that place explains',
     'lr': 'learning rate',
     'momentum': 'teacher momentum',
     'teacher_temp': 'teacher temperature',
@@ -36,12 +37,13 @@ TITLES = {
 """What a curve is called; others by their name in the log."""
 
 LOSSES = ('loss', 'inter', 'intra', 'volume')
-COLLAPSE = ('teacher_entropy', 'marginal_entropy', 'prototypes_used', 'rank', 'within_cosine', 'between_share')
+COLLAPSE = ('teacher_entropy', 'marginal_entropy', 'prototypes_used')
+COLLAPSE += ('rank', 'within_cosine', 'between_share', 'place_share')
 COLUMNS, PANEL_WIDTH, PANEL_HEIGHT = 4, 3.6, 2.5
 HEAD_WIDTH = 175
 """Characters of a line above the panels."""
 
-VERDICT_COLORS = {'healthy': '#1a7f37', 'collapsed': '#b3261e'}
+VERDICT_COLORS = {'healthy': '#1a7f37', 'collapsed': '#b3261e', 'learned place': '#b3261e'}
 
 
 @dataclass(frozen=True)

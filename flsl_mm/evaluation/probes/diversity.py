@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..diversity import between_image_share, effective_rank, within_image_cosine
+from ..diversity import between_image_share, effective_rank, place_share, within_image_cosine
 from .images import feature_maps, fitted, sample
 from .scores import Score
 from .sources import FeatureSource
 
 
 class DiversityProbe:
-    """Effective rank, cosine within images, and share of the variance between images.
+    """Effective rank, cosine within images, and the shares of the variance between images and between places.
 
-    These tell of collapse, not of quality: neither more nor less is better by itself.
+    These tell of collapse and of features that became place, not of quality: neither more nor less is better by itself.
 
     Args:
         images: Files, or images as :func:`~flsl_mm.evaluation.features.image_tensor` takes them.
@@ -32,6 +32,7 @@ class DiversityProbe:
         'effective_rank': 'effective rank',
         'within_cosine': 'cosine within images',
         'between_share': 'variance between images',
+        'place_share': 'place share',
     }
     more_is_better = False
 
@@ -59,6 +60,7 @@ class DiversityProbe:
             effective_rank=Score(effective_rank(tokens.flatten(0, 1))),
             within_cosine=Score(float(cosines.mean()), error),
             between_share=Score(between_image_share(tokens)),
+            place_share=Score(place_share(tokens)),
         )
 
     def chance(self, patch_size: int) -> dict[str, float]:

@@ -18,6 +18,7 @@ from flsl_mm.visualization.sheet import Panel, Row, write_sheet
 from ..features import FeatureExtractor, image_tensor
 from .bbox_knn import BBoxKNNProbe
 from .classification import ClassificationProbe
+from .diversity import DiversityProbe
 from .images import feature_maps
 from .object_discovery import ObjectDiscoveryProbe
 from .retrieval import ClusteringProbe, RetrievalProbe
@@ -42,6 +43,9 @@ SHOWN_SCALE = 2
 @HOOKS.register_module()
 class FLSLProbeHook(Hook):
     """Measures the teacher's features at the start, at the end and in between: ``probe/NAME/FIGURE`` in the logs.
+
+    Beside the probes, ``probe/diversity`` has the figures of :class:`~.diversity.DiversityProbe`, the place share among
+    them, on the images of the first probe that has images.
 
     Measuring changes nothing of the training: modes are restored and no random numbers of the training are drawn. The
     main process measures while the others wait for it in their next step, so probes should take minutes at most.
@@ -80,10 +84,14 @@ class FLSLProbeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Build the probes and measure the untrained teacher; a resumed run keeps the first measurement."""
         self.probes = {name: PROBES[name](**settings) for name, settings in self.settings.items()}
+        measured = next((probe for probe in self.probes.values() if hasattr(probe, 'images')), None)
+        if measured is not None:
+            self.probes['diversity'] = DiversityProbe(measured.images, name=measured.title.partition(':')[0])
         if 'probe_before' not in runner.message_hub.runtime_info:
             before = dict(figures=self.measure(runner, runner.iter), clusters=self.clusters(runner))
             runner.message_hub.update_info('probe_before', before)
-            for path, reason in (item for probe in self.probes.values() for item in probe.skipped.items()):
+            skipped = {path: reason for probe in self.probes.values() for path, reason in probe.skipped.items()}
+            for path, reason in skipped.items():
                 runner.logger.warning(f'not used by the probes: {path} ({reason})')
 
     def after_train_iter(
@@ -139,7 +147,8 @@ class FLSLProbeHook(Hook):
             chance = probe.chance(patch_size)
             for key, row in probe.rows.items():
                 scores = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
-                lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f} (chance {chance[key]:.3f})')
+                of_chance = f' (chance {chance[key]:.3f})' if key in chance else ''
+                lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f}{of_chance}')
         return lines
 
     def clusters(self, runner: Runner) -> list:

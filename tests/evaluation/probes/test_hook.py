@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ def test_it_sees_that_training_changed_the_teacher_and_draws_it(tmp_path):
     (comparison,) = [line for line in messages_of(runner, runner.train) if line.startswith('Before -> after')]
     assert 'matched' in comparison
     assert '(chance 0.5' in comparison
+    assert 'diversity of features, scenes: 12' in comparison
+    assert re.search(r'place share: 0\.\d+ -> 0\.\d+$', comparison)
     before = runner.message_hub.get_info('probe_before')['figures']
     step, after = hook.latest
     assert step == runner.max_iters
