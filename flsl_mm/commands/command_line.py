@@ -136,7 +136,7 @@ def explain(error: Exception) -> str:
 
 def close_progress_bars() -> None:
     """Leave progress bars as they stand, if a run has shown any."""
-    console = sys.modules.get('flsl_mm.engine.console')
+    console = sys.modules.get('flsl_mm.utils.console')
     if console is not None:
         console.close_bars()
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flsl_mm.utils.console import ConsoleHandler
 from flsl_mm.utils.fileio import printable
 
 if TYPE_CHECKING:
@@ -52,21 +53,12 @@ def load_model_from_args(args: argparse.Namespace, path: str, device: str) -> Fe
     return load_timm_model(name, file, pretrained=weights == 'pretrained', device=device)
 
 
-class ConsoleHandler(logging.Handler):
-    """Prints messages without time and logger, to what is the standard output then."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print a message."""
-        print(record.getMessage())
-
-
 def console_logger() -> logging.Logger:
-    """Return the logger of programs without a Runner, whose messages are few."""
+    """Return the logger of programs without a Runner: it prints messages alone, to what is the standard output now."""
     logger = logging.getLogger('flsl_mm.programs')
-    if not logger.handlers:
-        logger.addHandler(ConsoleHandler())
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    logger.handlers = [ConsoleHandler(sys.stdout)]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
     return logger
 
 

@@ -112,7 +112,7 @@ def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:
         BlockingIOError: If that run still trains.
     """
     from flsl_mm.engine.resume import newest_first
-    from flsl_mm.engine.work_folder import earlier_files, locked_folder, remove
+    from flsl_mm.utils.work_folder import earlier_files, locked_folder, remove
 
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     folders = [Path(cfg.work_dir)]
@@ -136,8 +136,8 @@ def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train as the command line says."""
     from flsl_mm.checkpoint import local_file
+    from flsl_mm.engine.backends import VIEWERS, add_vis_backend
     from flsl_mm.engine.launch import process_of
-    from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
 
     if (args.config is None) == (args.auto is None):
         raise ValueError('give either a config (flsl-mm lists them) or --auto FOLDER')

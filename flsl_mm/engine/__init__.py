@@ -1,11 +1,11 @@
 """Training beside the method: loop, hooks, optimizer, resuming; imports models, checkpoint, datasets, evaluation."""
 
 from . import hooks, optim
-from .atomic_backend import FLSLAtomicBackend
+from .backends import FLSLAtomicBackend, FLSLVisBackend
 from .log_processor import FLSLLogProcessor
 from .runner import FLSLRunner
+from .schedules import FLSLWarmupCosineLR
 from .train_loop import FLSLEpochTrainLoop
-from .vis_backend import FLSLVisBackend
 
 __all__ = [
     'FLSLAtomicBackend',
@@ -13,6 +13,7 @@ __all__ = [
     'FLSLLogProcessor',
     'FLSLRunner',
     'FLSLVisBackend',
+    'FLSLWarmupCosineLR',
     'hooks',
     'optim',
 ]

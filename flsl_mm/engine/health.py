@@ -1,4 +1,4 @@
-"""Whether a pretraining run learns: what is measured at intervals, and the verdict (pure functions)."""
+"""Health of a pretraining run: symptoms of collapse, and the verdict (pure functions)."""
 
 from __future__ import annotations
 

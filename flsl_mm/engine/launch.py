@@ -1,4 +1,4 @@
-"""Which process of how many this is, and which launcher started it."""
+"""Rank and number of processes before MMEngine knows them, and which launcher (torchrun, srun, mpirun) set them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines of the training log: the total beside its terms, smoothed alike, and digits where they matter."""
+"""Format the lines of the training log: the loss and its terms averaged over one window, speed, time left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 SMOOTHED = r'loss|time|grad_norm|intra|inter|volume|entropy|prototypes_used'
 """What is averaged over the window: the total and all that is computed with it; set values are shown as they are."""
 
-ELSEWHERE = ('loss', 'lr', 'base_lr', 'time', 'data_time', 'epoch', 'iter', 'memory', 'eta')
+PLACED_NUMBERS = ('loss', 'lr', 'base_lr', 'time', 'data_time', 'epoch', 'iter', 'memory', 'eta')
 """Numbers with a place of their own in a line."""
 
 
@@ -50,7 +50,7 @@ class FLSLLogProcessor(LogProcessor):
             parts = [f'step {runner.iter + 1}/{runner.max_iters}']
         if 'loss' in numbers:
             parts.append(f'loss {numbers["loss"]:.4f}')
-        terms = [f'{name} {format_value(name, value)}' for name, value in numbers.items() if name not in ELSEWHERE]
+        terms = [f'{name} {format_value(name, value)}' for name, value in numbers.items() if name not in PLACED_NUMBERS]
         parts.append(' '.join(terms))
         if 'lr' in numbers:
             parts.append(f'lr {numbers["lr"]:.3g}')

@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader
 from flsl_mm.datasets.images import read_skipped
 from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.version import __version__
+from flsl_mm.utils.work_folder import SKIPPED
 
 from .hooks.schedule import accumulated_batches, effective_batch_size, is_pretraining, teacher_initial_share
 from .log_processor import batch_size_of
-from .work_folder import SKIPPED
 
 MIN_VOLUME_IMAGES = 64
 """With fewer images per step, the marginal of a batch says little about that of the data."""

@@ -26,13 +26,13 @@ from flsl_mm.checkpoint import (
     local_file,
     start_anew,
 )
+from flsl_mm.utils.console import use_short_lines
 from flsl_mm.utils.mm import unwrap
+from flsl_mm.utils.work_folder import locked_folder
 
-from .console import use_short_lines
 from .hooks.checkpoint import checkpoint_folder
-from .resume_schedules import Schedules
+from .resume import Schedules
 from .safe_loading import safe_mmengine_loading
-from .work_folder import locked_folder
 from .workers import end_workers, protect_workers
 
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')

@@ -1,4 +1,4 @@
-"""MMEngine's own loading of checkpoints, made safe."""
+"""Have MMEngine load checkpoints without running code in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loader workers ignore SIGTERM and Ctrl-C, which reach every process of a job, and end with the run."""
+"""Data loader workers that ignore SIGTERM and Ctrl-C, which reach every process of a job, and end with the run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Used by every room: atomic files, optional MMEngine, missing compiled ops; imports mmengine, mmcv and torch."""
+"""Used by every room: files, work folders, console, optional MMEngine, compiled ops; imports mmengine, mmcv and torch."""

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
-from flsl_mm.engine import console
 from flsl_mm.models import PatchBackbone
 from flsl_mm.models.input_check import input_mismatch
+from flsl_mm.utils import console
 
 from .label_propagation import labels_to_mask, one_hot_labels, propagate_labels
 

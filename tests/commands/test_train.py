@@ -13,7 +13,7 @@ pytest.importorskip('mmdet')
 from mmengine.config import Config
 
 from flsl_mm.commands import command_line, train
-from flsl_mm.engine import vis_backend
+from flsl_mm.engine import backends
 from tests.toy_run import write_images
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
@@ -52,7 +52,7 @@ def test_compile_adds_a_hook(built):
 
 
 def test_viewers_of_curves(built, monkeypatch):
-    monkeypatch.setattr(vis_backend, 'find_spec', lambda name: True)
+    monkeypatch.setattr(backends, 'find_spec', lambda name: True)
     assert train.main([PRETRAIN, '--tensorboard', '--wandb', '--work-dir', 'runs/mine']) == 0
     _, board, wandb = built[0].visualizer.vis_backends
     assert board == dict(type='TensorboardVisBackend')
@@ -60,7 +60,7 @@ def test_viewers_of_curves(built, monkeypatch):
 
 
 def test_a_missing_viewer_is_told(built, monkeypatch, capsys):
-    monkeypatch.setattr(vis_backend, 'find_spec', lambda name: None)
+    monkeypatch.setattr(backends, 'find_spec', lambda name: None)
     assert train.main([PRETRAIN, '--tensorboard']) == 2
     line = "error: --tensorboard needs tensorboard: pip install 'flsl_mm[tensorboard]'\n"
     assert capsys.readouterr().err == line

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 
 from flsl_mm.engine.report import data_line
-from flsl_mm.engine.work_folder import SKIPPED
+from flsl_mm.utils.work_folder import SKIPPED
 from tests.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
 
 LOGGER = dict(logger=dict(type='FLSLLoggerHook', interval=1))

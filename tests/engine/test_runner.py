@@ -203,7 +203,7 @@ def test_a_second_run_does_not_write_into_the_folders_of_the_first(folder, finis
     monkeypatch.setenv('RANK', '1')
     monkeypatch.setenv('SLURM_PROCID', '1')
     options = dict(default_hooks__checkpoint__out_dir=str(tmp_path / 'elsewhere'))
-    code = 'import sys\nfrom flsl_mm.engine.work_folder import locked_folder\n'
+    code = 'import sys\nfrom flsl_mm.utils.work_folder import locked_folder\n'
     code += 'with locked_folder(sys.argv[1]):\n    print("held", flush=True)\n    sys.stdin.read()'
     command = [sys.executable, '-c', code, str(tmp_path / folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

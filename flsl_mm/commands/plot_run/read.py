@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-VERDICT = 'verdict.json'
-"""Verdict and measurements, as ``FLSLCollapseHook`` writes them in a work folder."""
+from flsl_mm.utils.work_folder import VERDICT
 
 NOT_CURVES = ('step', 'iter', 'epoch', 'data_time', 'time', 'memory')
 """What a line of the log has besides the numbers that are drawn."""

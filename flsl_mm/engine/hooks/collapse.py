@@ -15,9 +15,9 @@ from mmengine.runner import Runner
 from flsl_mm.evaluation.diversity import between_image_share, effective_rank, place_share, within_image_cosine
 from flsl_mm.utils.fileio import write_text
 from flsl_mm.utils.mm import unwrap
+from flsl_mm.utils.work_folder import VERDICT
 
 from .. import health
-from ..work_folder import VERDICT
 from .schedule import teacher_initial_share
 
 
@@ -44,7 +44,8 @@ class FLSLCollapseHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Continue the measurements of a resumed run."""
-        saved = runner.message_hub.runtime_info.get('health_looks', [])
+        info = runner.message_hub.runtime_info
+        saved = info.get('health_measurements', info.get('health_looks', []))  # the name in earlier versions
         self.measurements = [health.Measurement(**measurement) for measurement in saved]
         self.warned = set()
 
@@ -56,7 +57,7 @@ class FLSLCollapseHook(Hook):
         if self.measurements and step % max(runner.max_iters // self.num_measurements, 1) and step != runner.max_iters:
             return
         self.measurements.append(self.measure(runner, step, data_batch, outputs))
-        runner.message_hub.update_info('health_looks', [asdict(measurement) for measurement in self.measurements])
+        runner.message_hub.update_info('health_measurements', [asdict(one) for one in self.measurements])
         runner.message_hub.update_info('verdict', self.verdict(runner))
         model = unwrap(runner.model)
         for name in health.persistent_symptoms(

@@ -1,4 +1,4 @@
-"""Compiles the transformer blocks of a model, off by default."""
+"""Compile the transformer blocks of a model with torch.compile; off by default."""
 
 from __future__ import annotations
 

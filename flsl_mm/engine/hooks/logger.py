@@ -12,11 +12,12 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from flsl_mm.utils import console
 from flsl_mm.utils.mm import unwrap
+from flsl_mm.utils.work_folder import SKIPPED
 
-from .. import console, report
+from .. import report
 from ..log_processor import batch_size_of, images_per_step
-from ..work_folder import SKIPPED
 from .schedule import is_pretraining
 
 REFRESH = 5

@@ -1,4 +1,4 @@
-"""Few parameter groups, by weight decay and by depth in the backbone, and the optimizer wrapper on them."""
+"""Group an optimizer's parameters by weight decay and by depth in the backbone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checking an optimizer's saved state before it is used."""
+"""Compare an optimizer's saved state with its parameters before it is loaded."""
 
 from __future__ import annotations
 

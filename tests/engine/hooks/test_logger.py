@@ -15,9 +15,9 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from flsl_mm.commands import command_line
-from flsl_mm.engine import console
 from flsl_mm.engine.log_processor import batch_size_of
 from flsl_mm.selfsup import FLSL
+from flsl_mm.utils import console
 from tests.selfsup.toy import toy_model
 from tests.toy_run import ToyImages, toy_config, toy_runner, write_images
 

@@ -1,4 +1,4 @@
-"""Where logged numbers go: the file ``scalars.json``, valid JSON whatever is logged, and viewers of curves."""
+"""Backends of MMEngine: files written atomically, logged numbers as valid JSON, TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -8,11 +8,46 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.fileio import LocalBackend, register_backend
 from mmengine.registry import VISBACKENDS
 from mmengine.visualization import LocalVisBackend
 
+from flsl_mm.utils.fileio import atomic_writer
+
 VIEWERS = dict(tensorboard='TensorboardVisBackend', wandb='WandbVisBackend')
 """MMEngine's backends by the name of the package that each needs, which is also that of our extra."""
+
+
+class FLSLAtomicBackend(LocalBackend):
+    """MMEngine's ``LocalBackend`` that writes through :func:`flsl_mm.utils.fileio.atomic_writer`.
+
+    ``CheckpointHook`` uses it with ``backend_args=dict(backend='FLSLAtomicBackend')``.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write ``obj`` to ``filepath``.
+
+        Raises:
+            OSError: If it cannot be written, with a line that says what to do; an earlier file stays as it was.
+        """
+        path = Path(filepath)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_writer(path) as file:
+                file.write(obj)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f'cannot write {path} ({error.strerror}); earlier checkpoints are untouched: make room, then continue '
+                'with --resume',
+            ) from error
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text as :meth:`put` does."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('FLSLAtomicBackend', FLSLAtomicBackend, force=True)
 
 
 @VISBACKENDS.register_module()

@@ -1,4 +1,4 @@
-"""What a run shows while it works: short lines, a bar in a terminal; the log file in the work folder has everything."""
+"""Console output of a run: short log lines and progress bars; the log file in the work folder has everything."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from flsl_mm.engine.work_folder import LOCK, locked_folder
+from flsl_mm.utils.work_folder import LOCK, locked_folder
 
 HOLD = """
 import sys, time
-from flsl_mm.engine.work_folder import locked_folder
+from flsl_mm.utils.work_folder import locked_folder
 with locked_folder(sys.argv[1]):
     print('held', flush=True)
     time.sleep(60)

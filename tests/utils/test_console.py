@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from flsl_mm.engine import console
+from flsl_mm.utils import console
 
 DUMPS = [
     '\n------------------------------------------------------------\nSystem environment:\n    sys.platform: linux',

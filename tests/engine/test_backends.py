@@ -1,15 +1,42 @@
-"""scalars.json is JSON, whatever is logged; viewers of curves get losses and probes."""
+"""Backends: atomic writes with an error that says what to do, JSON whatever is logged, viewers of curves."""
 
 import json
+import os
 import time
 
 import pytest
 from mmengine.config import Config
+from mmengine.fileio import get_file_backend
 
-from flsl_mm.engine import FLSLVisBackend
-from flsl_mm.engine.vis_backend import VIEWERS, add_vis_backend
+from flsl_mm.engine import FLSLAtomicBackend, FLSLVisBackend
+from flsl_mm.engine.backends import VIEWERS, add_vis_backend
 from flsl_mm.evaluation.probes import FLSLProbeHook
 from tests.toy_run import toy_runner
+
+BACKEND = dict(backend='FLSLAtomicBackend')
+
+
+def test_writes_and_makes_folders(tmp_path):
+    backend = get_file_backend(backend_args=BACKEND)
+    path = tmp_path / 'new' / 'file.pth'
+    backend.put(b'one', path)
+    backend.put(b'two', str(path))
+    assert path.read_bytes() == b'two'
+    backend.put_text('drei\u2026', path)
+    assert path.read_text('utf-8') == 'drei\u2026'
+    assert os.listdir(path.parent) == ['file.pth']
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
+def test_full_disk_keeps_the_earlier_file(tmp_path):
+    path = tmp_path / 'file.pth'
+    path.write_bytes(b'good')
+    # Every write to this device fails as on a full disk.
+    (tmp_path / f'.file.pth.{os.getpid()}.partial').symlink_to('/dev/full')
+    with pytest.raises(OSError, match=r'cannot write .*file\.pth \(No space left on device\); earlier .* make room'):
+        FLSLAtomicBackend().put(b'new', path)
+    assert path.read_bytes() == b'good'
+    assert os.listdir(tmp_path) == ['file.pth']
 
 
 def refuse(name):
@@ -26,12 +53,12 @@ def test_numbers_that_json_does_not_know_are_null(tmp_path):
 
 @pytest.mark.parametrize('name', VIEWERS)
 def test_a_viewer_is_added_once(name, monkeypatch):
-    monkeypatch.setattr('flsl_mm.engine.vis_backend.find_spec', lambda name: True)
+    monkeypatch.setattr('flsl_mm.engine.backends.find_spec', lambda name: True)
     cfg = Config(dict(work_dir='work_dirs/mine', visualizer=dict(type='X', vis_backends=[dict(type='FLSLVisBackend')])))
     for _ in range(2):
         add_vis_backend(cfg, name)
     assert [backend.type for backend in cfg.visualizer.vis_backends] == ['FLSLVisBackend', VIEWERS[name]]
-    monkeypatch.setattr('flsl_mm.engine.vis_backend.find_spec', lambda name: None)
+    monkeypatch.setattr('flsl_mm.engine.backends.find_spec', lambda name: None)
     with pytest.raises(ImportError, match=rf"--{name} needs {name}: pip install 'flsl_mm\[{name}\]'"):
         add_vis_backend(cfg, name)
 
