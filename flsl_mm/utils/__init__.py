@@ -1,1 +1,1 @@
-"""Used by every room: files, work folders, console, optional MMEngine, compiled ops; imports mmengine, mmcv and torch."""
+"""Used by every room: files, work folder, console, optional MMEngine, compiled ops; imports mmengine, mmcv, torch."""
