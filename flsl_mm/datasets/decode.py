@@ -8,11 +8,9 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from .image_file import check_bytes, open_image
+from .image_bounds import check_bytes
+from .image_file import open_image
 from .teacher_view import random_crop_box, resized_crop
-
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
-"""Endings of the files that count as images, lower case."""
 
 _WHITE = (255, 255, 255, 255)
 
@@ -41,10 +39,8 @@ def decode_teacher_view(
         uint8 tensor ``(3, size, size)``.
 
     Raises:
-        Exception: Whatever Pillow raises for a file that it cannot decode whole, for one above Pillow's limit of
-            decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small, takes more
-            than :data:`~flsl_mm.datasets.image_file.MAX_BYTES` decoded or has a mode without defined black and white,
-            and for what is not a regular file.
+        ImageError: If the file cannot be used, see :func:`~flsl_mm.datasets.image_file.open_image`, or the image is too
+            small or has no defined black and white.
     """
     with open_image(path, reduces_jpeg=True) as image:
         width, height = image.size
@@ -75,11 +71,21 @@ def is_turned(image: Image.Image) -> bool:
     return False
 
 
+def image_hw(path: str | os.PathLike) -> tuple[int, int]:
+    """Read the height and width of an image file, as it is shown, from its header.
+
+    Raises:
+        ImageError: If it cannot be used.
+    """
+    with open_image(path, reduces_jpeg=True) as image:
+        return image.size if is_turned(image) else image.size[::-1]
+
+
 def read_image(path: str | os.PathLike) -> Image.Image:
     """Decode an image file whole: upright as its EXIF orientation says, RGB as of :func:`to_rgb`.
 
     Raises:
-        Exception: As :func:`decode_teacher_view`.
+        ImageError: As :func:`decode_teacher_view`.
     """
     with open_image(path) as image:
         image.load()

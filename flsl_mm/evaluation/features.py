@@ -215,13 +215,11 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
         RGB (3, H, W), float32, 0 to 1.
 
     Raises:
+        ImageError: If it is a file that cannot be read.
         ValueError: If it is none of these.
     """
     if isinstance(image, (str, os.PathLike)):
-        try:
-            image = read_image(image)
-        except ValueError as error:
-            raise ValueError(f'{os.fspath(image)}: {error}') from None
+        image = read_image(image)
     elif isinstance(image, Image.Image):
         image = upright_rgb(image)
     if isinstance(image, Image.Image):

@@ -57,7 +57,8 @@ def embed(args: argparse.Namespace) -> None:
         model_options.check_writable(path)
     model = model_options.load_model_from_args(args, args.file, model_options.resolve_device(args.device))
     was_there = args.out.exists() and not args.force
-    embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force)
+    logger = model_options.console_logger()
+    embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force, logger=logger)
     model_options.report_skipped(embeddings.skipped, f": all are listed in {args.out} ('skipped')")
     verb = 'is complete:' if was_there else 'written:'
     print(f'{args.out} {verb} {len(embeddings.paths)} images, {embeddings.mean.shape[1]} channels')

@@ -6,6 +6,7 @@ Everything stands beside the same for random weights of the same network, and on
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,14 +90,17 @@ def list_images(given: list[Path]) -> list[Path]:
     Raises:
         FileNotFoundError: If there is no such file or folder, or no image in a folder.
     """
-    from flsl_mm.evaluation.probes.images import find_images
+    from flsl_mm.datasets.folder import find_images
 
-    found = []
+    found, logger = [], model_options.console_logger()
     for path in given:
         if not path.exists():
             raise FileNotFoundError(f'no image or folder {printable(path)}')
-        found += find_images(path, 'name image files or a folder of them') if path.is_dir() else [path]
-    return list(dict.fromkeys(found))
+        if path.is_dir():
+            found += find_images(path, advice='name image files or a folder of them', logger=logger)
+        else:
+            found.append(os.path.abspath(path))
+    return [Path(path) for path in dict.fromkeys(found)]
 
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:

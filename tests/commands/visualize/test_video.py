@@ -82,7 +82,7 @@ def test_masks_that_cannot_be_used(tmp_path):
     with pytest.raises(ValueError, match='has 8x6 pixels, the first frame 9x6'):
         read_first_mask(tmp_path / 'empty.png', (6, 9))
     (tmp_path / 'bad.png').write_bytes(b'no image')
-    with pytest.raises(ValueError, match=r'mask .*bad\.png cannot be read'):
+    with pytest.raises(ValueError, match=r'bad\.png cannot be read'):
         read_first_mask(tmp_path / 'bad.png', (6, 8))
 
 
