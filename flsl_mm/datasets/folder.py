@@ -137,7 +137,7 @@ def list_files(root: str | os.PathLike, advice: str = TRAINING_ADVICE) -> Iterat
         PermissionError: If it, or a folder inside it, cannot be read.
     """
     if not os.path.exists(root):
-        raise FileNotFoundError(printable(f'no image folder at {root}: put the images there, {advice}'))
+        raise FileNotFoundError(printable(f'no image folder at {root}: {advice}'))
     if not os.path.isdir(root):
         raise NotADirectoryError(printable(f'{root} is a file, not a folder of images: {advice}'))
     folders, linked, seen = [b''], [], set()

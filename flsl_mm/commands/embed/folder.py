@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.datasets.folder import find_images
+from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.evaluation.probes.images import feature_maps, fitted
 
 from .journal import Journal, discard

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from flsl_mm.commands.visualize.video import Frames, draw_video, frames_of_one_size, read_first_mask
+from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.scenes.painter import render_clip
@@ -98,5 +99,5 @@ def test_frames_are_read_when_asked_for(video):
     assert [len(frame) for frame in frames] == [32] * 4
     paths[3].unlink()
     assert frames_of_one_size(paths[:2], {}) == paths[:2]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ImageError, match='No such file'):
         frames[3]
