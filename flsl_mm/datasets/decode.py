@@ -11,6 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 from .image_bounds import check_bytes
 from .image_file import open_image
 from .teacher_view import random_crop_box, resized_crop
+from .value_range import is_deep, to_8_bits
 
 _WHITE = (255, 255, 255, 255)
 
@@ -122,22 +123,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == 'RGB' and 'transparency' not in image.info:
         image.load()
         return image
-    if image.mode.startswith('I'):
-        return _from_16_bit(image)
-    if image.mode == 'F':
-        raise ValueError('image of floating-point pixels, whose white is not defined')
+    if is_deep(image):
+        return Image.fromarray(to_8_bits(np.asarray(image))).convert('RGB')
     if 'transparency' in image.info or image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
         image = image if image.mode == 'RGBA' else image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, _WHITE), image)
     return image.convert('RGB')
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError('image of 32-bit integers beyond the range of 16 bits, whose white is not defined')
-    values = values.astype(np.int32)
-    # Division by 257, rounded, in place: 257 is odd, so nothing lies half way.
-    values += 128
-    values //= 257
-    return Image.fromarray(values.astype(np.uint8)).convert('RGB')

@@ -17,6 +17,7 @@ from .decode import decode_teacher_view
 from .folder import PathList, find_images
 from .image_file import EXTENSIONS, ImageError
 from .skipped import SkippedLog
+from .value_range import checked_range, find_value_range, using_range
 
 _MAX_FAILURES = 100
 _MAX_WARNINGS = 20
@@ -42,9 +43,12 @@ class FLSLImages(Dataset):
         seed: Seed of the crops.
         extensions: Endings of the files that count as images, lower case; upper case is accepted too.
         min_side: Images with a side of fewer pixels are skipped.
+        value_range: Black and white of images with more than 8 bits. By default they are found in a sample of the
+            files, and logged, where these use less than half of 16 bits.
 
     Attributes:
         paths: Sequence of the images' paths, sorted.
+        value_range: As given or found; None is that of 16 bits.
         skipped_log: File that lists the skipped files, or None. To be set before workers start.
 
     Raises:
@@ -61,10 +65,12 @@ class FLSLImages(Dataset):
         seed: int = 0,
         extensions: Sequence[str] = EXTENSIONS,
         min_side: int = 8,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
             raise ValueError(f'scale must be a range (low, high) with 0 < low <= high <= 1, got {scale}')
         self.paths = self.find(data_root, extensions)
+        self.value_range = checked_range(value_range) if value_range else find_value_range(self.paths, self.open)
         self.size = size
         self.scale = tuple(scale)
         self.seed = seed
@@ -105,7 +111,8 @@ class FLSLImages(Dataset):
             index = rng.integers(len(self)) if attempt else virtual_index % len(self)
             path = self.paths[index]
             try:
-                view = decode_teacher_view(self.open(index), self.size, self.scale, rng, self.min_side)
+                with using_range(self.value_range):
+                    view = decode_teacher_view(self.open(index), self.size, self.scale, rng, self.min_side)
             except ImageError as error:
                 reason = error.reason
                 self._report(path, reason)

@@ -70,6 +70,7 @@ def embed(args: argparse.Namespace) -> None:
 
 def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
     """Write the sheet of neighbors, and print it in words."""
+    from flsl_mm.datasets.value_range import using_range
     from flsl_mm.evaluation.probes.images import feature_maps, fitted
 
     from .neighbors import draw_neighbors, nearest
@@ -84,7 +85,8 @@ def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
     if not found:
         raise ValueError('none of the images of --knn can be read')
     title = f'Most similar of {len(embeddings.paths)} images by the mean feature of {model.name}'
-    draw_neighbors(embeddings, found, title, args.sheet)
+    with using_range(model.value_range):
+        draw_neighbors(embeddings, found, title, args.sheet)
     for query, neighbors in found:
         if neighbors:
             index, cosine = neighbors[0]

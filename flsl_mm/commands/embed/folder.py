@@ -143,7 +143,8 @@ def model_digest(model: FeatureExtractor) -> str:
     """Distinguish models: a digest of weights, geometry and normalization."""
     tensors = model.backbone.state_dict()
     parts = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in tensors.values())
-    return _digest((repr(model.spec).encode(), *parts))
+    value_range = [] if model.value_range is None else [repr(model.value_range).encode()]
+    return _digest((repr(model.spec).encode(), *value_range, *parts))
 
 
 def _bytes(name: str) -> bytes:

@@ -130,6 +130,8 @@ def describe_models(models: list[FeatureExtractor], files: tuple[str, str | None
 
 def visualize(args: argparse.Namespace) -> None:
     """Find the images, load the models, draw, and say where the page is."""
+    from flsl_mm.datasets.value_range import using_range
+
     from .images import PAGE, Settings, draw_images, prepare_folder
 
     prepare_folder(args.out)
@@ -138,14 +140,15 @@ def visualize(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f'no mask {printable(args.mask)}')
     models = load_models(args, model_options.resolve_device(args.device))
     facts = describe_models(models, (args.file, args.against))
-    if args.mask:
-        from .video import draw_video
+    with using_range(models[0].value_range):
+        if args.mask:
+            from .video import draw_video
 
-        skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
-    else:
-        kinds = [kind for kind in KINDS if kind in args.show]
-        settings = Settings(kinds, args.scales, args.point, args.long_side)
-        skipped = draw_images(models, paths, args.out, settings, facts)
+            skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
+        else:
+            kinds = [kind for kind in KINDS if kind in args.show]
+            settings = Settings(kinds, args.scales, args.point, args.long_side)
+            skipped = draw_images(models, paths, args.out, settings, facts)
     model_options.report_skipped(skipped, f': all are listed on {args.out / PAGE}')
     print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
 

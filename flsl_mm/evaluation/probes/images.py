@@ -13,6 +13,7 @@ from torchvision.transforms import functional as TF
 from tqdm import tqdm
 
 from flsl_mm.datasets.image_file import ImageError
+from flsl_mm.datasets.value_range import using_range
 
 from ..features import image_tensor
 from .sources import FeatureSource
@@ -74,7 +75,8 @@ def feature_maps(
     waiting: list[tuple[int, Tensor]] = []
     for index, image in enumerate(tqdm(images, desc=source.name, unit='image', leave=False, disable=None)):
         try:
-            pixels = read(image)
+            with using_range(getattr(source, 'value_range', None)):
+                pixels = read(image)
         except ImageError as error:
             skipped[str(image)] = error.reason
             continue
