@@ -130,13 +130,19 @@ def _check_head(tensors: Mapping[str, Tensor], in_channels: int, part: str) -> N
     check_tensors(head, {f'head.{name}': tensor for name, tensor in wanted.items()}, part, 'FLSLHead')
 
 
-def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence[float] | None) -> dict[str, Any]:
+def backbone_file(
+    backbone: FLSLViT,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    value_range: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """Make the content of a backbone file: tensors under plain names, and all that is needed to use them.
 
     Args:
         backbone: For example the teacher's.
         mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalized; ``None`` if unknown.
         std: Standard deviation of the same.
+        value_range: Black and white of its images, if they had more than 8 bits and used a part of 16.
 
     Returns:
         ``dict(state_dict, meta)``, which loads with ``weights_only=True`` and no names allowed besides.
@@ -145,7 +151,8 @@ def backbone_file(backbone: FLSLViT, mean: Sequence[float] | None, std: Sequence
         ValueError: If ``std`` is for values 0 to 255.
     """
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in backbone.state_dict().items()}
-    return backbone_content(tensors, replace(backbone.spec, mean=mean and tuple(mean), std=std and tuple(std)))
+    mean, std, value_range = (values and tuple(values) for values in (mean, std, value_range))
+    return backbone_content(tensors, replace(backbone.spec, mean=mean, std=std, value_range=value_range))
 
 
 def backbone_content(tensors: dict[str, Tensor], spec: BackboneSpec) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def load_backbone(
     table = found.tensors['pos_embed'].float()
     positions = resize_pos_embed(table, found.spec.grid_hw, spec.grid_hw, spec.pos_resize)
     backbone.load_state_dict({**found.tensors, 'pos_embed': positions})
-    backbone.spec = replace(spec, mean=found.spec.mean, std=found.spec.std)
+    backbone.spec = spec.with_input_of(found.spec)
     line = _report(found, spec, source)
     print_log(line, logger)
     return line
@@ -94,7 +94,7 @@ def check_backbone_file(backbone: nn.Module, checkpoint: str | os.PathLike, bran
 
 def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
     """Raise if the file's backbone is another; a backbone keeps its own grid of positions and way of resizing them."""
-    differing = in_file.differences(replace(configured, img_size=None, pos_resize=None, mean=None, std=None))
+    differing = in_file.differences(replace(configured.with_input_of(None), img_size=None, pos_resize=None))
     if differing:
         advice = f'; set pos_embed={in_file.pos_embed!r} in the backbone to keep the positions of the file'
         raise CheckpointError(

@@ -175,7 +175,7 @@ def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSet
     """
     import torch
 
-    from flsl_mm.datasets.images import find_images
+    from flsl_mm.datasets.folder import find_images
 
     paths = find_images(folder)
     sides = [side for path in paths_to_measure(paths) if (side := short_side(path))]
@@ -194,10 +194,10 @@ def paths_to_measure(paths, most: int = 100) -> list[str]:
 
 def short_side(path: str) -> int | None:
     """Read the shorter side of an image in pixels from its header; ``None`` if it is not a readable image."""
-    from flsl_mm.datasets.image_file import open_image
+    from flsl_mm.datasets.decode import image_hw
+    from flsl_mm.datasets.image_file import ImageError
 
     try:
-        with open_image(path, reduces_jpeg=True) as image:
-            return min(image.size)
-    except Exception:  # Pillow's decoders raise errors of many kinds
+        return min(image_hw(path))
+    except ImageError:
         return None

@@ -83,7 +83,7 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: If the folder holds the plan of another comparison.
     """
-    from flsl_mm.datasets.images import find_images
+    from flsl_mm.datasets.folder import find_images
     from flsl_mm.utils.fileio import write_text
 
     options = dict(

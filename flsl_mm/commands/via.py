@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flsl_mm.datasets.decode import is_turned
-from flsl_mm.datasets.image_file import open_image
+from flsl_mm.datasets.decode import image_hw
 
 METADATA = '_via_img_metadata'
 CSV_COLUMNS = ('region_shape_attributes', 'region_attributes')
@@ -227,15 +226,11 @@ def image_size(path: Path) -> tuple[int, int]:
 
     Raises:
         FileNotFoundError: If it is missing.
-        ValueError: If it cannot be read.
+        ImageError: If it cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f'no image {path}: name the folder of the images as --images')
-    try:
-        with open_image(path) as image:
-            return image.size if is_turned(image) else image.size[::-1]
-    except Exception as error:  # Pillow's decoders raise errors of many kinds
-        raise ValueError(f'the image {path} cannot be read: {error}') from error
+    return image_hw(path)
 
 
 def _attributes(region: Any) -> Mapping:

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps
 
-from .image_file import check_bytes, open_image
+from .image_bounds import check_bytes
+from .image_file import open_image
 from .teacher_view import random_crop_box, resized_crop
-
-EXTENSIONS = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
-"""Endings of the files that count as images, lower case."""
+from .value_range import is_deep, to_8_bits
 
 _WHITE = (255, 255, 255, 255)
 
@@ -41,10 +40,8 @@ def decode_teacher_view(
         uint8 tensor ``(3, size, size)``.
 
     Raises:
-        Exception: Whatever Pillow raises for a file that it cannot decode whole, for one above Pillow's limit of
-            decompression (``PIL.Image.MAX_IMAGE_PIXELS``) too; ValueError for an image that is too small, takes more
-            than :data:`~flsl_mm.datasets.image_file.MAX_BYTES` decoded or has a mode without defined black and white,
-            and for what is not a regular file.
+        ImageError: If the file cannot be used, see :func:`~flsl_mm.datasets.image_file.open_image`, or the image is too
+            small or has no defined black and white.
     """
     with open_image(path, reduces_jpeg=True) as image:
         width, height = image.size
@@ -75,11 +72,21 @@ def is_turned(image: Image.Image) -> bool:
     return False
 
 
+def image_hw(path: str | os.PathLike) -> tuple[int, int]:
+    """Read the height and width of an image file, as it is shown, from its header.
+
+    Raises:
+        ImageError: If it cannot be used.
+    """
+    with open_image(path, reduces_jpeg=True) as image:
+        return image.size if is_turned(image) else image.size[::-1]
+
+
 def read_image(path: str | os.PathLike) -> Image.Image:
     """Decode an image file whole: upright as its EXIF orientation says, RGB as of :func:`to_rgb`.
 
     Raises:
-        Exception: As :func:`decode_teacher_view`.
+        ImageError: As :func:`decode_teacher_view`.
     """
     with open_image(path) as image:
         image.load()
@@ -116,22 +123,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == 'RGB' and 'transparency' not in image.info:
         image.load()
         return image
-    if image.mode.startswith('I'):
-        return _from_16_bit(image)
-    if image.mode == 'F':
-        raise ValueError('image of floating-point pixels, whose white is not defined')
+    if is_deep(image):
+        return Image.fromarray(to_8_bits(np.asarray(image))).convert('RGB')
     if 'transparency' in image.info or image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
         image = image if image.mode == 'RGBA' else image.convert('RGBA')
         image = Image.alpha_composite(Image.new('RGBA', image.size, _WHITE), image)
     return image.convert('RGB')
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError('image of 32-bit integers beyond the range of 16 bits, whose white is not defined')
-    values = values.astype(np.int32)
-    # Division by 257, rounded, in place: 257 is odd, so nothing lies half way.
-    values += 128
-    values //= 257
-    return Image.fromarray(values.astype(np.uint8)).convert('RGB')

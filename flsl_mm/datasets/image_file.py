@@ -1,85 +1,144 @@
-"""Opening image files of unknown origin: known formats, regular files, bounded memory."""
+"""Opening image files of unknown origin: known formats, regular files, bounded memory, one kind of error."""
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
 
-from flsl_mm.utils.fileio import open_regular
+from flsl_mm.utils.fileio import open_regular, printable
 
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM')
+from .image_bounds import HEADER_BYTES, LimitedFile, check_bytes, check_structure, decoded_bytes, progressive_bytes
+
+_AVIF = 'avif' in features.modules and features.check('avif')
+_HEIF = find_spec('pillow_heif') is not None
+
+FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM') + ('AVIF',) * _AVIF + ('HEIF',) * _HEIF
 """What Pillow may take a file for, whatever its name says: for others (EPS) it starts programs."""
 
-MAX_BYTES = 2**28
-"""Memory that decoding an image to RGB may take, in bytes: 67 million pixels of color, 53 of black and white."""
+EXTENSIONS = (
+    *('.jpg', '.jpeg', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm'),
+    *('.avif',) * _AVIF,
+    *('.heic', '.heif') * _HEIF,
+)
+"""Endings of the files that count as images, lower case."""
+
+HEIF_ADVICE = 'pip install pillow-heif to read them'
+
+_HEIF_BRANDS = (b'ftyphei', b'ftyphev', b'ftypmif1', b'ftypmsf1')
+
+
+class ImageError(ValueError):
+    """An image file that cannot be used.
+
+    Args:
+        reason: Why, one line without the path.
+        path: Path of the file, where there is one.
+
+    Attributes:
+        reason: As given.
+    """
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        """Say which file, and why."""
+        return f'{self.path} cannot be read: {self.reason}' if self.path else self.reason
 
 
 @contextmanager
 def open_image(path: str | bytes | os.PathLike | IO[bytes], reduces_jpeg: bool = False) -> Iterator[Image.Image]:
-    """Open an image file for what needs its header or its pixels; nothing is decoded yet.
+    """Open an image file; what is done to the image inside the ``with`` block fails with :class:`ImageError` alone.
+
+    Nothing is decoded yet. Only the work on this image belongs into the block: any error there is taken for the file's.
 
     Args:
         path: Path of the file, or the file itself, which is closed in the end.
-        reduces_jpeg: Whether the caller has JPEG files decoded at a reduced size, and calls :func:`check_bytes` then.
+        reduces_jpeg: Whether the caller has JPEG files decoded at a reduced size, and calls
+            :func:`~flsl_mm.datasets.image_bounds.check_bytes` then.
 
     Yields:
         The image.
 
     Raises:
-        UnidentifiedImageError: If it is none of :data:`FORMATS`.
-        ValueError: If it is a pipe, device or folder, or would take more than :data:`MAX_BYTES`.
-        Exception: Whatever Pillow raises for a file that it cannot read.
+        ImageError: If there is no such file, it is a pipe, device or folder, it is none of :data:`FORMATS`, it would
+            take more memory than :data:`~flsl_mm.datasets.image_bounds.MAX_BYTES`, or Pillow cannot decode it.
     """
-    with warnings.catch_warnings():
-        # Pillow only warns of remarks on readable files; of its limit it warns first and raises at twice the size.
-        warnings.simplefilter('ignore')
-        warnings.simplefilter('error', Image.DecompressionBombWarning)
-        opened = path if hasattr(path, 'read') else open_regular(path)
-        with opened as file, _identified(file) as image:
-            reduced = reduces_jpeg and image.format == 'JPEG'
-            # Coefficients are kept at full size whatever size is asked for, and that is known before it is asked.
-            check_bytes(image, progressive_bytes(image) if reduced else None)
-            yield image
+    try:
+        with warnings.catch_warnings():
+            # Pillow only warns of remarks on readable files; of its limit it warns first and raises at twice the size.
+            warnings.simplefilter('ignore')
+            warnings.simplefilter('error', Image.DecompressionBombWarning)
+            with _limited(path) as file, _identified(file) as image:
+                check_structure(image, file)
+                reduced = reduces_jpeg and image.format == 'JPEG'
+                # Coefficients are kept at full size whatever size is asked for, and that is known before it is asked.
+                check_bytes(image, progressive_bytes(image) if reduced else None)
+                file.left = decoded_bytes(image) + HEADER_BYTES
+                yield image
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise errors of many kinds for damaged files
+        raise ImageError(_reason(error), _name(path)) from error
+
+
+def _limited(path: str | bytes | os.PathLike | IO[bytes]) -> LimitedFile:
+    if isinstance(path, io.BytesIO):
+        return LimitedFile(path)
+    return LimitedFile(open_regular(path).detach())
+
+
+def _name(path: str | bytes | os.PathLike | IO[bytes]) -> str | None:
+    return None if hasattr(path, 'read') else printable(os.fsdecode(path))
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what went wrong; the error's type is left out where its text says enough."""
+    text = ' '.join(str(getattr(error, 'strerror', None) or error).split())
+    texts = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+    plain = isinstance(error, texts) and not isinstance(error, UnicodeError)
+    return printable(text if plain and text else f'{type(error).__name__}: {text}')
+
+
+@cache
+def _register_heif() -> None:
+    if _HEIF:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
 
 
 def _identified(file: IO[bytes]) -> Image.Image:
+    _register_heif()
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise UnidentifiedImageError(f'no image of a kind that is read: {", ".join(FORMATS)}') from error
+        raise UnidentifiedImageError(_unidentified(file)) from error
 
 
-def check_bytes(image: Image.Image, needed: int | None = None) -> None:
-    """Raise ValueError if decoding an image that was opened takes more than :data:`MAX_BYTES`; files can be tiny."""
-    needed = decoded_bytes(image) if needed is None else needed
-    if needed > MAX_BYTES:
-        raise ValueError(
-            f'image of {image.width}x{image.height} pixels would take {needed >> 20} MB of memory, more than '
-            f'{MAX_BYTES >> 20}: make it smaller'
-        )
-
-
-def decoded_bytes(image: Image.Image) -> int:
-    """Estimate the memory that decoding an image and converting it to RGB takes, in bytes."""
-    own = 1 if image.mode in ('1', 'L', 'P') else 2 if image.mode.startswith('I;16') else 4
-    if 'transparency' in image.info or image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La'):
-        each = own + 12
-    elif image.mode.startswith('I'):
-        each = own + 9
-    else:
-        each = own + 4 * (image.mode != 'RGB')
-    return image.width * image.height * each + progressive_bytes(image)
-
-
-def progressive_bytes(image: Image.Image) -> int:
-    """Estimate the coefficients of a progressive JPEG file of its present size, all kept while it is decoded."""
-    layers = getattr(image, 'layer', None)
-    if not layers or 'progressive' not in image.info:
-        return 0
-    samples = [across * down for _, across, down, *_ in layers]
-    return 2 * image.width * image.height * sum(samples) // max(samples)
+def _unidentified(file: IO[bytes]) -> str:
+    """Say what a file is that Pillow does not take."""
+    file.seek(0)
+    head = file.read(12)
+    if not _HEIF and head[4:].startswith(_HEIF_BRANDS):
+        return f'a HEIC file: {HEIF_ADVICE}'
+    if head[:4] in (b'II*\0', b'MM\0*'):
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
+        file.seek(tags.next)
+        tags.load(file)
+        samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        if samples > 4:
+            return f'a TIFF file of {samples} bands of {bits[0]} bits, and images have 1 or 3 (4 with transparency)'
+        return f'a TIFF file of a kind that Pillow does not read: {samples} bands of {bits[0]} bits'
+    return f'no image of a kind that is read: {", ".join(FORMATS)}'

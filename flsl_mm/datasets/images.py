@@ -2,8 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,21 +13,14 @@ from torch.utils.data import Dataset
 
 from flsl_mm.utils.fileio import printable
 
-from .decode import EXTENSIONS, decode_teacher_view
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # not on this system: two workers may list a file at the same moment
-    fcntl = None
+from .decode import decode_teacher_view
+from .folder import PathList, find_images
+from .image_file import EXTENSIONS, ImageError
+from .skipped import SkippedLog
+from .value_range import checked_range, find_value_range, using_range
 
 _MAX_FAILURES = 100
 _MAX_WARNINGS = 20
-_ADVICE = (
-    'set train_dataloader.dataset.data_root to your folder of images (flat or nested, no labels, no lists), '
-    'or use configs/pretrain/flsl_vit-t16_scenes.py, which needs no data'
-)
-
-SHARDS_ADVICE = 'set train_dataloader.dataset.type=FLSLShards to train on what is in tar files'
 
 
 @DATASETS.register_module()
@@ -51,9 +43,12 @@ class FLSLImages(Dataset):
         seed: Seed of the crops.
         extensions: Endings of the files that count as images, lower case; upper case is accepted too.
         min_side: Images with a side of fewer pixels are skipped.
+        value_range: Black and white of images with more than 8 bits. By default they are found in a sample of the
+            files, and logged, where these use less than half of 16 bits.
 
     Attributes:
         paths: Sequence of the images' paths, sorted.
+        value_range: As given or found; None is that of 16 bits.
         skipped_log: File that lists the skipped files, or None. To be set before workers start.
 
     Raises:
@@ -70,10 +65,12 @@ class FLSLImages(Dataset):
         seed: int = 0,
         extensions: Sequence[str] = EXTENSIONS,
         min_side: int = 8,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
             raise ValueError(f'scale must be a range (low, high) with 0 < low <= high <= 1, got {scale}')
         self.paths = self.find(data_root, extensions)
+        self.value_range = checked_range(value_range) if value_range else find_value_range(self.paths, self.open)
         self.size = size
         self.scale = tuple(scale)
         self.seed = seed
@@ -81,8 +78,9 @@ class FLSLImages(Dataset):
         self.skipped_log: Path | None = None
         self.metainfo: dict = {}  # the Runner warns of a data set without
         self._reported: set[str] = set()
+        self._log: SkippedLog | None = None
 
-    def find(self, data_root: str | os.PathLike, extensions: Sequence[str]) -> 'PathList':
+    def find(self, data_root: str | os.PathLike, extensions: Sequence[str]) -> PathList:
         """List the images."""
         return find_images(data_root, extensions)
 
@@ -113,10 +111,10 @@ class FLSLImages(Dataset):
             index = rng.integers(len(self)) if attempt else virtual_index % len(self)
             path = self.paths[index]
             try:
-                view = decode_teacher_view(self.open(index), self.size, self.scale, rng, self.min_side)
-            except Exception as error:
-                # Pillow's decoders raise errors of many kinds for damaged files; none of them may end a run.
-                reason = printable(' '.join(f'{type(error).__name__}: {error}'.split()))
+                with using_range(self.value_range):
+                    view = decode_teacher_view(self.open(index), self.size, self.scale, rng, self.min_side)
+            except ImageError as error:
+                reason = error.reason
                 self._report(path, reason)
             else:
                 return dict(inputs=view, img_path=path)
@@ -128,140 +126,9 @@ class FLSLImages(Dataset):
         if path in self._reported:
             return
         self._reported.add(path)
-        is_new = self.skipped_log is None or append_skipped(self.skipped_log, path, reason)
+        if self._log is None and self.skipped_log is not None:
+            self._log = SkippedLog(self.skipped_log)
+        is_new = self._log is None or self._log.add(path, reason)
         if is_new and len(self._reported) <= _MAX_WARNINGS:
             line = printable(f'skipped {path} ({reason})')
             print_log(line, logger='current', level=logging.WARNING)
-
-
-class PathList(Sequence):
-    """Sorted paths below a folder, in one buffer.
-
-    A list of a million strings would be copied, page by page, into every worker, since reading a Python object writes
-    its reference count. Two arrays stay shared.
-
-    Args:
-        root: The folder.
-        names: Paths relative to it, as bytes of the file system's encoding.
-    """
-
-    def __init__(self, root: str, names: list[bytes]) -> None:
-        self.root = root
-        self._names = np.frombuffer(b''.join(names), dtype=np.uint8)
-        self._ends = np.cumsum([len(name) for name in names])
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def __getitem__(self, index: int) -> str:
-        """Full path of the image with the given index (no slices; negative indices count from the end)."""
-        index = range(len(self))[index]
-        start = self._ends[index - 1] if index else 0
-        return os.path.join(self.root, os.fsdecode(self._names[start : self._ends[index]].tobytes()))
-
-
-def find_images(data_root: str | os.PathLike, extensions: Sequence[str] = EXTENSIONS) -> PathList:
-    """List the image files of a folder tree; links to folders are followed, hidden files and folders left out.
-
-    Args:
-        data_root: The folder.
-        extensions: Endings of the files that count as images, lower case; upper case is accepted too.
-
-    Returns:
-        The paths, sorted by their bytes.
-
-    Raises:
-        FileNotFoundError: If the folder is missing or holds no image.
-        NotADirectoryError: If ``data_root`` is a file.
-        PermissionError: If the folder, or one inside it, cannot be read.
-    """
-    root = os.path.abspath(os.path.expanduser(data_root))
-    endings = tuple(os.fsencode(extension.lower()) for extension in extensions)
-    names, shards = [], 0
-    for name in list_files(root):
-        if name.lower().endswith(endings):
-            names.append(name)
-        shards += name.lower().endswith(b'.tar')
-    if not names and shards:
-        raise FileNotFoundError(f'no image but tar files ({shards}) in the folder {root}: {SHARDS_ADVICE}')
-    if not names:
-        raise FileNotFoundError(f'no image ({", ".join(extensions)}) in the folder {root}: {_ADVICE}')
-    if shards:
-        line = printable(f'tar files in {root} are left out ({shards}): {SHARDS_ADVICE}')
-        print_log(line, logger='current', level=logging.WARNING)
-    return PathList(root, sorted(names))
-
-
-def list_files(root: str | os.PathLike) -> Iterator[bytes]:
-    """List the files of a folder tree, links to folders followed, hidden files and folders left out.
-
-    Args:
-        root: The folder.
-
-    Yields:
-        Paths relative to it, as bytes of the file system's encoding, in no particular order.
-
-    Raises:
-        FileNotFoundError: If the folder is missing.
-        NotADirectoryError: If it is a file.
-        PermissionError: If it, or a folder inside it, cannot be read.
-    """
-    if not os.path.exists(root):
-        raise FileNotFoundError(f'no image folder at {root}: put the images there, {_ADVICE}')
-    if not os.path.isdir(root):
-        raise NotADirectoryError(f'{root} is a file, not a folder of images: {_ADVICE}')
-    folders, seen = [b''], set()
-    while folders:
-        folder = folders.pop()
-        files, subfolders = _scan(os.path.join(os.fsencode(root), folder), seen)
-        yield from (os.path.join(folder, name) for name in files)
-        folders += [os.path.join(folder, name) for name in subfolders]
-
-
-def _scan(folder: bytes, seen: set[tuple[int, int]]) -> tuple[list[bytes], list[bytes]]:
-    """List the names of files and of folders in a folder; none for a folder seen before (links may form a circle)."""
-    files, folders = [], []
-    try:
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            return files, folders
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                # A link that leads to itself is neither; it is a file that cannot be read if it is called like one.
-                with suppress(OSError):
-                    if not entry.name.startswith(b'.'):
-                        (folders if entry.is_dir() else files).append(entry.name)
-    except PermissionError:
-        raise PermissionError(f'no permission to read the image folder {os.fsdecode(folder)}: {_ADVICE}') from None
-    return files, folders
-
-
-def append_skipped(log: str | os.PathLike, path: str, reason: str) -> bool:
-    """Add a line to the list of skipped files unless it has the file; several processes may do so at once.
-
-    Args:
-        log: The list.
-        path: Path of the skipped file.
-        reason: Why it was skipped, one line.
-
-    Returns:
-        Whether the file was new.
-    """
-    path = ' '.join(path.splitlines())
-    with open(log, 'ab+') as file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if path in read_skipped(log):
-            return False
-        file.write(os.fsencode(f'{path}\t{reason}\n'))
-    return True
-
-
-def read_skipped(log: str | os.PathLike) -> dict[str, str]:
-    """Read the list of skipped files: path -> reason, each file once; empty where no file was skipped."""
-    if not os.path.exists(log):
-        return {}
-    with open(log, encoding='utf-8', errors='surrogateescape') as lines:
-        rows = (line.rstrip('\n').rsplit('\t', 1) for line in lines)
-        return dict(row for row in rows if len(row) == 2)

@@ -20,15 +20,12 @@ def read_mask(path: Path, gray: bool = False) -> np.ndarray:
         Numbers (H, W), of an integer type.
 
     Raises:
-        ValueError: If it is an image of colors, or cannot be read.
+        ImageError: If it cannot be read.
+        ValueError: If it is an image of colors.
     """
-    try:
-        with open_image(path) as image:
-            mode = image.mode
-            mask = np.array(image.convert('L') if gray and mode not in ('1', 'L', 'P') else image)
-    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
-    except Exception as error:
-        raise ValueError(f'mask {path} cannot be read: {error}') from None
+    with open_image(path) as image:
+        mode = image.mode
+        mask = np.array(image.convert('L') if gray and mode not in ('1', 'L', 'P') else image)
     if mask.ndim != 2 or mode == 'F':
         raise ValueError(f'mask {path} is an image of mode {mode}: masks hold one number per pixel (modes P, L, I)')
     return mask.astype(np.uint8) if mask.dtype == bool else mask

@@ -16,8 +16,16 @@ from mmengine.registry import DATASETS
 
 from flsl_mm.utils.fileio import open_regular, printable
 
-from .image_file import MAX_BYTES
-from .images import FLSLImages, PathList, list_files
+from .folder import PathList, list_files
+from .image_bounds import MAX_BYTES
+from .image_file import ImageError
+from .images import FLSLImages
+
+MAX_HEADER = 2**20
+"""Bytes of a name or of a pax header in a tar file at most; tarfile reads them whole."""
+
+MAX_OPEN = 64
+"""Shards that a process keeps open; systems allow from 256 files on."""
 
 COMPRESSED = (b'.tar.gz', b'.tgz', b'.tar.bz2', b'.tbz2', b'.tar.xz', b'.txz', b'.tar.zst')
 _PACKING = 'unpack it, or pack it without compression'
@@ -56,20 +64,43 @@ class FLSLShards(FLSLImages):
         return PathList(str(root), names)
 
     def open(self, index: int) -> io.BytesIO:
-        """Read the file of an image."""
+        """Read the file of an image.
+
+        Raises:
+            ImageError: If it is not there any more, or too large.
+        """
         number, offset, size = self.places[index].tolist()
         if size > MAX_BYTES:
-            raise ValueError(f'file of {size >> 20} MB, more than {MAX_BYTES >> 20}')
-        if number not in self.files:  # of this process; others have inherited or opened their own, and share no place
-            self.files[number] = os.open(self.shards[number], os.O_RDONLY)
-        content = os.pread(self.files[number], size, offset)
+            raise ImageError(f'file of {size >> 20} MB, more than {MAX_BYTES >> 20}')
+        try:
+            content = read_at(self._descriptor(number), size, offset)
+        except OSError as error:
+            raise ImageError(f'{printable(self.shards[number])} cannot be read: {error.strerror}') from error
         if len(content) < size:
-            raise ValueError(f'{self.shards[number]} ends inside the file')
+            raise ImageError(f'{printable(self.shards[number])} ends inside the file')
         return io.BytesIO(content)
+
+    def _descriptor(self, number: int) -> int:
+        """Open a shard in this process, unless it is; of too many the one that was not used longest is closed."""
+        descriptor = self.files.pop(number, None)
+        if descriptor is None:
+            if len(self.files) >= MAX_OPEN:
+                os.close(self.files.pop(next(iter(self.files))))
+            descriptor = os.open(self.shards[number], os.O_RDONLY | getattr(os, 'O_BINARY', 0))
+        self.files[number] = descriptor
+        return descriptor
 
     def __getstate__(self) -> dict:
         """Leave out the open files, which are this process's."""
         return vars(self) | dict(files={})
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Read bytes of a file that other processes may have open too, at a place of their own where the system can."""
+    if hasattr(os, 'pread'):
+        return os.pread(descriptor, size, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)  # without pread there is no fork either, so the file is this process's
+    return os.read(descriptor, size)
 
 
 def find_shards(root: Path, extensions: Sequence[str]) -> list[Path]:
@@ -95,6 +126,20 @@ def find_shards(root: Path, extensions: Sequence[str]) -> list[Path]:
     return [root / os.fsdecode(name) for name in shards]
 
 
+class _HolesError(ValueError):
+    """An image of which the tar file has no single piece."""
+
+
+class _HeaderFile(io.BufferedReader):
+    """A tar file of whose headers none is read that is too long: a size in it may be anything."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read as any file does, or raise tarfile's error."""
+        if size is None or not 0 <= size <= MAX_HEADER:
+            raise tarfile.ReadError(f'a header of {size:,} bytes')
+        return super().read(size)
+
+
 def image_members(shard: Path, endings: tuple[str, ...]) -> list[tuple[str, int, int]]:
     """List the images of a tar file, sorted by name: name, place of the first byte, number of bytes.
 
@@ -104,26 +149,31 @@ def image_members(shard: Path, endings: tuple[str, ...]) -> list[tuple[str, int,
         ValueError: If it is compressed, damaged or no tar file.
     """
     found, links = {}, {}
-    with open_regular(shard) as file:
+    with _HeaderFile(open_regular(shard).detach()) as file:
+        total = os.fstat(file.fileno()).st_size
         try:
             with tarfile.open(fileobj=file, mode='r:') as tar:
                 while (member := tar.next()) is not None:
                     tar.members = []  # which would hold every header
+                    if not member.offset < tar.offset <= total:
+                        raise tarfile.ReadError(f'a member of {member.size:,} bytes')
                     name = posixpath.normpath(member.name).lstrip('/')
                     if not name.lower().endswith(endings) or posixpath.basename(name).startswith('.'):
                         continue
                     if member.issparse():
-                        raise ValueError(f'{shard} has {printable(name)} with holes: pack it without --sparse')
+                        raise _HolesError(f'{shard} has {printable(name)} with holes: pack it without --sparse')
                     if member.isreg():
                         found[name] = member.offset_data, member.size
                     elif member.islnk() or member.issym():
                         folder = posixpath.dirname(name) if member.issym() else ''
                         links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
                 end = tar.offset
-        except tarfile.TarError as error:
+        except _HolesError:
+            raise
+        except (tarfile.TarError, ValueError) as error:  # tarfile's own parsing fails with both
             if file.tell() <= tarfile.BLOCKSIZE:
                 raise ValueError(f'{shard} is not an uncompressed tar file ({error}): {_PACKING}') from None
-            raise ValueError(_damage(shard, min(file.tell(), shard.stat().st_size))) from None
+            raise ValueError(_damage(shard, min(file.tell(), total))) from None
         # At a header that is none, tarfile takes the file for ended, and so it does where it was cut off.
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):

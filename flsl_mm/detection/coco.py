@@ -15,7 +15,7 @@ from mmdet.evaluation import CocoMetric
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, METRICS
 
-from flsl_mm.datasets.images import append_skipped
+from flsl_mm.datasets.skipped import SkippedLog
 from flsl_mm.engine.model_check import check_names
 from flsl_mm.utils.fileio import printable
 
@@ -114,6 +114,7 @@ class FLSLCocoDataset(CocoDataset):
         self.frames = frames
         self._skipped: dict[str, str] = {}
         self._skipped_log: Path | None = None
+        self._log: SkippedLog | None = None
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -169,9 +170,10 @@ class FLSLCocoDataset(CocoDataset):
     @skipped_log.setter
     def skipped_log(self, path: Path | None) -> None:
         self._skipped_log = path
+        self._log = None if path is None else SkippedLog(path)
         for image, problem in self._skipped.items():
-            if path is not None:
-                append_skipped(path, image, printable(problem))
+            if self._log is not None:
+                self._log.add(image, problem)
 
     def prepare_data(self, idx: int) -> dict | None:
         """Read an image and what is on it; no pipe or device is waited for, and no image fills the memory.
@@ -198,7 +200,7 @@ class FLSLCocoDataset(CocoDataset):
         if path in self._skipped:
             return
         self._skipped[path] = problem
-        if self._skipped_log is None or append_skipped(self._skipped_log, path, printable(problem)):
+        if self._log is None or self._log.add(path, printable(problem)):
             print_log(printable(f'skipped {path}: it {problem}'), logger='current', level=logging.WARNING)
 
     def COCOAPI(self, path: str) -> COCO:  # the name is mmdet's

@@ -12,7 +12,7 @@ from itertools import islice
 from PIL import Image
 
 from flsl_mm.datasets.decode import is_turned
-from flsl_mm.datasets.image_file import open_image
+from flsl_mm.datasets.image_file import ImageError, open_image
 from flsl_mm.utils.fileio import open_regular
 
 MAX_HEADERS = 10_000
@@ -50,10 +50,9 @@ def image_problem(info: Mapping) -> str | None:
     try:
         with open_image(info['img_path']) as image:
             return _size_problem(image, info)
-    except FileNotFoundError:
-        return 'is missing'
-    except Exception as error:  # Pillow's decoders raise errors of many kinds
-        return _cannot_be_read(error)
+    except ImageError as error:
+        missing = isinstance(error.__cause__, FileNotFoundError)
+        return 'is missing' if missing else f'cannot be read: {error.reason}'
 
 
 def pixels_problem(path: str) -> str | None:
@@ -61,8 +60,8 @@ def pixels_problem(path: str) -> str | None:
     try:
         with open_image(path) as image:
             image.load()
-    except Exception as error:  # Pillow's decoders raise errors of many kinds
-        return _cannot_be_read(error)
+    except ImageError as error:
+        return f'cannot be read: {error.reason}'
     return None
 
 
@@ -96,7 +95,7 @@ def _ends_problem(info: Mapping, head: bytes, tail: bytes) -> str | None:
     try:
         with open_image(BytesIO(head)) as image:
             problem, mark = _size_problem(image, info), END_MARKS.get(image.format, b'')
-    except Exception:  # a header that is longer than the head, or none
+    except ImageError:  # a header that is longer than the head, or none
         problem, mark = image_problem(info), b''
     return problem or (pixels_problem(info['img_path']) if mark not in tail else None)
 
@@ -109,10 +108,6 @@ def _size_problem(image: Image.Image, info: Mapping) -> str | None:
         return None
     why = ' (turned by its EXIF orientation)' if turned and image.size == said else ''
     return f'is {size[0]}x{size[1]}{why}, and {said[0]}x{said[1]} in the annotations'
-
-
-def _cannot_be_read(error: Exception) -> str:
-    return f'cannot be read: {" ".join(str(error).split()) or type(error).__name__}'
 
 
 def describe(images: Sequence[Mapping], problems: Mapping[int, str], most: int = 3) -> str:

@@ -11,7 +11,7 @@ import torch
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
-from flsl_mm.datasets.images import read_skipped
+from flsl_mm.datasets.skipped import read_skipped
 from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.version import __version__
 from flsl_mm.utils.work_folder import SKIPPED

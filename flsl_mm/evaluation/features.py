@@ -19,6 +19,7 @@ from flsl_mm.checkpoint import CheckpointError, find_backbone, load_backbone, re
 from flsl_mm.checkpoint.convert import complete_spec
 from flsl_mm.checkpoint.find import format_differences
 from flsl_mm.datasets.decode import read_image, upright_rgb
+from flsl_mm.datasets.value_range import using_range
 from flsl_mm.models.backbone import PatchBackbone
 from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec
 from flsl_mm.models.timm_vit import TimmViT
@@ -75,7 +76,8 @@ def load_model(
         spec = replace(spec, mean=IMAGENET_MEAN, std=IMAGENET_STD)
     backbone = FLSLViT.from_spec(spec)
     load_backbone(backbone, checkpoint, branch, os.fspath(path), logger)
-    return FeatureExtractor(backbone.requires_grad_(False), spec.mean, spec.std, Path(path).stem).to(device).eval()
+    extractor = FeatureExtractor(backbone.requires_grad_(False), spec.mean, spec.std, Path(path).stem, spec.value_range)
+    return extractor.to(device).eval()
 
 
 def load_timm_model(
@@ -122,9 +124,11 @@ class FeatureExtractor(nn.Module):
         mean: Mean of red, green and blue, for values 0 to 1, with which its images are normalized.
         std: Standard deviation of the same.
         name: What tables call it.
+        value_range: Black and white of images with more than 8 bits, None for those of 16 bits.
 
     Attributes:
         spec: The backbone's :class:`~flsl_mm.models.BackboneSpec`, with ``mean`` and ``std``.
+        value_range: As given.
         patch_size: Side of a patch in pixels.
         embed_dim: Width C of the features.
     """
@@ -135,10 +139,12 @@ class FeatureExtractor(nn.Module):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         name: str = 'model',
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.spec = replace(backbone.spec, mean=tuple(mean), std=tuple(std))
+        self.spec = replace(backbone.spec, mean=tuple(mean), std=tuple(std), value_range=value_range)
+        self.value_range = value_range
         self.patch_size = backbone.patch_size
         self.embed_dim = backbone.embed_dim
         self.name = name
@@ -153,7 +159,8 @@ class FeatureExtractor(nn.Module):
         Returns:
             Normalized tensor (3, H, W).
         """
-        return self.normalize(image_tensor(image, resize))
+        with using_range(self.value_range):
+            return self.normalize(image_tensor(image, resize))
 
     def normalize(self, images: Tensor) -> Tensor:
         """Normalize images (..., 3, H, W), RGB 0 to 1, as in training."""
@@ -215,13 +222,11 @@ def image_tensor(image: AnyImage, resize: int | tuple[int, int] | None = None) -
         RGB (3, H, W), float32, 0 to 1.
 
     Raises:
+        ImageError: If it is a file that cannot be read.
         ValueError: If it is none of these.
     """
     if isinstance(image, (str, os.PathLike)):
-        try:
-            image = read_image(image)
-        except ValueError as error:
-            raise ValueError(f'{os.fspath(image)}: {error}') from None
+        image = read_image(image)
     elif isinstance(image, Image.Image):
         image = upright_rgb(image)
     if isinstance(image, Image.Image):

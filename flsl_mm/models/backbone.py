@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -125,7 +124,7 @@ class PatchBackbone(BaseModule, ABC):
         saved_spec = local_metadata.get(SPEC_KEY)
         if isinstance(saved_spec, Mapping):
             saved_spec = BackboneSpec.from_dict(saved_spec)
-            self.spec = replace(self.spec, mean=saved_spec.mean, std=saved_spec.std)
+            self.spec = self.spec.with_input_of(saved_spec)
 
     def _dump_init_info(self) -> None:
         """Log nothing where a backbone is initialized by itself; MMEngine would log each of its tensors."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 ARCHS = {
@@ -49,6 +49,7 @@ class BackboneSpec:
         pos_resize: ``'offset'`` or ``'size'``, see :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
         mean: Mean of red, green and blue, for values 0 to 1, with which images are normalized.
         std: Standard deviation of the same.
+        value_range: Black and white of the images, where they had more than 8 bits and used a part of 16.
     """
 
     embed_dim: int | None = None
@@ -62,6 +63,7 @@ class BackboneSpec:
     pos_resize: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    value_range: tuple[float, float] | None = field(default=None, repr=False)  # digests of models are of the others
 
     @classmethod
     def from_arch(cls, arch: str | Mapping, **others: Any) -> BackboneSpec:
@@ -114,8 +116,10 @@ class BackboneSpec:
         if self.std is not None and max(self.std) > 1:
             raise ValueError(f'mean and std are for pixel values 0 to 1, got std {list(self.std)}: divide both by 255')
         plain = {name: value for name, value in vars(self).items() if name not in ARCH_FIELDS}
-        for name in ('mean', 'std'):
+        for name in ('mean', 'std', 'value_range'):
             plain[name] = plain[name] and [float(item) for item in plain[name]]
+        if self.value_range is None:  # as files of before it
+            del plain['value_range']
         return dict(arch=self.arch, **plain)
 
     @property
@@ -132,6 +136,11 @@ class BackboneSpec:
         """Take from another spec what this one does not say."""
         return replace(other, **{name: value for name, value in vars(self).items() if value is not None})
 
+    def with_input_of(self, other: BackboneSpec | None) -> BackboneSpec:
+        """Return this spec with what another says of the images' values; with None, nothing is said of them."""
+        other = other or BackboneSpec()
+        return replace(self, mean=other.mean, std=other.std, value_range=other.value_range)
+
     def differences(self, other: BackboneSpec) -> dict[str, tuple[Any, Any]]:
         """List where two specs disagree: both values by field, where both have one."""
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
@@ -144,6 +153,9 @@ class BackboneSpec:
 
 def _well_typed(name: str, value: Any) -> Any:
     """Return a field's value in a file if it is one that the field can have, None otherwise."""
+    if name == 'value_range':
+        is_range = isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))
+        return tuple(value) if is_range and value[0] < value[1] else None
     if name in ('mean', 'std'):
         numbers = isinstance(value, (list, tuple)) and value and all(map(_is_number, value))
         return tuple(value) if numbers else None

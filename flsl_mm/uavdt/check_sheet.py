@@ -80,12 +80,8 @@ def draw_frames(frames: Sequence[SheetFrame], columns: int = 3, tile_width: int 
 
 def _draw_boxes(frame: SheetFrame, width: int) -> np.ndarray:
     """Draw a frame's boxes and regions (H, width, 3), uint8."""
-    try:
-        with open_image(frame.path) as file:
-            image = file.convert('RGB')
-    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
-    except Exception as error:
-        raise ValueError(f'{frame.path} is not a readable image: {error}') from error
+    with open_image(frame.path) as file:
+        image = file.convert('RGB')
     scale = width / image.width
     image = pil_to_tensor(image.resize((width, round(image.height * scale)), Image.Resampling.LANCZOS))
     if len(frame.regions):

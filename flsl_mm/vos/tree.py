@@ -99,12 +99,8 @@ def _numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
 
 
 def _header_size(path: Path) -> tuple[int, int]:
-    try:
-        with open_image(path) as image:
-            return image.height, image.width
-    # Pillow reports damaged files, and images of absurd sizes, by errors of many kinds.
-    except Exception as error:
-        raise ValueError(f'{path} is unreadable: {error}') from error
+    with open_image(path) as image:
+        return image.height, image.width
 
 
 def _text(size_hw: tuple[int, int]) -> str:
@@ -179,14 +175,10 @@ def read_frame(path: Path, size_hw: tuple[int, int]) -> np.ndarray:
         RGB (H, W, 3), uint8.
 
     Raises:
-        ValueError: If the file is damaged.
+        ImageError: If the file is damaged.
     """
-    try:
-        with open_image(path) as image:
-            pixels = np.asarray(image.convert('RGB'))
-    # Pillow reports damaged files by errors of many kinds.
-    except Exception as error:
-        raise ValueError(f'frame {path} is unreadable: {error}') from error
+    with open_image(path) as image:
+        pixels = np.asarray(image.convert('RGB'))
     return cv2.resize(pixels, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
 
 
@@ -202,7 +194,8 @@ def read_object_ids(path: Path, single_object: bool) -> np.ndarray:
         Object ids (H, W), uint8, 0 the background.
 
     Raises:
-        ValueError: If the file is damaged, or has colors or the value 255 where it should have ids.
+        ImageError: If the file is damaged.
+        ValueError: If it has colors or the value 255 where it should have ids.
     """
     try:
         ids = read_mask(path, gray=single_object)

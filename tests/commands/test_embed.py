@@ -9,7 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from flsl_mm.commands import embed
+from flsl_mm.commands import embed, visualize
+from flsl_mm.commands.embed.table import read_embeddings
+from flsl_mm.datasets.images import FLSLImages
+from flsl_mm.evaluation.probes import ClassificationProbe
 from tests.checkpoint.cases import file_of, tiny
 from tests.images import make_image
 
@@ -29,7 +32,7 @@ def test_embeds_then_shows_neighbors_without_embedding_again(given, tmp_path, ca
     assert embed.main([*given, '--out', str(out)]) == 0
     said = capsys.readouterr()
     assert f'{out} written: 4 images, 16 channels' in said.out
-    assert 'bad.jpg (UnidentifiedImageError' in said.err
+    assert 'bad.jpg (no image of a kind' in said.err
     query = tmp_path / 'images/2.png'
     assert embed.main([*given, '--out', str(out), '--knn', str(query), '--k', '2']) == 0
     said = capsys.readouterr().out
@@ -84,4 +87,26 @@ def test_without_openmmlab(given, tmp_path):
 
 def test_a_missing_folder(given, tmp_path, capsys):
     assert embed.main([given[0], str(Path('nowhere')), '--out', str(tmp_path / 'x.npz')]) == 2
-    assert 'no folder nowhere: a folder of images' in capsys.readouterr().err
+    assert 'nowhere: a folder of images' in capsys.readouterr().err
+
+
+def test_training_embedding_drawing_and_evaluation_see_the_same_files(given, tmp_path):
+    """Links to folders are followed, hidden files and folders left out."""
+    root = tmp_path / 'classes/val/own'
+    root.mkdir(parents=True)
+    (tmp_path / 'images/bad.jpg').unlink()
+    (root / 'linked').symlink_to(tmp_path / 'images')
+    for name in ('own.PNG', '.hidden.png', '.ipynb_checkpoints/copy.png', 'photo.jfif'):
+        (root / name).parent.mkdir(exist_ok=True)
+        make_image().save(root / name, 'PNG')
+    (tmp_path / 'classes/train').symlink_to('val')
+    expected = [*(f'linked/{number}.png' for number in range(4)), 'own.PNG', 'photo.jfif']
+    assert embed.main([given[0], str(root), '--out', str(tmp_path / 'x.npz'), *given[2:]]) == 0
+    lists = {
+        'training': FLSLImages(root).paths,
+        'embed': [root / name for name in read_embeddings(tmp_path / 'x.npz').paths],
+        'visualize': visualize.list_images([root]),
+        'evaluate': ClassificationProbe(tmp_path / 'classes').images,
+    }
+    for paths in lists.values():
+        assert [Path(path).relative_to(root).as_posix() for path in paths] == expected

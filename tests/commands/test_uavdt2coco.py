@@ -77,7 +77,7 @@ def add_line(line):
     [
         (add_line('2,1,2,3,20'), 'M0203_gt_whole.txt, line 2: 5 columns'),
         (add_line('2,1,2,3,20,10,1,1,5'), 'M0203_gt_whole.txt, line 2: category 5'),
-        (lambda root: (root / 'UAV-benchmark-M/M0203/img1/img000002.jpg').write_bytes(b''), 'not a readable image'),
+        (lambda root: (root / 'UAV-benchmark-M/M0203/img1/img000002.jpg').write_bytes(b''), 'cannot be read'),
         (lambda root: (root / 'UAV-benchmark-MOTD_v1.0/GT/M0203_gt_whole.txt').unlink(), 'no file'),
         (lambda root: write_sequence(root, 'M0000', []), 'M0000 is neither a train nor a test sequence'),
     ],

@@ -40,7 +40,7 @@ def test_a_folder_beside_random_weights(file, folder, tmp_path, capsys):
     told = capsys.readouterr()
     assert f'3 images: open {tmp_path / "out/index.html"}' in told.out
     assert '1 images could not be used:\n' in told.err
-    assert 'bad.jpg (UnidentifiedImageError' in told.err
+    assert 'bad.jpg (no image of a kind' in told.err
     page = page_of(tmp_path / 'out')
     assert page.count('<img') == 3 * 2
     assert page.index('a.png') < page.index('b.png') < page.index('c.png')
@@ -87,11 +87,11 @@ def test_a_file_that_does_not_say(folder, tmp_path, capsys):
         (('no.pth', 'IN', '--out', 'FILE/x'), 'error: the output folder .*x cannot be written: '),  # said first
         (('no.pth', 'IN', '--out', 'OUT'), 'no.pth'),
         (('FILE', 'IN/no.png', '--out', 'OUT'), 'no image or folder'),
-        (('FILE', 'OUT', '--out', 'OUT'), 'no image in the folder'),
+        (('FILE', 'OUT', '--out', 'OUT'), 'no image .* in the folder'),
         (('FILE', 'IN', '--out', 'OUT', '--against', 'FILE'), 'is the file itself'),
         (('FILE', 'IN', '--out', 'OUT', '--point', '40,0'), 'none of the 3 images can be shown, .*40,0 is outside'),
         (('no.pth', 'IN', '--out', 'OUT', '--mask', 'IN/no.png'), 'no mask'),
-        (('FILE', 'IN', '--out', 'OUT', '--mask', 'FILE'), 'mask .*ours.pth cannot be read'),
+        (('FILE', 'IN', '--out', 'OUT', '--mask', 'FILE'), 'ours.pth cannot be read'),
         (('FILE', 'IN', '--out', 'OUT', '--device', 'cuda:77'), 'device cuda:77 cannot be used'),
     ],
 )

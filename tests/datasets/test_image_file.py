@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import resource
+import struct
 
 import numpy as np
 import pytest
@@ -13,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
+from flsl_mm.datasets import image_file
 from flsl_mm.datasets.decode import decode_teacher_view, read_image, to_rgb
-from flsl_mm.datasets.image_file import MAX_BYTES, decoded_bytes
-from flsl_mm.datasets.images import FLSLImages, read_skipped
+from flsl_mm.datasets.image_bounds import MAX_BYTES, count_scans, decoded_bytes
+from flsl_mm.datasets.image_file import ImageError
+from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.datasets.masks import read_mask
+from flsl_mm.datasets.skipped import read_skipped
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_boxes
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_object_ids
@@ -64,10 +69,10 @@ def test_no_reader_starts_a_program_waits_or_fills_the_memory(reader, tmp_path, 
         ('pipe.jpg', 'is not a regular file but a pipe or a device'),
         ('large.jpg', '9400x9400 pixels would take 421 MB of memory, more than 256'),
     ):
-        with pytest.raises((ValueError, OSError), match=words) as error:
+        with pytest.raises(ImageError, match=words) as error:
             READERS[reader](tmp_path / name)
         assert '\n' not in str(error.value)
-    with pytest.raises((ValueError, OSError), match='not a regular file'):
+    with pytest.raises(ImageError, match='not a regular file'):
         READERS[reader]('/dev/zero')
 
 
@@ -76,7 +81,7 @@ def test_a_video_of_pipes(tmp_path):
         (tmp_path / folder).mkdir()
         for number in range(3):
             os.mkfifo(tmp_path / folder / f'{number:05d}.{ending}')
-    with pytest.raises(ValueError, match=r'00000\.jpg is unreadable: .* not a regular file'):
+    with pytest.raises(ValueError, match=r'00000\.jpg cannot be read: .* not a regular file'):
         find_video('one', tmp_path / 'frames', tmp_path / 'masks')
 
 
@@ -105,6 +110,69 @@ def test_a_large_photograph_is_read_smaller(tmp_path):
         teacher_view(path)
 
 
+def test_an_error_says_the_file_and_why(tmp_path):
+    with pytest.raises(ImageError, match=r'/none\.jpg cannot be read: No such file') as missing:
+        read_image(tmp_path / 'none.jpg')
+    assert missing.value.reason == 'No such file or directory'
+    with pytest.raises(ImageError, match=r'^no image of a kind'):
+        read_image(io.BytesIO(b'x'))
+    assert str(pickle.loads(pickle.dumps(missing.value))) == str(missing.value)  # as workers hand it on
+
+
+def sparse(head: bytes, path) -> None:
+    """Write a file of 2 GB of which the disk keeps the beginning."""
+    with open(path, 'wb') as file:
+        file.write(head)
+        file.truncate(len(head) + 2**31)
+
+
+def tiff(tags: dict[int, int]) -> bytes:
+    """Return a TIFF file of these tags, 4-byte integers, and nothing else."""
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return b'II*\0' + struct.pack('<IH', 8, len(tags)) + entries + bytes(4)
+
+
+def test_parts_of_a_file_that_cost_more_than_its_pixels(tmp_path):
+    """A chunk of 2 GB, a file read as one, tiles far larger than the image, and scans without end."""
+    plain = make_image(40, 40)
+    sparse(encoded(plain)[:33] + struct.pack('>I', 2**31 - 1) + b'prVt', tmp_path / 'chunk.png')
+    webp = encoded(plain, 'WEBP')
+    sparse(webp[:4] + struct.pack('<I', 2**31) + webp[8:], tmp_path / 'file.webp')
+    tags = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: 32768, 323: 32768, 324: 8, 325: 8}
+    (tmp_path / 'tiles.tif').write_bytes(tiff(tags))
+    progressive = encoded(plain, 'JPEG', progressive=True)
+    assert count_scans(progressive) == 10
+    scan = progressive[progressive.rindex(b'\xff\xda') : -2]
+    # Behind an end of image that is none, inside a comment.
+    hidden = b'\xff\xfe\0\x06\xff\xd9\xff\xd9'
+    (tmp_path / 'scans.jpg').write_bytes(progressive[:-2] + hidden + scan * 50 + b'\xff\xd9')
+    for name, words in (
+        ('chunk.png', 'more than 64 MB besides its pixels'),
+        ('file.webp', 'more than 64 MB besides its pixels'),
+        ('tiles.tif', 'in tiles of 1024 MB, more than 256'),
+        ('scans.jpg', 'more than 50 scans'),
+    ):
+        for reader in (teacher_view, read_image):
+            with pytest.raises(ImageError, match=words):
+                reader(tmp_path / name)
+
+
+def test_ten_scans_and_what_follows_a_photograph_are_read(tmp_path):
+    """Phones append films, in which markers of scans come by chance."""
+    for options in ({}, dict(progressive=True)):
+        (tmp_path / 'photo.jpg').write_bytes(encoded(make_image(40, 40), 'JPEG', **options) + b'\xff\xda' * 1000)
+        assert teacher_view(tmp_path / 'photo.jpg').shape == (3, 32, 32)
+
+
+def test_bands_and_kinds_that_are_not_read_are_named(monkeypatch):
+    bands = tiff({256: 8, 257: 8, 258: 16, 259: 1, 262: 1, 273: 8, 277: 6, 278: 8, 279: 768})
+    with pytest.raises(ImageError, match='a TIFF file of 6 bands of 16 bits, and images have 1 or 3'):
+        read_image(io.BytesIO(bands))
+    monkeypatch.setattr(image_file, '_HEIF', False)
+    with pytest.raises(ImageError, match='a HEIC file: '):
+        read_image(io.BytesIO(b'\0\0\0\x18ftypheic' + bytes(50)))
+
+
 @pytest.mark.parametrize(
     ('mode', 'options', 'each'),
     [
@@ -120,6 +188,12 @@ def test_bytes_of_a_pixel(mode, options, each):
     """What the file has, what it becomes, and what lies between: at most what measuring gave."""
     with Image.open(io.BytesIO(encoded(Image.new(mode, (30, 20)), **options))) as image:
         assert decoded_bytes(image) == 600 * each
+
+
+def test_decoders_that_fill_canvases_of_their_own():
+    """WebP's takes 12 bytes a pixel besides the image, measured with a picture of 16 megapixels."""
+    with Image.open(io.BytesIO(encoded(make_image(30, 20), 'WEBP'))) as image:
+        assert decoded_bytes(image) == 600 * 16
 
 
 def test_sixteen_bits_are_rounded_to_eight():

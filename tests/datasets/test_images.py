@@ -13,7 +13,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from flsl_mm.datasets import images as module
-from flsl_mm.datasets.images import FLSLImages, append_skipped, find_images, read_skipped
+from flsl_mm.datasets.images import FLSLImages
+from flsl_mm.datasets.skipped import read_skipped
 from tests.images import jpeg, make_image, png
 
 SIZE = 32
@@ -38,28 +39,6 @@ class TestSearch:
         with pytest.raises(IndexError):
             dataset.paths[10]
 
-    def test_flat_with_other_endings_hidden_files_and_odd_names(self, tmp_path):
-        names = ['a.JPG', 'b.jpeg', 'c d\u00e9.PNG', 'e.webp', os.fsdecode(b'f\xff.tif')]
-        for name in [*names, 'notes.txt', '._a.jpg', '.hidden.jpg', 'jpg', 'g.gz']:
-            (tmp_path / name).touch()
-        (tmp_path / '.cache').mkdir()
-        (tmp_path / '.cache' / 'h.jpg').touch()
-        assert sorted(find_images(tmp_path)) == sorted(str(tmp_path / name) for name in names)
-        assert list(find_images(tmp_path, ['.gz'])) == [str(tmp_path / 'g.gz')]
-
-    def test_links_are_followed_once(self, folder, tmp_path):
-        (tmp_path / 'linked').symlink_to(folder)
-        (folder / 'class0' / 'circle').symlink_to(folder)
-        assert len(find_images(tmp_path / 'linked')) == 10
-
-    def test_paths_survive_pickling_in_little_memory(self, folder):
-        paths = find_images(folder)
-        copy = pickle.loads(pickle.dumps(paths))
-        assert list(copy) == list(paths)
-        many = module.PathList('/images', [b'n01440764/n01440764_%05d.JPEG' % number for number in range(10_000)])
-        assert len(pickle.dumps(many)) < 10_000 * (30 + 8) + 1000
-        assert many[9_999] == '/images/n01440764/n01440764_09999.JPEG'
-
     @pytest.mark.parametrize(
         ('make', 'error', 'start'),
         [
@@ -79,18 +58,6 @@ class TestSearch:
         assert 'train_dataloader.dataset.data_root' in line
         assert 'configs/pretrain/flsl_vit-t16_scenes.py' in line
         assert '\n' not in line
-
-    def test_unreadable_folder_gives_one_clear_line(self, folder, monkeypatch):
-        scan = os.scandir
-
-        def refuse(path):
-            if os.fsdecode(path).endswith('class1'):
-                raise PermissionError(13, 'Permission denied', path)
-            return scan(path)
-
-        monkeypatch.setattr(os, 'scandir', refuse)
-        with pytest.raises(PermissionError, match=r'^no permission to read the image folder .*class1: set train_data'):
-            FLSLImages(folder)
 
     def test_impossible_scale_is_refused(self, folder):
         with pytest.raises(ValueError, match='scale must be'):
@@ -188,7 +155,7 @@ class TestBadFiles:
             os.remove(folder / f'class{number % 3}' / f'{number}.jpg')
         assert {dataset[v]['img_path'] for v in range(10)} == {str(folder / 'class0' / '0.jpg')}
         assert len(read_skipped(dataset.skipped_log)) == 9
-        assert all(reason.startswith('FileNotFoundError') for reason in read_skipped(dataset.skipped_log).values())
+        assert set(read_skipped(dataset.skipped_log).values()) == {'No such file or directory'}
 
     def test_folder_that_vanishes_ends_in_one_line(self, folder):
         dataset = FLSLImages(folder, size=SIZE)
@@ -222,14 +189,6 @@ class TestBadFiles:
             pass
         assert set(read_skipped(dataset.skipped_log)) == {str(folder / f'bad{number}.png') for number in range(4)}
 
-    def test_list_holds_any_name(self, tmp_path):
-        log = tmp_path / 'skipped_images.txt'
-        assert read_skipped(log) == {}
-        names = ['/a b/\u00e9.jpg', os.fsdecode(b'/x\xff.jpg'), '/tab\there.jpg']
-        for name in names:
-            append_skipped(log, name, 'reason')
-        assert read_skipped(log) == dict.fromkeys(names, 'reason')
-
     def test_a_file_is_listed_once_in_all_workers_and_epochs(self, folder, tmp_path, caplog):
         (folder / 'bad.png').touch()
         for _ in range(3):  # workers that start with each epoch have data sets of their own
@@ -237,13 +196,6 @@ class TestBadFiles:
             dataset.skipped_log = tmp_path / 'skipped.txt'
             [dataset[index] for index in range(len(dataset))]
         assert len((tmp_path / 'skipped.txt').read_text().splitlines()) == 1
-
-    def test_links_in_a_circle_are_passed_over(self, folder):
-        count = len(find_images(folder))
-        (folder / 'self').symlink_to('self')
-        (folder / 'one').symlink_to('two')
-        (folder / 'two').symlink_to('one')
-        assert len(find_images(folder)) == count
 
     def test_names_that_a_terminal_would_obey_are_printed_as_escapes(self, folder, monkeypatch):
         lines = []

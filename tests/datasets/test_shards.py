@@ -11,8 +11,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from flsl_mm.datasets.images import FLSLImages, read_skipped
+from flsl_mm.datasets import shards as module
+from flsl_mm.datasets.image_file import ImageError
+from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.datasets.shards import FLSLShards
+from flsl_mm.datasets.skipped import read_skipped
 from tests.images import jpeg, make_image
 
 SIZE = 32
@@ -75,8 +78,48 @@ def test_a_shard_that_was_cut_off_after_the_start(folders):
     dataset = FLSLShards(folders[1], size=SIZE)
     shard = folders[1] / 'a.tar'
     shard.write_bytes(shard.read_bytes()[:600])
-    with pytest.raises(ValueError, match='ends inside the file'):
+    with pytest.raises(ImageError, match='ends inside the file'):
         dataset.open(1)
+
+
+def test_more_shards_than_may_be_open(folders, monkeypatch):
+    expected = [item['inputs'] for item in map(FLSLShards(folders[1], size=SIZE).__getitem__, range(10))]
+    monkeypatch.setattr(module, 'MAX_OPEN', 1)
+    monkeypatch.delattr('os.pread')  # not on every system
+    dataset = FLSLShards(folders[1], size=SIZE)
+    for index in (0, 9, 1, 8):
+        assert torch.equal(dataset[index]['inputs'], expected[index])
+        assert len(dataset.files) == 1
+
+
+def member_of_size(size: bytes, kind: bytes = b'0') -> bytes:
+    """Return the header of a member whose size is written as given, with a valid sum."""
+    header = bytearray(tarfile.TarInfo('a.txt').tobuf(tarfile.USTAR_FORMAT))
+    header[124:136], header[148:156], header[156:157] = size, b' ' * 8, kind
+    header[148:156] = f'{sum(header):06o}\0 '.encode()
+    return bytes(header)
+
+
+@pytest.mark.parametrize(
+    'header',
+    [
+        member_of_size(b'\xff' * 10 + b'\xfe\x00'),  # -512: the same header again
+        member_of_size(b'\x80' + b'\xff' * 11),
+        member_of_size(b'10000000000\0', b'x'),  # a pax header of 1 GB
+        member_of_size(b'10000000000\0', b'L'),
+    ],
+    ids=['negative', 'huge', 'pax', 'name'],
+)
+def test_a_size_that_no_member_has(folders, header):
+    shard = folders[1] / 'a.tar'
+    with tarfile.open(shard) as tar:
+        end = tar.getmembers()[-1].offset
+    with open(shard, 'r+b') as file:
+        file.seek(end)
+        file.write(header)
+        file.truncate(end + len(header) + 2**31)
+    with pytest.raises(ValueError, match=r'a\.tar is damaged or cut off'):
+        FLSLShards(folders[1])
 
 
 def test_one_shard_by_its_path(folders):

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 pytest.importorskip('mmdet')
 
-from flsl_mm.datasets.images import read_skipped
+from flsl_mm.datasets.skipped import read_skipped
 from flsl_mm.detection import image_check
 from tests.detection.test_annotation_check import dataset, folder, save
 

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
-from flsl_mm.datasets.images import read_skipped
+from flsl_mm.datasets.skipped import read_skipped
 from tests.images import make_image
 from tests.reliability.children import OUTPUT, train
 from tests.toy_run import toy_config, write_images

@@ -57,5 +57,5 @@ def test_tiles_of_frames_of_any_size_and_a_broken_one(tmp_path):
     assert draw_frames(shown, columns=3, tile_width=40).width == GAP + 3 * (MIN_WIDTH + GAP)
     content = shown[0].path.read_bytes()
     shown[0].path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r'img000001.jpg is not a readable image'):
+    with pytest.raises(ValueError, match=r'img000001.jpg cannot be read'):
         draw_frames(shown)

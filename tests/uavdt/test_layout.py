@@ -153,7 +153,7 @@ def write(path, text):
             FileNotFoundError,
             'no image of frame 999999999999 of M0101',
         ),
-        (write('UAV-benchmark-M/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg is not a readable image'),
+        (write('UAV-benchmark-M/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg cannot be read'),
         (write('UAV-benchmark-M/M0101/img000002.png', ''), ValueError, 'two images of frame 2'),
         (write('M_attr/train/M0101_attr.txt', '1,0'), ValueError, 'M0101_attr.txt: expected 10 flags'),
         (

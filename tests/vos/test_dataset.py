@@ -128,8 +128,8 @@ def break_folder(tree: Path) -> None:
         (break_mask, r'video one: frame 00002 has no mask \(4 frames, 3 masks\): masks are needed of all frames'),
         (break_last_frame, r'video one: mask 00003 has no frame \(3 frames, 4 masks\)'),
         (break_name, 'video one: .*last.jpg is not named by a frame number'),
-        (break_header, 'video one: .*00001.jpg is unreadable: '),
-        (break_header_size, 'video one: .*00001.jpg is unreadable: Image size .* exceeds limit'),
+        (break_header, 'video one: .*00001.jpg cannot be read: '),
+        (break_header_size, 'video one: .*00001.jpg cannot be read: Image size .* exceeds limit'),
         (break_folder, 'video one: 0 frames in .*: the evaluation needs at least 3'),
     ],
 )
@@ -169,7 +169,7 @@ def test_frames_damaged_behind_their_header(tree):
     path.write_bytes(path.read_bytes()[:-200])
     item = DAVISDataset(tree, short_side=64)[0]
     assert 'frames' not in item
-    assert item['error'].startswith(f'frame {path} is unreadable: ')
+    assert item['error'].startswith(f'{path} cannot be read: ')
     assert '\n' not in item['error']
 
 

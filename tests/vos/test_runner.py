@@ -89,7 +89,7 @@ def break_first_mask(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('damage', 'line'), [(break_frame, '00002.jpg is unreadable'), (break_first_mask, 'no first mask')]
+    ('damage', 'line'), [(break_frame, '00002.jpg cannot be read'), (break_first_mask, 'no first mask')]
 )
 def test_keep_going(tmp_path, damage, line):
     """Without it the run ends with one line; with it the other video is scored and the table names the failed one."""

@@ -57,7 +57,8 @@ def embed(args: argparse.Namespace) -> None:
         model_options.check_writable(path)
     model = model_options.load_model_from_args(args, args.file, model_options.resolve_device(args.device))
     was_there = args.out.exists() and not args.force
-    embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force)
+    logger = model_options.console_logger()
+    embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force, logger=logger)
     model_options.report_skipped(embeddings.skipped, f": all are listed in {args.out} ('skipped')")
     verb = 'is complete:' if was_there else 'written:'
     print(f'{args.out} {verb} {len(embeddings.paths)} images, {embeddings.mean.shape[1]} channels')
@@ -69,6 +70,7 @@ def embed(args: argparse.Namespace) -> None:
 
 def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
     """Write the sheet of neighbors, and print it in words."""
+    from flsl_mm.datasets.value_range import using_range
     from flsl_mm.evaluation.probes.images import feature_maps, fitted
 
     from .neighbors import draw_neighbors, nearest
@@ -83,7 +85,8 @@ def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
     if not found:
         raise ValueError('none of the images of --knn can be read')
     title = f'Most similar of {len(embeddings.paths)} images by the mean feature of {model.name}'
-    draw_neighbors(embeddings, found, title, args.sheet)
+    with using_range(model.value_range):
+        draw_neighbors(embeddings, found, title, args.sheet)
     for query, neighbors in found:
         if neighbors:
             index, cosine = neighbors[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from flsl_mm.datasets.folder import find_images
 from flsl_mm.evaluation.features import FeatureExtractor
-from flsl_mm.evaluation.probes.images import feature_maps, find_images, fitted
+from flsl_mm.evaluation.probes.images import feature_maps, fitted
 
 from .journal import Journal, discard
 from .table import Embeddings, patch_file, read_embeddings
@@ -45,6 +47,7 @@ def embed(
     patches: bool = False,
     force: bool = False,
     interval: float = 10.0,
+    logger: logging.Logger | str = 'current',
 ) -> Embeddings:
     """Embed every image below a folder, and go on where an earlier call was killed.
 
@@ -59,6 +62,7 @@ def embed(
         patches: Whether to keep the patch tokens.
         force: Whether to overwrite what is there.
         interval: Seconds between two commits.
+        logger: Where it is logged which files of the folder are left out.
 
     Returns:
         What the file holds.
@@ -68,8 +72,9 @@ def embed(
         ValueError: If no image can be used, or a finished or begun file has other settings.
         OSError: If the files cannot be written.
     """
-    images = find_images(folder, 'a folder of images, flat or nested')
-    names = [path.relative_to(folder).as_posix() for path in images]
+    found = find_images(folder, advice='a folder of images, flat or nested', logger=logger)
+    folder, images = Path(found.root), list(map(Path, found))
+    names = [found.name(index) for index in range(len(found))]
     settings = asdict(EmbeddingSettings(model_digest(model), _digest(map(_bytes, names)), size, patches))
     working = out.with_name(f'{out.name}.partial')
     if force:
@@ -138,7 +143,8 @@ def model_digest(model: FeatureExtractor) -> str:
     """Distinguish models: a digest of weights, geometry and normalization."""
     tensors = model.backbone.state_dict()
     parts = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in tensors.values())
-    return _digest((repr(model.spec).encode(), *parts))
+    value_range = [] if model.value_range is None else [repr(model.value_range).encode()]
+    return _digest((repr(model.spec).encode(), *value_range, *parts))
 
 
 def _bytes(name: str) -> bytes:

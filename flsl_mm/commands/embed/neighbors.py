@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from flsl_mm.datasets.decode import read_image
+from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.visualization.sheet import Panel, Row, write_sheet
 
 from .table import Embeddings
@@ -81,7 +82,7 @@ def _thumbnail(path: Path, margin: int = 0) -> Image.Image:
     side = CELL - margin
     try:
         return ImageOps.pad(read_image(path), (side, side), color='white')
-    except Exception:  # as in feature_maps
+    except ImageError:
         cell = Image.new('RGB', (side, side), (225, 225, 225))
         font = ImageFont.load_default(13)
         ImageDraw.Draw(cell).text((side / 2, side / 2), 'unreadable now', fill='black', font=font, anchor='mm')

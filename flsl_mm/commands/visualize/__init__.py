@@ -6,6 +6,7 @@ Everything stands beside the same for random weights of the same network, and on
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,14 +90,17 @@ def list_images(given: list[Path]) -> list[Path]:
     Raises:
         FileNotFoundError: If there is no such file or folder, or no image in a folder.
     """
-    from flsl_mm.evaluation.probes.images import find_images
+    from flsl_mm.datasets.folder import find_images
 
-    found = []
+    found, logger = [], model_options.console_logger()
     for path in given:
         if not path.exists():
             raise FileNotFoundError(f'no image or folder {printable(path)}')
-        found += find_images(path, 'name image files or a folder of them') if path.is_dir() else [path]
-    return list(dict.fromkeys(found))
+        if path.is_dir():
+            found += find_images(path, advice='name image files or a folder of them', logger=logger)
+        else:
+            found.append(os.path.abspath(path))
+    return [Path(path) for path in dict.fromkeys(found)]
 
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
@@ -126,6 +130,8 @@ def describe_models(models: list[FeatureExtractor], files: tuple[str, str | None
 
 def visualize(args: argparse.Namespace) -> None:
     """Find the images, load the models, draw, and say where the page is."""
+    from flsl_mm.datasets.value_range import using_range
+
     from .images import PAGE, Settings, draw_images, prepare_folder
 
     prepare_folder(args.out)
@@ -134,14 +140,15 @@ def visualize(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f'no mask {printable(args.mask)}')
     models = load_models(args, model_options.resolve_device(args.device))
     facts = describe_models(models, (args.file, args.against))
-    if args.mask:
-        from .video import draw_video
+    with using_range(models[0].value_range):
+        if args.mask:
+            from .video import draw_video
 
-        skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
-    else:
-        kinds = [kind for kind in KINDS if kind in args.show]
-        settings = Settings(kinds, args.scales, args.point, args.long_side)
-        skipped = draw_images(models, paths, args.out, settings, facts)
+            skipped = draw_video(models, paths, args.mask, args.out, args.long_side, facts)
+        else:
+            kinds = [kind for kind in KINDS if kind in args.show]
+            settings = Settings(kinds, args.scales, args.point, args.long_side)
+            skipped = draw_images(models, paths, args.out, settings, facts)
     model_options.report_skipped(skipped, f': all are listed on {args.out / PAGE}')
     print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
 

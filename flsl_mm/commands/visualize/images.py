@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from flsl_mm.datasets.decode import read_image
+from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.evaluation.probes.images import sample
 from flsl_mm.utils.fileio import printable
@@ -76,9 +77,8 @@ def readable(paths: Sequence[Path], skipped: MutableMapping[str, str], task: str
     for path in tqdm(paths, desc=task, unit='image', disable=None):
         try:
             yield path, read_pixels(path)
-        # Pillow's decoders raise errors of many kinds for damaged files.
-        except Exception as error:
-            skipped[str(path)] = ' '.join(f'{type(error).__name__}: {error}'.split())
+        except ImageError as error:
+            skipped[str(path)] = error.reason
 
 
 def draw_images(

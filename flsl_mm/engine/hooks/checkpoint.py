@@ -129,7 +129,8 @@ def export_backbone(runner: Runner) -> None:
         return
     mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
     target = checkpoint.with_name(checkpoint.stem + SUFFIX)
-    write_checkpoint(backbone_file(model.teacher.backbone, mean=mean, std=std), target)
+    value_range = getattr(runner.train_dataloader.dataset, 'value_range', None)
+    write_checkpoint(backbone_file(model.teacher.backbone, mean, std, value_range), target)
     runner.message_hub.update_info('last_backbone', str(target))
     for file in checkpoint.parent.glob('*' + SUFFIX):
         if EXPORTED.fullmatch(file.name) and not file.with_name(file.name.replace(SUFFIX, '.pth')).is_file():

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from flsl_mm.datasets.image_file import ImageError
+
 from ..features import image_tensor
 
 
@@ -37,12 +39,12 @@ class BoxedImage:
         """Read the image as of :func:`~flsl_mm.evaluation.features.image_tensor`.
 
         Raises:
-            ValueError: If it has another size than the annotations say.
+            ImageError: If it cannot be read, or has another size than the annotations say.
         """
         image = image_tensor(self.path)
         if tuple(image.shape[1:]) != self.image_hw:
             sizes = [f'{width}x{height}' for height, width in (image.shape[1:], self.image_hw)]
-            raise ValueError(f'it is {sizes[0]}, and {sizes[1]} in the annotations')
+            raise ImageError(f'it is {sizes[0]}, and {sizes[1]} in the annotations')
         return image
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from flsl_mm.datasets.folder import find_images
+
 from ..knn import chance_accuracy, knn_scores
-from .images import feature_maps, find_images, fitted, sample
+from .images import feature_maps, fitted, sample
 from .scores import Score, accuracy_score
 from .sources import FeatureSource
 
@@ -72,12 +75,13 @@ class ClassificationProbe:
         return names
 
     def _files(self, split: str, limit: int | None, seed: int) -> tuple[list[Path], Tensor]:
-        files = [
-            (path, self.classes.index(name))
-            for name in self._folders(split)
-            for path in find_images(self.root / split / name, LAYOUT)
-        ]
-        drawn = sample(files, limit, seed)
+        paths = find_images(self.root / split, advice=LAYOUT)
+        classes = [paths.name(index).partition('/')[0] for index in range(len(paths))]
+        if empty := set(self._folders(split)) - set(classes):
+            raise FileNotFoundError(f'no image in the folder {self.root / split / min(empty)}: {LAYOUT}')
+        known = {name: label for label, name in enumerate(self.classes)}
+        labels = [(known[name], path) for name, path in zip(classes, paths, strict=True) if name in known]
+        drawn = [(Path(path), label) for label, path in sample(sorted(labels, key=itemgetter(0)), limit, seed)]
         return [path for path, _ in drawn], torch.tensor([label for _, label in drawn])
 
     def _means(self, source: FeatureSource, images: list[Path], labels: Tensor) -> tuple[Tensor, Tensor]:

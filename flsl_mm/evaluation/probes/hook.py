@@ -177,4 +177,5 @@ def _source(runner: Runner) -> FeatureExtractor:
     """Make the teacher's backbone a feature source, with the normalization of the run."""
     model = unwrap(runner.model)
     mean, std = (getattr(model.data_preprocessor, name).flatten().tolist() for name in ('mean', 'std'))
-    return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher')
+    value_range = getattr(runner.train_dataloader.dataset, 'value_range', None)
+    return FeatureExtractor(model.teacher.backbone, mean, std, 'teacher', value_range)

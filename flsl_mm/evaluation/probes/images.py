@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +12,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 from tqdm import tqdm
 
-from flsl_mm.datasets.decode import EXTENSIONS, is_turned
-from flsl_mm.datasets.image_file import open_image
+from flsl_mm.datasets.image_file import ImageError
+from flsl_mm.datasets.value_range import using_range
 
 from ..features import image_tensor
 from .sources import FeatureSource
@@ -23,32 +22,6 @@ T = TypeVar('T')
 
 TOKENS_AT_ONCE = 8192
 """Patches that go through a network together."""
-
-
-def find_images(folder: Path, advice: str) -> list[Path]:
-    """List the image files below a folder, sorted.
-
-    Args:
-        folder: The folder.
-        advice: What the folder should hold, for messages.
-
-    Raises:
-        FileNotFoundError: If there is no such folder or no image in it.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f'no folder {folder}: {advice}')
-    found = sorted(path for path in folder.rglob('*') if path.suffix.lower() in EXTENSIONS and path.name[0] != '.')
-    if not found:
-        raise FileNotFoundError(f'no image in the folder {folder}: {advice}')
-    return found
-
-
-def image_hw(path: Path) -> tuple[int, int] | None:
-    """Read the height and width of an image file, as it is shown, from its header; None if there is none."""
-    # As in feature_maps, which notes the error.
-    with suppress(Exception), open_image(path) as image:
-        return image.size if is_turned(image) else image.size[::-1]
-    return None
 
 
 def sample(items: Sequence, limit: int | None, seed: int) -> list:
@@ -74,7 +47,7 @@ def fitting_hw(image_hw: tuple[int, int], size: int | None, patch_size: int, squ
     return tuple(max(1, round(side * scale / patch_size)) * patch_size for side in sides)
 
 
-def fitted(image: Path | Tensor, size: int | None, patch_size: int, square: bool = False) -> Tensor:
+def fitted(image: str | Path | Tensor, size: int | None, patch_size: int, square: bool = False) -> Tensor:
     """Read an image and resize it as :func:`fitting_hw` says; RGB (3, H, W), 0 to 1."""
     pixels = image if isinstance(image, Tensor) else image_tensor(image)
     target_hw = fitting_hw(pixels.shape[1:], size, patch_size, square)
@@ -102,10 +75,10 @@ def feature_maps(
     waiting: list[tuple[int, Tensor]] = []
     for index, image in enumerate(tqdm(images, desc=source.name, unit='image', leave=False, disable=None)):
         try:
-            pixels = read(image)
-        # Pillow's decoders raise errors of many kinds for damaged files.
-        except Exception as error:
-            skipped[str(image)] = ' '.join(f'{type(error).__name__}: {error}'.split())
+            with using_range(getattr(source, 'value_range', None)):
+                pixels = read(image)
+        except ImageError as error:
+            skipped[str(image)] = error.reason
             continue
         patches = pixels.shape[1] * pixels.shape[2] // source.patch_size**2
         if waiting and (waiting[0][1].shape != pixels.shape or len(waiting) * patches >= TOKENS_AT_ONCE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from flsl_mm.datasets.decode import image_hw
+from flsl_mm.datasets.folder import find_images
+from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.masks import read_mask
 
 from ..bootstrap import bootstrap_error
@@ -21,7 +25,7 @@ from ..knn import knn_scores
 from ..linear_probe import fit_linear_probe
 from ..patches import patch_majority
 from ..segmentation import chance_mean_iou, class_counts, class_iou, mean_iou
-from .images import feature_maps, find_images, fitted, fitting_hw, image_hw, sample
+from .images import feature_maps, fitted, fitting_hw, sample
 from .scores import Score
 from .sources import FeatureSource
 
@@ -105,8 +109,9 @@ class SegmentationProbe:
     def _pairs(self, split: str, limit: int | None) -> list[Pair]:
         images, masks = self.root / 'images' / split, self.root / 'annotations' / split
         pairs = []
-        for image in sample(find_images(images, LAYOUT), limit, self.seed):
-            mask = (masks / image.relative_to(images)).with_suffix('.png')
+        paths = find_images(images, advice=LAYOUT)
+        for index in sample(range(len(paths)), limit, self.seed):
+            image, mask = Path(paths[index]), (masks / paths.name(index)).with_suffix('.png')
             if not mask.is_file():
                 raise FileNotFoundError(f'no mask {mask} of {image}: {LAYOUT}')
             pairs.append(Pair(image, mask))
@@ -117,10 +122,11 @@ class SegmentationProbe:
         found: set[int] = set()
         for pair in tqdm((*self.train, *self.val), desc='masks', unit='mask', leave=False, disable=None):
             mask = read_mask(pair.mask)
-            of_image = image_hw(pair.image)
-            if of_image and mask.shape != of_image:
-                sizes = [f'{width}x{height}' for height, width in (mask.shape, of_image)]
-                raise ValueError(f'mask {pair.mask} is {sizes[0]} and its image {sizes[1]}')
+            with suppress(ImageError):  # of the image, which feature_maps notes
+                of_image = image_hw(pair.image)
+                if mask.shape != of_image:
+                    sizes = [f'{width}x{height}' for height, width in (mask.shape, of_image)]
+                    raise ValueError(f'mask {pair.mask} is {sizes[0]} and its image {sizes[1]}')
             here = set(np.unique(mask).tolist())
             greatest = max(here - {self.ignore_index}, default=0)
             if greatest >= (num_classes or MAX_CLASSES):

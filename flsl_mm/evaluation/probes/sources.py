@@ -23,6 +23,7 @@ class FeatureSource(Protocol):
     Attributes:
         name: Head of its column.
         patch_size: Side of a patch in pixels.
+        value_range: Black and white of images with more than 8 bits, None or missing for those of 16 bits.
     """
 
     name: str
@@ -38,7 +39,8 @@ def random_weights(spec: BackboneSpec, seed: int = 0) -> FeatureExtractor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = (TimmViT if isinstance(spec, TimmSpec) else FLSLViT).from_spec(spec)
-    return FeatureExtractor(backbone.requires_grad_(False), spec.mean, spec.std, 'random weights').eval()
+    backbone.requires_grad_(False)
+    return FeatureExtractor(backbone, spec.mean, spec.std, 'random weights', spec.value_range).eval()
 
 
 class MeanColor:

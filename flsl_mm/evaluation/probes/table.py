@@ -24,6 +24,8 @@ def trivial_sources(spec: BackboneSpec, seeds: int = 2, device: str = 'cpu') -> 
     """Make the features that a network has to beat, by column: random weights of ``seeds`` seeds, color, position."""
     drawn = [random_weights(spec, seed).to(device) for seed in range(seeds)]
     others = (MeanColor(spec.patch_size), PositionAlone(spec))
+    for source in others:
+        source.value_range = spec.value_range  # they see the images as the network does
     return {RANDOM: drawn, **{source.name: [source] for source in others}}
 
 

@@ -145,7 +145,7 @@ def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_p
 def test_no_image_at_all(tmp_path, model):
     (tmp_path / 'images').mkdir()
     (tmp_path / 'images/a.png').write_bytes(b'')
-    with pytest.raises(ValueError, match=r'none of the 1 images .* can be read: UnidentifiedImageError'):
+    with pytest.raises(ValueError, match=r'none of the 1 images .* can be read: no image of a kind'):
         embed(model, tmp_path / 'images', tmp_path / 'a.npz', 32)
 
 

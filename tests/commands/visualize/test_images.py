@@ -63,7 +63,7 @@ def test_what_cannot_be_read_is_listed(models, images, tmp_path):
     page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
     assert page.count('<img') == 1
     assert 'Not shown: 2 files' in page
-    with pytest.raises(ValueError, match=r'none of the 2 images can be shown, .*a b\.png for one: Unid'):
+    with pytest.raises(ValueError, match=r'none of the 2 images can be shown, .*a b\.png for one: no image of'):
         draw_images(models, images[:2], tmp_path / 'out', QUICK)
 
 

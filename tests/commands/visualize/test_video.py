@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from flsl_mm.commands.visualize.video import Frames, draw_video, frames_of_one_size, read_first_mask
+from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.scenes.painter import render_clip
@@ -82,7 +83,7 @@ def test_masks_that_cannot_be_used(tmp_path):
     with pytest.raises(ValueError, match='has 8x6 pixels, the first frame 9x6'):
         read_first_mask(tmp_path / 'empty.png', (6, 9))
     (tmp_path / 'bad.png').write_bytes(b'no image')
-    with pytest.raises(ValueError, match=r'mask .*bad\.png cannot be read'):
+    with pytest.raises(ValueError, match=r'bad\.png cannot be read'):
         read_first_mask(tmp_path / 'bad.png', (6, 8))
 
 
@@ -98,5 +99,5 @@ def test_frames_are_read_when_asked_for(video):
     assert [len(frame) for frame in frames] == [32] * 4
     paths[3].unlink()
     assert frames_of_one_size(paths[:2], {}) == paths[:2]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ImageError, match='No such file'):
         frames[3]

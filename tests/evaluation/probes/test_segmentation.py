@@ -111,7 +111,7 @@ def spoil_mask(array):
     ('spoil', 'options', 'line'),
     [
         (lambda folder: shutil.rmtree(folder / 'annotations'), {}, r'no mask .*annotations/train/0\.png of'),
-        (lambda folder: shutil.rmtree(folder / 'images/val'), {}, 'no folder .*images/val: segmentation needs'),
+        (lambda folder: shutil.rmtree(folder / 'images/val'), {}, 'no image folder .*images/val: segmentation'),
         (spoil_mask(np.zeros((64, 32), np.uint8)), {}, r'mask .*val/2\.png is 32x64 and its image 64x64'),
         (spoil_mask(np.zeros((64, 64, 3), np.uint8)), {}, 'image of mode RGB: masks hold one number per pixel'),
         (lambda folder: (folder / 'annotations/val/2.png').write_bytes(b'x'), {}, 'cannot be read'),
