@@ -56,8 +56,8 @@ def test_another_file_beside_it(file, folder, tmp_path):
     image, other = folder / 'a.png', tmp_path / 'other/ours.pth'
     assert run(file, image, '--against', other, '--point', '3,4', '--point', '39,31', '--out', tmp_path / 'out') == 0
     page = page_of(tmp_path / 'out')
-    assert f'{file}: 16 channels' in page
-    assert f'{other}: 16 channels, 2 blocks, patches of 16 pixels' in page
+    assert f'{tmp_path.name}/ours.pth: 16 channels' in page
+    assert f'other/ours.pth: 16 channels, 2 blocks, patches of 16 pixels; {other}' in page
     assert 'random weights' not in page
     assert page.count('<img') == 5
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..names import distinct_names
+
 VERDICT = 'verdict.json'
 """Verdict and measurements, as ``FLSLCollapseHook`` writes them in a work folder."""
 
@@ -41,10 +43,8 @@ class Run:
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read several runs, each under so much of its path's end as tells them apart; errors as :func:`read_run`."""
     folders = list(dict.fromkeys(folder.resolve() for folder in folders))
-    length = 1
-    while len({folder.parts[-length:] for folder in folders}) < len(folders):
-        length += 1
-    return [read_run(folder, '/'.join(folder.parts[-length:])) for folder in folders]
+    names = distinct_names([folder.name for folder in folders], folders)
+    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:

@@ -6,12 +6,14 @@ Everything stands beside the same for random weights of the same network, and on
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flsl_mm.utils.fileio import printable
 
 from .. import command_line, model_options
+from ..names import distinct_names
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.features import FeatureExtractor
@@ -105,12 +107,13 @@ def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]
 
     model = model_options.load_model_from_args(args, args.file, device)
     if args.against is None:
-        return [model, random_weights(model.spec, args.seed).to(device)]
-    other = model_options.load_model_from_args(args, args.against, device)
-    if other.name == model.name:
-        model.name, other.name = args.file, args.against
-    if other.name == model.name:
+        other = random_weights(model.spec, args.seed).to(device)
+        (model.name,) = distinct_names([model.name], [args.file], taken=[other.name])
+        return [model, other]
+    if os.path.abspath(args.file) == os.path.abspath(args.against):
         raise ValueError(f'--against {args.against} is the file itself: leave it out to compare with random weights')
+    other = model_options.load_model_from_args(args, args.against, device)
+    model.name, other.name = distinct_names([model.name, other.name], [args.file, args.against])
     return [model, other]
 
 

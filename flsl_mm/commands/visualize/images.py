@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from flsl_mm.visualization.page import PageImage, is_own_page, write_page
 from flsl_mm.visualization.pca import ColorBasis
 from flsl_mm.visualization.sheet import write_sheet
 
+from ..names import safe_name
 from .view import LEGEND, TITLES, compute_view, sample_bases, sheet_rows
 
 PAGE = 'index.html'
@@ -120,7 +120,7 @@ def draw_images(
             views = [compute_view(model, pixels, settings.long_side, basis) for model, basis in pairs]
             shown = []
             for kind in settings.kinds:
-                name = f'images/{number:04d}_{safe_name(path)}_{kind}.png'
+                name = f'images/{number:04d}_{safe_name(path.stem)}_{kind}.png'
                 rows = sheet_rows(kind, pixels, views, settings.scales, points)
                 shown.append(PageImage(TITLES[kind], name, write_sheet(folder / name, rows)))
             sections.append((f'{path.name} ({pixels.shape[2]}x{pixels.shape[1]} pixels)', shown))
@@ -155,8 +155,3 @@ def relative_points(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[t
         if not (0 <= x < width and 0 <= y < height):
             raise ValueError(f'the point {x},{y} is outside the image of {width}x{height} pixels')
     return [((x + 0.5) / width, (y + 0.5) / height) for x, y in points]
-
-
-def safe_name(path: Path) -> str:
-    """Return a name that any file system and any address takes."""
-    return re.sub(r'[^A-Za-z0-9-]+', '-', path.stem)[:40].strip('-') or 'image'

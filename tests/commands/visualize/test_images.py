@@ -16,7 +16,6 @@ from flsl_mm.commands.visualize.images import (
     prepare_folder,
     read_pixels,
     relative_points,
-    safe_name,
 )
 from flsl_mm.commands.visualize.view import LEGEND
 from flsl_mm.evaluation.features import FeatureExtractor
@@ -144,9 +143,3 @@ def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match=r'the output folder .* cannot be written'):
         prepare_folder(tmp_path)
-
-
-def test_names_are_safe(tmp_path):
-    assert safe_name(tmp_path / '../a b<>".tar.gz') == 'a-b-tar'
-    assert safe_name(tmp_path / 'ü.png') == 'image'
-    assert len(safe_name(tmp_path / ('x' * 200))) == 40
