@@ -104,16 +104,16 @@ def list_images(given: list[Path]) -> list[Path]:
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the model, and what stands beside it."""
     from flsl_mm.evaluation.probes.sources import random_weights
+    from flsl_mm.evaluation.probes.table import NO_MODELS
 
     model = model_options.load_model_from_args(args, args.file, device)
     if args.against is None:
-        other = random_weights(model.spec, args.seed).to(device)
-        (model.name,) = distinct_names([model.name], [args.file], taken=[other.name])
-        return [model, other]
+        (model.name,) = distinct_names([model.name], [args.file], NO_MODELS)
+        return [model, random_weights(model.spec, args.seed).to(device)]
     if os.path.abspath(args.file) == os.path.abspath(args.against):
         raise ValueError(f'--against {args.against} is the file itself: leave it out to compare with random weights')
     other = model_options.load_model_from_args(args, args.against, device)
-    model.name, other.name = distinct_names([model.name, other.name], [args.file, args.against])
+    model.name, other.name = distinct_names([model.name, other.name], [args.file, args.against], NO_MODELS)
     return [model, other]
 
 

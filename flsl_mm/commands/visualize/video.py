@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
-from flsl_mm.visualization.page import PageImage, write_page
+from flsl_mm.visualization.page import PageImage, PageRow, PageSection, write_page
 from flsl_mm.vos.drawing import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
 from flsl_mm.vos.tree import read_object_ids
@@ -25,6 +25,8 @@ LEGEND = {
     'patches in the first and the seven frames before that have the most similar features; nothing was trained for it. '
     'Good features keep the colors on the objects to the end.',
 }
+
+LOOK = 'Look for colors that stay on their objects to the last frame.'
 
 PATCHES = 48
 """Patches along the longer side of a frame."""
@@ -71,7 +73,14 @@ def draw_video(
         height, width = panel_image(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
         shown.append(PageImage(model.name, target.name, (width, height)))
     heading = f'{len(frames)} frames of {frames[0].parent.name}'
-    write_page(folder / PAGE, f'What {models[0].name} follows', facts, LEGEND, [(heading, shown)], skipped)
+    write_page(
+        folder / PAGE,
+        f'What {models[0].name} follows',
+        facts,
+        LEGEND,
+        [PageSection(heading, None, [PageRow('Followed objects', LOOK, shown)])],
+        skipped,
+    )
     return skipped
 
 
