@@ -117,7 +117,7 @@ def sentence(kind: str, figures: Mapping[str, Figures]) -> str:
         return f'{LOOK[kind]} Mean after the last block: {listed}; neither is better for it.'
     if kind == 'object':
         listed = ', '.join(f'{name} {value:.0%}' for name, value in values.items())
-        return f'{LOOK[kind]} It covers of the image: {listed}; neither is better for it.'
+        return f'{LOOK[kind]} Share of the image: {listed}; neither is better for it.'
     listed = ', '.join(f'{name} {text(kind, value)}' for name, value in values.items())
     beside = f'{listed}, chance {text(kind, CHANCE[kind])}'
     return f'{LOOK[kind]} In a moved copy, {MEASURED[kind]}: {beside}. {verdict(kind, values)}'

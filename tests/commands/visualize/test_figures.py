@@ -55,7 +55,7 @@ def test_position_alone_gets_no_more_than_chance():
         ('similarity', 0.9, 0.88, 'No clear difference.'),
         ('similarity', 0.2, 0.5, 'Neither is better than chance.'),
         ('clusters', -0.1, 0.2, 'clusters found again: a -0.10, b 0.20, chance 0.00. Better: b.'),
-        ('object', 0.25, 1.0, 'It covers of the image: a 25%, b 100%; neither is better for it.'),
+        ('object', 0.25, 1.0, 'Share of the image: a 25%, b 100%; neither is better for it.'),
     ],
 )
 def test_who_does_better(kind, a, b, end):
