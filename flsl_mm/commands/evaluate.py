@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import command_line, model_options
 from .model_options import positive
+from .names import distinct_names
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.features import FeatureExtractor
@@ -105,15 +107,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the files, each once and under a name of its own."""
-    models = []
-    for path in dict.fromkeys(args.files):
-        timm = path.startswith(model_options.TIMM)
-        if path == 'none' or (timm and model_options.timm_model(path)[1] == 'none'):
-            continue
-        model = model_options.load_model_from_args(args, path, device)
-        if any(other.name == model.name for other in models):
-            model.name = path
-        models.append(model)
+    from flsl_mm.evaluation.probes.table import NO_MODELS
+
+    timm = {path: path.startswith(model_options.TIMM) for path in args.files}
+    paths = [path for path in timm if path != 'none']
+    paths = [path for path in paths if not timm[path] or model_options.timm_model(path)[1] != 'none']
+    paths = list({os.path.abspath(path): path for path in paths}.values())
+    models = [model_options.load_model_from_args(args, path, device) for path in paths]
+    names = distinct_names([model.name for model in models], paths, NO_MODELS)
+    for model, name in zip(models, names, strict=True):
+        model.name = name
     return models
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import command_line, evaluate
 from .config_files import configs_folder
+from .names import distinct_names
 from .quiet import read_config_quietly
 
 if TYPE_CHECKING:
@@ -113,7 +114,13 @@ def make_plan(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_folder(args: argparse.Namespace, config: Path, seed: int) -> Path:
     """Return the work folder of one training."""
-    return args.out / Path(config).stem / f'seed_{seed}'
+    return args.out / config_name(args, config) / f'seed_{seed}'
+
+
+def config_name(args: argparse.Namespace, config: Path) -> str:
+    """Return what folders and tables call a config."""
+    names = distinct_names([Path(each).stem for each in args.configs], args.configs)
+    return names[args.configs.index(config)]
 
 
 def backbones(folder: Path, plan: dict[str, Any]) -> list[Path]:
@@ -178,7 +185,7 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any]) -> list[dict[str
     from flsl_mm.evaluation.probes.table import trivial_sources
 
     MMLogger.get_current_instance().setLevel('WARNING')  # one line a file would tear the bar
-    folders = {Path(c).stem: [run_folder(args, c, seed) for seed in range(args.seeds)] for c in args.configs}
+    folders = {config_name(args, c): [run_folder(args, c, seed) for seed in range(args.seeds)] for c in args.configs}
     files = {name: [backbones(folder, plan) for folder in of] for name, of in folders.items()}
     paths = [path for of in files.values() for of_seed in of for path in of_seed]
     probes = evaluate.build_probes(args.probes, {load_model(paths[0]).patch_size})
@@ -273,7 +280,7 @@ def compare(args: argparse.Namespace) -> None:
     print(f'{plan["epochs"]} epochs of {plan["steps_per_epoch"]} steps, {len(jobs)} trainings of {minutes:.0f} minutes')
     start = time.perf_counter()
     for i, (config, seed) in enumerate(jobs):
-        name = Path(config).stem
+        name = config_name(args, config)
         print(f'[{i + 1}/{len(jobs)}, {(time.perf_counter() - start) / 60:.0f} min] {name}, seed {seed}', flush=True)
         train(config, seed, run_folder(args, config, seed), plan, args)
     entries = measure_all(args, plan)

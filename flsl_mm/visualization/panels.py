@@ -22,12 +22,18 @@ def heat_map(values: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     Returns:
         Image (H, W, 3), uint8.
     """
-    import matplotlib  # only for its colors, which a start need not wait for
-
     span = np.ptp(values)
     stretched = (values - values.min()) / span if span > 0 else np.zeros_like(values)
-    colors = (255 * np.array(matplotlib.colormaps['viridis'].colors)).round().astype(np.uint8)
+    colors = heat_colors()
     return enlarged(colors[(stretched * (len(colors) - 1)).round().astype(int)], size_hw)
+
+
+def heat_colors(count: int = 256) -> np.ndarray:
+    """Return the colors of heat maps, ``count`` of 256 at equal distances (count, 3), uint8."""
+    import matplotlib  # only for its colors, which a start need not wait for
+
+    colors = (255 * np.array(matplotlib.colormaps['viridis'].colors)).round().astype(np.uint8)
+    return colors[np.linspace(0, len(colors) - 1, count).round().astype(int)]
 
 
 def color_map(colors: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

@@ -42,12 +42,12 @@ def test_a_folder_beside_random_weights(file, folder, tmp_path, capsys):
     assert '1 images could not be used:\n' in told.err
     assert 'bad.jpg (no image of a kind' in told.err
     page = page_of(tmp_path / 'out')
-    assert page.count('<img') == 3 * 2
+    assert page.count('<img') == 3 * (2 + 2 * 2)
     assert page.index('a.png') < page.index('b.png') < page.index('c.png')
     assert 'ours: 16 channels, 2 blocks, patches of 8 pixels' in page
     assert 'random weights: 16 channels' in page
     assert run(file, folder, '--out', tmp_path / 'out', '--show', 'colors') == 0  # its own page may be replaced
-    assert page_of(tmp_path / 'out').count('<img') == 3
+    assert page_of(tmp_path / 'out').count('<section') == 3
 
 
 def test_another_file_beside_it(file, folder, tmp_path):
@@ -56,10 +56,10 @@ def test_another_file_beside_it(file, folder, tmp_path):
     image, other = folder / 'a.png', tmp_path / 'other/ours.pth'
     assert run(file, image, '--against', other, '--point', '3,4', '--point', '39,31', '--out', tmp_path / 'out') == 0
     page = page_of(tmp_path / 'out')
-    assert f'{file}: 16 channels' in page
-    assert f'{other}: 16 channels, 2 blocks, patches of 16 pixels' in page
+    assert f'{tmp_path.name}/ours.pth: 16 channels' in page
+    assert f'other/ours.pth: 16 channels, 2 blocks, patches of 16 pixels; {other}' in page
     assert 'random weights' not in page
-    assert page.count('<img') == 5
+    assert page.count('<img') == 1 + 2 * 5
 
 
 def test_a_video(file, folder, tmp_path):

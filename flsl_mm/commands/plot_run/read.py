@@ -11,6 +11,8 @@ from typing import Any
 
 from flsl_mm.utils.work_folder import VERDICT
 
+from ..names import distinct_names
+
 NOT_CURVES = ('step', 'iter', 'epoch', 'data_time', 'time', 'memory')
 """What a line of the log has besides the numbers that are drawn."""
 
@@ -40,10 +42,8 @@ class Run:
 def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Read several runs, each under so much of its path's end as tells them apart; errors as :func:`read_run`."""
     folders = list(dict.fromkeys(folder.resolve() for folder in folders))
-    length = 1
-    while len({folder.parts[-length:] for folder in folders}) < len(folders):
-        length += 1
-    return [read_run(folder, '/'.join(folder.parts[-length:])) for folder in folders]
+    names = distinct_names([folder.name for folder in folders], folders)
+    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
 
 
 def read_run(folder: Path, name: str) -> Run:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flsl_mm.utils.fileio import printable
 
 from .. import command_line, model_options
+from ..names import distinct_names
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.features import FeatureExtractor
@@ -106,15 +107,16 @@ def list_images(given: list[Path]) -> list[Path]:
 def load_models(args: argparse.Namespace, device: str) -> list[FeatureExtractor]:
     """Load the model, and what stands beside it."""
     from flsl_mm.evaluation.probes.sources import random_weights
+    from flsl_mm.evaluation.probes.table import NO_MODELS
 
     model = model_options.load_model_from_args(args, args.file, device)
     if args.against is None:
+        (model.name,) = distinct_names([model.name], [args.file], NO_MODELS)
         return [model, random_weights(model.spec, args.seed).to(device)]
-    other = model_options.load_model_from_args(args, args.against, device)
-    if other.name == model.name:
-        model.name, other.name = args.file, args.against
-    if other.name == model.name:
+    if os.path.abspath(args.file) == os.path.abspath(args.against):
         raise ValueError(f'--against {args.against} is the file itself: leave it out to compare with random weights')
+    other = model_options.load_model_from_args(args, args.against, device)
+    model.name, other.name = distinct_names([model.name, other.name], [args.file, args.against], NO_MODELS)
     return [model, other]
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +15,21 @@ from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.evaluation.probes.images import sample
 from flsl_mm.utils.fileio import printable
-from flsl_mm.visualization.page import PageImage, is_own_page, write_page
+from flsl_mm.visualization.page import PageSection, is_own_page, write_page
 from flsl_mm.visualization.pca import ColorBasis
-from flsl_mm.visualization.sheet import write_sheet
 
-from .view import LEGEND, TITLES, compute_view, sample_bases, sheet_rows
+from ..names import safe_name
+from .figures import (
+    EXPLANATION,
+    MEASURED,
+    measure_references,
+    measure_view,
+    place_warning,
+    reference_sources,
+    summary_table,
+)
+from .section import Settings, draw_section
+from .view import LEGEND, TITLES, compute_view, sample_bases
 
 PAGE = 'index.html'
 
@@ -29,21 +37,10 @@ BASIS_IMAGES = 64
 """Images from which the colors are found, drawn from all of them."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What is drawn of each image.
+DEFAULTS = Settings()
 
-    Attributes:
-        kinds: Keys of :data:`~flsl_mm.commands.visualize.view.LEGEND`.
-        scales: Scales of the mean shift.
-        points: Across and down in pixels of the image; none: the centers of the largest clusters.
-        long_side: As of :func:`~flsl_mm.commands.visualize.view.resized`.
-    """
-
-    kinds: Sequence[str] = tuple(LEGEND)
-    scales: Sequence[float] = (10.0, 20.0, 40.0)
-    points: Sequence[tuple[int, int]] = ()
-    long_side: int | None = None
+CLICKABLE = 64
+"""Images whose features are in the page, about 70 kB each; of others the similarities to some points are drawn."""
 
 
 def prepare_folder(folder: Path) -> None:
@@ -85,7 +82,7 @@ def draw_images(
     models: Sequence[FeatureExtractor],
     paths: Sequence[Path],
     folder: Path,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     facts: Sequence[str] = (),
 ) -> dict[str, str]:
     """Write the sheets of images and the page, which is written too where the work is interrupted.
@@ -93,7 +90,8 @@ def draw_images(
     Args:
         models: Models to compare, with different names.
         paths: Image files.
-        folder: Where to: ``index.html``, and ``images/NUMBER_NAME_KIND.png``.
+        folder: Where to: ``index.html``, and ``images/NUMBER_NAME.jpg`` and
+            ``images/NUMBER_NAME_KIND_MODEL.png``, the models numbered.
         settings: What is drawn.
         facts: Sentences for the head of the page.
 
@@ -107,7 +105,9 @@ def draw_images(
     prepare_folder(folder)
     (folder / 'images').mkdir(exist_ok=True)
     skipped: dict[str, str] = {}
-    sections: list[tuple[str, list[PageImage]]] = []
+    sections: list[PageSection] = []
+    measured: list[dict] = []
+    references = reference_sources(models[0])
     bases = common_bases(models, paths, settings)
     try:
         for number, (path, pixels) in enumerate(readable(paths, skipped, 'images'), start=1):
@@ -118,16 +118,21 @@ def draw_images(
                 continue
             pairs = zip(models, bases, strict=True)
             views = [compute_view(model, pixels, settings.long_side, basis) for model, basis in pairs]
-            shown = []
-            for kind in settings.kinds:
-                name = f'images/{number:04d}_{safe_name(path)}_{kind}.png'
-                rows = sheet_rows(kind, pixels, views, settings.scales, points)
-                shown.append(PageImage(TITLES[kind], name, write_sheet(folder / name, rows)))
-            sections.append((f'{path.name} ({pixels.shape[2]}x{pixels.shape[1]} pixels)', shown))
+            figures = {view.model.name: measure_view(view, settings.kinds, settings.scales) for view in views}
+            base = folder / 'images' / f'{number:04d}_{safe_name(path.stem)}'
+            clickable = len(sections) < CLICKABLE
+            section = draw_section(base, path.name, pixels, views, figures, settings, points, clickable)
+            sections.append(section)
+            measured.append(
+                figures | measure_references(references, pixels, settings.kinds, settings.scales, settings.long_side)
+            )
     finally:
         if sections:
-            legend = {TITLES[kind]: LEGEND[kind] for kind in settings.kinds}
-            write_page(folder / PAGE, f'What {models[0].name} sees', facts, legend, sections, skipped)
+            legend = {'Figures in a moved copy': EXPLANATION} if set(MEASURED) & set(settings.kinds) else {}
+            legend |= {TITLES[kind]: LEGEND[kind] for kind in settings.kinds}
+            facts = [*facts, *place_warning(measured, models[0].name)]
+            title = f'What {models[0].name} sees'
+            write_page(folder / PAGE, title, facts, legend, sections, skipped, summary_table(measured))
     if not sections:
         path, reason = next(iter(skipped.items()))
         raise ValueError(f'none of the {len(paths)} images can be shown, {printable(path)} for one: {reason}')
@@ -155,8 +160,3 @@ def relative_points(points: Sequence[tuple[int, int]], pixels: Tensor) -> list[t
         if not (0 <= x < width and 0 <= y < height):
             raise ValueError(f'the point {x},{y} is outside the image of {width}x{height} pixels')
     return [((x + 0.5) / width, (y + 0.5) / height) for x, y in points]
-
-
-def safe_name(path: Path) -> str:
-    """Return a name that any file system and any address takes."""
-    return re.sub(r'[^A-Za-z0-9-]+', '-', path.stem)[:40].strip('-') or 'image'

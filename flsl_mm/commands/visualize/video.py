@@ -11,12 +11,13 @@ from tqdm import tqdm
 
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
-from flsl_mm.visualization.page import PageImage, write_page
+from flsl_mm.visualization.page import PageImage, PageRow, PageSection, write_page
 from flsl_mm.vos.drawing import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
 from flsl_mm.vos.tree import read_object_ids
 
-from .images import PAGE, prepare_folder, read_pixels, readable, safe_name
+from ..names import numbered_if_alike, safe_name
+from .images import PAGE, prepare_folder, read_pixels, readable
 from .view import panel_image, resized
 
 LEGEND = {
@@ -24,6 +25,8 @@ LEGEND = {
     'patches in the first and the seven frames before that have the most similar features; nothing was trained for it. '
     'Good features keep the colors on the objects to the end.',
 }
+
+LOOK = 'Look for colors that stay on their objects to the last frame.'
 
 PATCHES = 48
 """Patches along the longer side of a frame."""
@@ -62,15 +65,22 @@ def draw_video(
         raise ValueError(f'{len(frames)} frames can be read of {len(paths)}: a video has two at least')
     first_mask = read_first_mask(mask, tuple(read_pixels(frames[0]).shape[1:]))
     shown = []
-    for model in models:
-        name = safe_name(Path(model.name))
+    names = numbered_if_alike([safe_name(model.name) for model in models])
+    for model, name in zip(models, names, strict=True):
         target = folder / f'{name}.gif'
         small = (panel_image(read_pixels(path), GIF_WIDTH) for path in frames)
         write_gif(target, small, written_masks(model, frames, first_mask, folder / 'masks' / name, long_side))
         height, width = panel_image(read_pixels(frames[0]), GIF_WIDTH).shape[:2]
         shown.append(PageImage(model.name, target.name, (width, height)))
     heading = f'{len(frames)} frames of {frames[0].parent.name}'
-    write_page(folder / PAGE, f'What {models[0].name} follows', facts, LEGEND, [(heading, shown)], skipped)
+    write_page(
+        folder / PAGE,
+        f'What {models[0].name} follows',
+        facts,
+        LEGEND,
+        [PageSection(heading, None, [PageRow('Followed objects', LOOK, shown)])],
+        skipped,
+    )
     return skipped
 
 
@@ -131,6 +141,6 @@ def written_masks(
     frames = Frames(paths, long_side or PATCHES * model.patch_size, model.patch_size)
     masks = chain([first_mask], propagator.segment(frames, first_mask))
     bar = tqdm(zip(paths, masks, strict=True), desc=model.name, total=len(paths), unit='frame', disable=None)
-    for path, ids in bar:
-        write_palette_mask(folder / f'{path.stem}.png', ids)
+    for name, (_, ids) in zip(numbered_if_alike([path.stem for path in paths]), bar, strict=True):
+        write_palette_mask(folder / f'{name}.png', ids)
         yield ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
 from flsl_mm.evaluation.features import FeatureExtractor, image_tensor
+from flsl_mm.evaluation.moved_copy import moved_back, moved_copy
 from flsl_mm.evaluation.object_discovery import discover_object, patch_box
 from flsl_mm.visualization.clusters import mean_shift_clusters
 from flsl_mm.visualization.paint_clusters import paint_clusters
@@ -46,11 +48,14 @@ TITLES = {
     'object': 'The object that stands out',
 }
 
-PANEL_SIDE = 240
-"""Longer side of a panel in pixels, where a sheet has few."""
+PANELS_ACROSS = {'clusters': 3, 'similarity': 4, 'layers': 4}
+"""Panels side by side in a sheet; of other kinds one."""
 
-SHEET_WIDTH = 1800
-"""Width in pixels that the panels of a sheet share, where it has many."""
+SHEET_WIDTH = 600
+"""Width in pixels that these share."""
+
+PANEL_SIDE = 280
+"""Longer side in pixels of a panel that is alone."""
 
 POINTS = 4
 """Clusters whose centers are points, where no points are given."""
@@ -63,12 +68,14 @@ class View:
     Attributes:
         model: The model.
         layers: Features (h, w, C) of each block, the last of them normed.
+        copied: Features (h, w, C) of the moved copy, at the image's places.
         basis: Colors of its features.
         clusters: Cluster ids (h, w) by scale.
     """
 
     model: FeatureExtractor
     layers: list[Tensor]
+    copied: Tensor
     basis: ColorBasis | None
     clusters: dict[float, Tensor] = field(default_factory=dict)
 
@@ -76,6 +83,11 @@ class View:
     def features(self) -> Tensor:
         """Features (h, w, C) of the last block."""
         return self.layers[-1]
+
+    @cached_property
+    def object_mask(self) -> Tensor:
+        """Patches (h, w) of the object that stands out."""
+        return discover_object(self.features.float().cpu())
 
     def clusters_at(self, scale: float) -> Tensor:
         """Return the clusters at a scale, computed once."""
@@ -88,9 +100,10 @@ def compute_view(
     model: FeatureExtractor, image: Tensor, long_side: int | None, basis: ColorBasis | None = None
 ) -> View:
     """Compute a view of an image (3, H, W), resized as :func:`resized` says."""
-    pixels = model.normalize(resized(image, long_side, model.patch_size))
-    layers = model.features(pixels[None], layers=range(model.spec.depth))
-    return View(model, [of_layer[0] for of_layer in layers], basis)
+    pixels = resized(image, long_side, model.patch_size)
+    both = torch.stack([pixels, moved_copy(pixels, model.patch_size)])
+    layers = model.features(model.normalize(both), layers=range(model.spec.depth))
+    return View(model, [of_layer[0] for of_layer in layers], moved_back(layers[-1][1]), basis)
 
 
 def resized(image: Tensor, long_side: int | None, patch_size: int) -> Tensor:
@@ -126,44 +139,35 @@ def sample_bases(
     drawn: list[list[Tensor]] = [[] for _ in models]
     for image in images:
         for model, features in zip(models, drawn, strict=True):
-            tokens = compute_view(model, image, long_side).features.flatten(0, 1).cpu()
+            pixels = model.normalize(resized(image, long_side, model.patch_size))
+            tokens = model.features(pixels[None])[0].flatten(0, 1).cpu()
             features.append(tokens[torch.linspace(0, len(tokens) - 1, min(patches, len(tokens))).long()])
     return [color_basis(torch.cat(features)) if features else None for features in drawn]
 
 
 def sheet_rows(
-    kind: str,
-    image: Tensor,
-    views: Sequence[View],
-    scales: Sequence[float] = (10.0, 20.0, 40.0),
-    points: Sequence[tuple[float, float]] = (),
+    kind: str, image: Tensor, view: View, scales: Sequence[float], points: Sequence[tuple[float, float]]
 ) -> list[Row]:
-    """Make the rows of one sheet, one for each view.
+    """Make the sheet of one model: rows of panels.
 
     Args:
         kind: Key of :data:`LEGEND`.
         image: The image, uint8 (3, H, W).
-        views: Views of it; points that are not given are chosen by the first.
+        view: View of it.
         scales: Scales of the mean shift.
         points: Across and down, in parts of the width and height.
     """
-    if kind == 'similarity' and not points:
-        points = central_points(views[0], scales)
-    columns = {
-        'clusters': 1 + len(scales),
-        'similarity': 1 + len(points),
-        'layers': 1 + max(len(view.layers) for view in views),
-    }.get(kind, 2)
-    thumbnail = panel_image(image, min(PANEL_SIDE, SHEET_WIDTH // columns))
-    draw: Callable[[View], list[Panel]] = {
-        'clusters': lambda view: _clusters(thumbnail, view, scales),
-        'colors': lambda view: [_colors(thumbnail, view)],
-        'similarity': lambda view: _similarities(thumbnail, view, points),
-        'layers': lambda view: _layers(thumbnail, view),
-        'object': lambda view: [_object(thumbnail, view)],
+    across = PANELS_ACROSS.get(kind, 1)
+    thumbnail = panel_image(image, SHEET_WIDTH // across if across > 1 else PANEL_SIDE)
+    draw: Callable[[], list[Panel]] = {
+        'clusters': lambda: _clusters(thumbnail, view, scales),
+        'colors': lambda: [_colors(thumbnail, view)],
+        'similarity': lambda: _similarities(thumbnail, view, points),
+        'layers': lambda: _layers(thumbnail, view),
+        'object': lambda: [_object(thumbnail, view)],
     }[kind]
-    original = mark_points(thumbnail, points) if kind == 'similarity' else thumbnail
-    return [Row(view.model.name, [Panel('image', original), *draw(view)]) for view in views]
+    panels = draw()
+    return [Row('', panels[start : start + across]) for start in range(0, len(panels), across)]
 
 
 def panel_image(image: Tensor, long_side: int) -> np.ndarray:
@@ -197,7 +201,7 @@ def _clusters(thumbnail: np.ndarray, view: View, scales: Sequence[float]) -> lis
 
 
 def _colors(thumbnail: np.ndarray, view: View) -> Panel:
-    return Panel('features', color_map(pca_rgb(view.features, view.basis).cpu().numpy(), thumbnail.shape[:2]))
+    return Panel('', color_map(pca_rgb(view.features, view.basis).cpu().numpy(), thumbnail.shape[:2]))
 
 
 def _similarities(thumbnail: np.ndarray, view: View, points: Sequence[tuple[float, float]]) -> list[Panel]:
@@ -225,6 +229,6 @@ def _heat(values: Tensor, size_hw: tuple[int, int]) -> tuple[str, np.ndarray]:
 
 
 def _object(thumbnail: np.ndarray, view: View) -> Panel:
-    mask = discover_object(view.features.float().cpu())
+    mask = view.object_mask
     box = patch_box(mask, 1, tuple(mask.shape)).tolist()
-    return Panel('object', paint_object(thumbnail, mask.numpy(), box))
+    return Panel('', paint_object(thumbnail, mask.numpy(), box))

@@ -16,6 +16,9 @@ from .sources import FeatureSource, MeanColor, PositionAlone, random_weights
 RANDOM, CHANCE = 'random weights', 'chance'
 """Names of the two columns that are not a single feature source."""
 
+NO_MODELS = (RANDOM, CHANCE, MeanColor.name, PositionAlone.name)
+"""Names of all columns that are no model's."""
+
 MARK = '!'
 """Stands behind the figure of a model that does not beat every trivial feature."""
 

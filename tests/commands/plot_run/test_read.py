@@ -50,7 +50,7 @@ def test_names_are_as_long_as_needed(tmp_path):
     folders = [tmp_path / 'a/seed_0', tmp_path / 'b/seed_0', tmp_path / 'b/seed_1']
     for folder in folders:
         write_run(folder, [dict(loss=1.0, iter=1, step=1)])
-    assert [run.name for run in read_runs([*folders, folders[0]])] == ['a/seed_0', 'b/seed_0', 'b/seed_1']
+    assert [run.name for run in read_runs([*folders, folders[0]])] == ['a/seed_0', 'b/seed_0', 'seed_1']
     assert [run.name for run in read_runs(folders[1:])] == ['seed_0', 'seed_1']
 
 

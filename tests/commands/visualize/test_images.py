@@ -16,7 +16,6 @@ from flsl_mm.commands.visualize.images import (
     prepare_folder,
     read_pixels,
     relative_points,
-    safe_name,
 )
 from flsl_mm.commands.visualize.view import LEGEND
 from flsl_mm.evaluation.features import FeatureExtractor
@@ -44,14 +43,29 @@ def test_each_image_gets_its_sheets_and_a_section(models, images, tmp_path):
     assert draw_images(models, images, tmp_path / 'out', Settings(long_side=32), ['made by hand']) == {}
     files = sorted(path.name for path in (tmp_path / 'out/images').iterdir())
     names = ('0001_a-b', '0002_i', '0003_c')
-    assert files == sorted(f'{name}_{kind}.png' for name in names for kind in LEGEND)
+    sheets = [f'{name}_{kind}_{model}.png' for name in names for kind in LEGEND for model in (1, 2)]
+    clickable = [f'{name}.jpg' for name in names]
+    assert files == sorted([*clickable, *(sheet for sheet in sheets if '_similarity_' not in sheet)])
     page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
-    assert page.count('<img') == 3 * len(LEGEND)
+    assert page.count('<img') == 3 * (2 + 2 * (len(LEGEND) - 1))  # in the index, in its section, and sheets
+    assert page.count('<canvas') == 3 * 2
     assert all(f'src="images/{name}"' in page for name in files)
     for text in ('What model 3 sees', 'made by hand', 'a b.png (40x32 pixels)', 'ü&lt;i&gt;.png (48x32 pixels)'):
         assert text in page
-    with Image.open(tmp_path / 'out/images' / files[0]) as sheet:
-        assert f'width="{sheet.width}" height="{sheet.height}"' in page
+    with Image.open(tmp_path / 'out/images' / files[0]) as image:
+        assert image.size == (640, 512)
+        assert f'width="{image.width}" height="{image.height}"' in page
+    assert 'mean of 3 images' in page
+
+
+def test_only_some_images_are_clickable(models, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, 'CLICKABLE', 2)
+    draw_images(models, images, tmp_path / 'out', Settings(kinds=('similarity',), long_side=16))
+    page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
+    assert page.count('<canvas') == 2 * 2
+    assert [path.name for path in sorted((tmp_path / 'out/images').glob('*.png'))] == [
+        '0003_c_similarity_1.png', '0003_c_similarity_2.png'
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_read_is_listed(models, images, tmp_path):
@@ -61,7 +75,7 @@ def test_what_cannot_be_read_is_listed(models, images, tmp_path):
     assert list(skipped) == [str(path) for path in images[:2]]
     assert 'no image of a kind that is read' in skipped[str(images[0])]
     page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
-    assert page.count('<img') == 1
+    assert page.count('<img') == 1 + 2
     assert 'Not shown: 2 files' in page
     with pytest.raises(ValueError, match=r'none of the 2 images can be shown, .*a b\.png for one: no image of'):
         draw_images(models, images[:2], tmp_path / 'out', QUICK)
@@ -121,7 +135,7 @@ def test_an_interrupt_leaves_a_page_of_what_is_done(models, images, tmp_path, mo
     monkeypatch.setattr(module, 'read_pixels', read)
     with pytest.raises(KeyboardInterrupt):
         draw_images(models, images, tmp_path / 'out', Settings(kinds=('object',), long_side=16))
-    assert (tmp_path / 'out/index.html').read_text().count('<img') == 2
+    assert (tmp_path / 'out/index.html').read_text().count('<section') == 2
 
 
 def test_folders_that_cannot_be_used(tmp_path):
@@ -144,9 +158,3 @@ def test_a_folder_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError, match=r'the output folder .* cannot be written'):
         prepare_folder(tmp_path)
-
-
-def test_names_are_safe(tmp_path):
-    assert safe_name(tmp_path / '../a b<>".tar.gz') == 'a-b-tar'
-    assert safe_name(tmp_path / 'ü.png') == 'image'
-    assert len(safe_name(tmp_path / ('x' * 200))) == 40

@@ -39,7 +39,7 @@ def test_masks_are_those_of_label_propagation(models, video, tmp_path):
     assert draw_video(models, frames, mask, tmp_path / 'out', facts=['made by hand']) == {}
     arrays = [np.array(Image.open(path)) for path in frames]
     first = np.array(Image.open(mask))
-    for model, name in zip(models, ('3', '4'), strict=True):
+    for model, name in zip(models, ('model-3', 'model-4'), strict=True):
         propagator = FLSLLabelPropagator(model.backbone, mean=(0.5,) * 3, std=(0.2,) * 3, progress=False)
         expected = [first, *propagator.segment(arrays, first)]
         for path, ids in zip(frames, expected, strict=True):
@@ -52,6 +52,19 @@ def test_masks_are_those_of_label_propagation(models, video, tmp_path):
         assert text in page
 
 
+def test_nothing_is_overwritten(models, video, tmp_path):
+    """Models whose names become the same file name, and frames of one name in two folders."""
+    frames, mask = video
+    (tmp_path / 'more').mkdir()
+    other = frames[0].rename(tmp_path / 'more' / frames[1].name)
+    alike = [FeatureExtractor(model.backbone, name=name) for model, name in zip(models, ('A/x', 'a x'), strict=True)]
+    draw_video(alike, [other, *frames[1:3]], mask, tmp_path / 'out')
+    for name in ('1-A-x', '2-a-x'):
+        assert (tmp_path / 'out' / f'{name}.gif').is_file()
+        written = sorted(path.name for path in (tmp_path / 'out/masks' / name).iterdir())
+        assert written == ['1-00001.png', '2-00001.png', '3-00002.png']
+
+
 def test_frames_that_do_not_fit_are_listed(models, video, tmp_path):
     frames, mask = video
     frames[1].write_bytes(b'no image')
@@ -59,7 +72,7 @@ def test_frames_that_do_not_fit_are_listed(models, video, tmp_path):
     skipped = draw_video(models[:1], frames, mask, tmp_path / 'out')
     assert list(skipped) == [str(frames[1]), str(frames[2])]
     assert skipped[str(frames[2])] == '48x64 pixels, the first frame 96x64'
-    with Image.open(tmp_path / 'out/3.gif') as animation:
+    with Image.open(tmp_path / 'out/model-3.gif') as animation:
         assert animation.n_frames == 2
     with pytest.raises(ValueError, match='1 frames can be read of 2: a video has two'):
         draw_video(models[:1], frames[:2], mask, tmp_path / 'out')

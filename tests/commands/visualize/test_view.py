@@ -10,6 +10,7 @@ from torch import Tensor
 from flsl_mm.commands.visualize.view import (
     LEGEND,
     PANEL_SIDE,
+    PANELS_ACROSS,
     POINTS,
     TITLES,
     central_points,
@@ -20,6 +21,7 @@ from flsl_mm.commands.visualize.view import (
     sheet_rows,
 )
 from flsl_mm.evaluation.features import FeatureExtractor
+from flsl_mm.evaluation.moved_copy import moved_back, moved_copy
 from flsl_mm.visualization.paint_clusters import paint_clusters
 from flsl_mm.visualization.panels import color_map, heat_map, mark_points
 from flsl_mm.visualization.pca import color_basis, pca_rgb
@@ -80,45 +82,54 @@ def test_of_large_images_some_patches_are_taken(models):
     torch.testing.assert_close(basis.mean, color_basis(tokens[[0, 11, 23, 35, 47]]).mean)
 
 
+def test_the_copy_is_seen_at_the_places_of_the_image(models):
+    image = pixels()
+    view = compute_view(models[0], image, None)
+    copied = models[0].features(models[0].normalize(moved_copy(resized(image, None, 8), 8))[None])[0]
+    torch.testing.assert_close(view.copied, moved_back(copied))
+
+
 @pytest.mark.parametrize('kind', LEGEND)
 @pytest.mark.parametrize(('width', 'height'), [(64, 48), (1, 1), (200, 9), (7, 150)])
 def test_every_sheet_at_every_size(kind, width, height, models):
     image = pixels(width, height)
-    rows = sheet_rows(kind, image, [compute_view(model, image, 64) for model in models])
-    assert [row.name for row in rows] == ['fine', 'coarse']
+    rows = sheet_rows(kind, image, compute_view(models[0], image, 64), (10, 20, 40, 80), [(0.5, 0.5)])
     shapes = {panel.image.shape for row in rows for panel in row.panels}
     assert len(shapes) == 1
-    assert max(next(iter(shapes))) == PANEL_SIDE
+    assert max(next(iter(shapes))) == (PANEL_SIDE if kind in ('colors', 'object') else 600 // PANELS_ACROSS[kind])
+    assert [len(row.panels) for row in rows] == {'clusters': [3, 1], 'layers': [2]}.get(kind, [1])
     assert kind in TITLES
 
 
 def test_panels_show_what_the_functions_give(models):
-    """Each panel is one of the pure functions, drawn; the points are those of the image, in parts of it."""
+    """Each panel is one of the pure functions, drawn."""
     image, (model, _) = pixels(), models
     view = compute_view(model, image, None, color_basis(torch.randn(50, 16)))
-    shown = panel_image(image, PANEL_SIDE)
-    size_hw, features = shown.shape[:2], view.features
+    features = view.features
 
-    (row,) = sheet_rows('clusters', image, [view], scales=(3, 30))
-    assert np.array_equal(row.panels[0].image, shown)
+    def panels(kind, scales=(10,), points=()):
+        (row,) = sheet_rows(kind, image, view, scales, points)
+        return row.panels
+
+    shown = panel_image(image, 200)
     labels = view.clusters_at(30).numpy()
-    assert row.panels[2].title == f'scale 30: {labels.max() + 1} clusters'
-    assert np.array_equal(row.panels[2].image, paint_clusters(shown, labels))
+    panel = panels('clusters', scales=(3, 30))[1]
+    assert panel.title == f'scale 30: {labels.max() + 1} clusters'
+    assert np.array_equal(panel.image, paint_clusters(shown, labels))
 
-    (row,) = sheet_rows('colors', image, [view])
-    assert np.array_equal(row.panels[1].image, color_map(pca_rgb(features, view.basis).numpy(), size_hw))
+    size_hw = panel_image(image, PANEL_SIDE).shape[:2]
+    (panel,) = panels('colors')
+    assert np.array_equal(panel.image, color_map(pca_rgb(features, view.basis).numpy(), size_hw))
 
-    (row,) = sheet_rows('similarity', image, [view], points=[(0.99, 0.4)])
+    size_hw = panel_image(image, 150).shape[:2]
     values = similarity_map(features, (2, 7))
-    assert row.panels[1].title == f'{values.min():.2f} to 1.00'
-    expected = mark_points(heat_map(values.numpy(), size_hw), [(0.99, 0.4)])
-    assert np.array_equal(row.panels[1].image, expected)
-    assert np.array_equal(row.panels[0].image, mark_points(shown, [(0.99, 0.4)]))
+    (panel,) = panels('similarity', points=[(0.99, 0.4)])
+    assert panel.title == f'{values.min():.2f} to 1.00'
+    assert np.array_equal(panel.image, mark_points(heat_map(values.numpy(), size_hw), [(0.99, 0.4)]))
 
-    (row,) = sheet_rows('layers', image, [view])
-    for panel, of_layer in zip(row.panels[1:], view.layers, strict=True):
+    for number, (panel, of_layer) in enumerate(zip(panels('layers'), view.layers, strict=True), start=1):
         assert np.array_equal(panel.image, heat_map(aggregated_similarity(of_layer).numpy(), size_hw))
-    assert row.panels[2].title.startswith('block 2: ')
+        assert panel.title.startswith(f'block {number}: ')
 
 
 def test_points_without_being_asked_for_are_the_first_models(models):
@@ -130,6 +141,3 @@ def test_points_without_being_asked_for_are_the_first_models(models):
     assert int(views[0].clusters_at(2.0).max()) == 0
     found = [int(labels[int(down * 6), int(across * 8)]) for across, down in points]
     assert found == [0, 1, 2, 3]
-    rows = sheet_rows('similarity', image, views, scales=(2.0, 300.0))
-    assert [len(row.panels) for row in rows] == [1 + POINTS] * 2
-    assert np.array_equal(rows[0].panels[0].image, rows[1].panels[0].image)
