@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from flsl_mm.datasets.image_file import open_image
+from flsl_mm.datasets.image_file import ImageError, open_image
 from flsl_mm.datasets.masks import read_mask
 
 SIZE_STEP = 64
@@ -199,9 +199,10 @@ def read_object_ids(path: Path, single_object: bool) -> np.ndarray:
     """
     try:
         ids = read_mask(path, gray=single_object)
+    except ImageError:
+        raise
     except ValueError as error:
-        advice = '; set year=2016 for masks of one object' if 'of mode' in str(error) else ''
-        raise ValueError(f'{error}{advice}') from None
+        raise ValueError(f'{error}; set year=2016 for masks of one object') from None
     if single_object:
         return (ids != 0).astype(np.uint8)
     if ids.size and (ids.min() < 0 or ids.max() >= 255):
