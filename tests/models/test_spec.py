@@ -9,22 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flsl_mm.models import ARCHS, BackboneSpec, FLSLViT
-from flsl_mm.models.spec import default_num_heads
+from flsl_mm.models.spec import MIN_STD, default_num_heads
 
 ARCH = dict(embed_dim=16, depth=3, num_heads=2)
 WHOLE = BackboneSpec(16, 3, 2, 4.0, 8, 32, 3, 'sincos', 'offset', (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 
 sizes = st.none() | st.integers(1, 2**30)
-numbers = st.none() | st.lists(st.floats(0, 1), min_size=1, max_size=4).map(tuple)
-specs = st.builds(
-    BackboneSpec,
-    *[sizes] * 3,
-    st.none() | st.floats(0.1, 16),
-    *[sizes] * 3,
-    *[st.none() | st.text(max_size=8)] * 2,
-    numbers,
-    numbers,
-)
+
+
+def specs_of(channels: int) -> st.SearchStrategy[BackboneSpec]:
+    """Draw specs of images of so many channels."""
+    mean, std = (
+        st.none() | st.lists(st.floats(low, 1), min_size=channels, max_size=channels).map(tuple) for low in (0, MIN_STD)
+    )
+    texts = [st.none() | st.text(max_size=8)] * 2
+    geometry = [*[sizes] * 3, st.none() | st.floats(0.1, 16), *[sizes] * 2, st.none() | st.just(channels)]
+    return st.builds(BackboneSpec, *geometry, *texts, mean, std)
+
+
+specs = st.integers(1, 4).flatmap(specs_of)
 
 
 def test_names_and_dicts():
