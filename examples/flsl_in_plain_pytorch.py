@@ -11,7 +11,6 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from flsl_mm.checkpoint import backbone_file, write_checkpoint
-from flsl_mm.datasets.decode import EXTENSIONS, decode_teacher_view
+from flsl_mm.datasets.decode import decode_teacher_view
+from flsl_mm.datasets.folder import find_images
 from flsl_mm.models import FLSLHead, FLSLViT
 from flsl_mm.selfsup.crops import crop_resize, draw_crop_boxes
 from flsl_mm.selfsup.losses import inter_view_loss, intra_view_loss, sharpen, volume_regularizer
@@ -57,7 +57,7 @@ class Images(Dataset):
     """Teacher views, random resized crops: index epoch * len + i gives another crop of image i in each epoch."""
 
     def __init__(self, folder: str, size: int) -> None:
-        self.paths = sorted(path for path in Path(folder).rglob('*') if path.suffix.lower() in EXTENSIONS)
+        self.paths = find_images(folder)
         self.size = size
 
     def __len__(self) -> int:
