@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from .safe_unpickling import STAND_INS
 
-MAX_OPERATIONS = 2_000_000
+MAX_OPERATIONS = 500_000
 """Steps of one pickle; some 35 for each tensor."""
 
 MAX_DEPTH = 100
@@ -52,6 +52,9 @@ ALLOWED = {
     *(f'{stand_in.__module__}.{stand_in.__qualname__}' for stand_in in STAND_INS),
 }
 """All that a pickle may name: less than ``torch.load(weights_only=True)`` allows, and the stand-ins."""
+
+WITH_STATE = {'collections.OrderedDict', *(f'{stand_in.__module__}.{stand_in.__qualname__}' for stand_in in STAND_INS)}
+"""What may be given a state; torch would let a tensor take over another storage so."""
 
 WITH_ATTRIBUTES = 'a tensor of a class of its own or with attributes'
 UNUSABLE = {
@@ -149,6 +152,12 @@ class _Reader:
         parts = self.since_mark() if number is None else [self.stack.pop() for _ in range(number)]
         self.stack[-1].parts.extend(parts)
 
+    def set_state(self, _: None) -> None:
+        state, owner = self.stack.pop(), self.stack[-1]
+        if not isinstance(owner, Part) or owner.kind != 'call' or owner.parts[0] not in WITH_STATE:
+            raise UnpicklingError('a state for something that has none')
+        owner.parts.append(state)
+
     def name(self, argument: str) -> None:
         module, _, name = argument.partition(' ')
         path = f'{"builtins" if module == "__builtin__" else module}.{name}'
@@ -175,7 +184,8 @@ class _Reader:
             raise UnpicklingError('a storage without a size')
         if self.sizes is not None and self.sizes.get(key) != count * itemsize:
             raise RefusedError(f'a tensor claims {count * itemsize} bytes, the file holds {self.sizes.get(key, 0)}')
-        self.storages[key] = count * itemsize
+        if self.storages.setdefault(key, count * itemsize) != count * itemsize:
+            raise RefusedError(f'two tensors claim {count * itemsize} and {self.storages[key]} bytes of one storage')
         self.stack.append(Part('storage', [itemsize, count]))
 
     def remember(self, index: int) -> None:
@@ -204,7 +214,7 @@ ACTIONS = {
     **{f'TUPLE{number}': lambda reader, _, number=number: reader.tuple_of(number) for number in (1, 2, 3)},
     'APPEND': lambda reader, _: reader.put_in(1),
     'SETITEM': lambda reader, _: reader.put_in(2),
-    'BUILD': lambda reader, _: reader.put_in(1),
+    'BUILD': _Reader.set_state,
     **dict.fromkeys(('APPENDS', 'SETITEMS'), _Reader.put_in),
     'GLOBAL': _Reader.name,
     **dict.fromkeys(('REDUCE', 'NEWOBJ'), _Reader.call),

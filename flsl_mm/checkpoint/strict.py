@@ -35,6 +35,7 @@ def check_strict(
     optional: Sequence[str] = (),
     backbone_option: str = 'model.backbone.init_cfg',
     class_tensors: Callable[[], Mapping[str, Sequence[int]]] | None = None,
+    training_starts: bool = True,
 ) -> list[str]:
     """Check that a file holds every tensor of a model and no other, as a checkpoint of its own training does.
 
@@ -48,6 +49,7 @@ def check_strict(
         backbone_option: Where configs name a backbone's file, for the message.
         class_tensors: Called where something does not fit; returns the tensors that may be those of another number of
             classes, with their dimensions that depend on it.
+        training_starts: Whether they may be, since a training starts from the file; otherwise the message says so.
 
     Returns:
         Names of the tensors that are those of another number of classes.
@@ -73,6 +75,11 @@ def check_strict(
         anew = [name for name in unfit if name in given and _differs_in(given[name], wanted[name], dims.get(name, ()))]
     unfit = {name: problem for name, problem in unfit.items() if name not in anew}
     surplus = [name for name in given if name not in wanted]
+    if anew and not (unfit or surplus or training_starts):
+        raise CheckpointError(
+            f'{source} is of another number of classes, in {_layers(anew)}: a new training can start from it, with '
+            '--load-from; everything else needs the same classes'
+        )
     if unfit:
         name, detail = next(iter(unfit.items()))
         number = f'{len(unfit)} of {len(wanted)} tensors'
@@ -167,8 +174,11 @@ def start_anew(model: nn.Module, state: dict[str, Any], names: Sequence[str]) ->
     own = plain_tensors(model.state_dict())
     for name in [name for name in state if isinstance(name, str) and name.removeprefix('module.') in names]:
         state[name] = own[name.removeprefix('module.')]
-    layers = ', '.join(dict.fromkeys(name.rpartition('.')[0] or name for name in names))
-    return f'the file has another number of classes: {layers} start anew, everything else is loaded'
+    return f'the file has another number of classes: {_layers(names)} start anew, everything else is loaded'
+
+
+def _layers(names: Sequence[str]) -> str:
+    return ', '.join(dict.fromkeys(name.rpartition('.')[0] or name for name in names))
 
 
 def check_optimizer(model: nn.Module, groups: Iterable[Mapping[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,7 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
 
 def test(args: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
-    from flsl_mm.checkpoint import check_strict
+    from flsl_mm.checkpoint import check_strict, class_tensors
 
     cfg = command_line.read_config(args)
     if cfg.get('train_cfg'):  # the work folder is the training's
@@ -114,7 +115,8 @@ def test(args: argparse.Namespace) -> None:
         add_outputs(cfg, args.show_dir, args.show_score, args.out)
     runner = command_line.build_runner(cfg)
     if cfg.get('load_from'):
-        check_strict(runner.model, cfg.load_from)
+        others = partial(class_tensors, runner.model, cfg.model)
+        check_strict(runner.model, cfg.load_from, class_tensors=others, training_starts=False)
     runner.test()
     for written in sorted([*(_written(args.out) if args.out else []), *([args.show_dir] if args.show_dir else [])]):
         print(f'written: {written}')

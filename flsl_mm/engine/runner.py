@@ -175,13 +175,11 @@ class FLSLRunner(Runner):
         model, source = unwrap(self.model), str(self._load_from or 'the checkpoint')
         if self._resume:
             check_resumable(checkpoint, source)
-            check_strict(model, checkpoint, source)
-            return
-        training = isinstance(self._train_loop, BaseLoop)
-        others = partial(class_tensors, model, self.cfg.get('model')) if training else None
-        # Tensors that begin anew with each training may be missing.
-        optional = getattr(model, 'optional_tensors', ())
-        anew = check_strict(model, checkpoint, source, optional, class_tensors=others)
+        starts = isinstance(self._train_loop, BaseLoop) and not self._resume
+        others = partial(class_tensors, model, self.cfg.get('model'))
+        # Tensors that begin anew with each training may be missing, but not in a run that is resumed.
+        optional = () if self._resume else getattr(model, 'optional_tensors', ())
+        anew = check_strict(model, checkpoint, source, optional, class_tensors=others, training_starts=starts)
         if anew:
             self.logger.warning(start_anew(model, checkpoint.get('state_dict', checkpoint), anew))
 

@@ -86,6 +86,14 @@ def test_layers_of_other_classes_start_anew():
         assert torch.equal(tensor, own[name] if name in anew else source.state_dict()[name])
 
 
+def test_other_classes_where_no_training_starts():
+    model, config = toy(num_classes=5)
+    options = dict(class_tensors=partial(class_tensors, model, config), training_starts=False)
+    check_strict(model, model.state_dict(), **options)
+    with pytest.raises(CheckpointError, match=r'of another number of classes, in scores, boxes: .* --load-from'):
+        check_strict(model, toy()[0].state_dict(), **options)
+
+
 def test_everything_else_must_match():
     source, _ = toy()
     model, config = toy(num_classes=5)

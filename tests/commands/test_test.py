@@ -25,7 +25,7 @@ def done(monkeypatch) -> list:
     steps = []
     runner = SimpleNamespace(model='model', test=lambda: steps.append('test'))
     monkeypatch.setattr(command_line, 'build_runner', lambda cfg: steps.append(cfg) or runner)
-    monkeypatch.setattr(checkpoint, 'check_strict', lambda model, path: steps.append((model, path)))
+    monkeypatch.setattr(checkpoint, 'check_strict', lambda model, path, **options: steps.append((model, path)))
     return steps
 
 
