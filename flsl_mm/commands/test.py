@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import command_line, model_options
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
+    from mmengine.config import Config, ConfigDict
 
 EPILOG = """examples:
   flsl-mm test det/mask-rcnn_flsl-vit-s16_fpn_1x_coco work_dirs/mask-rcnn/epoch_12.pth
@@ -81,6 +81,7 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
         # mmdet joins it to the work folder, from which an absolute path leads away.
         drawing = dict(draw=True, test_out_dir=str(show_dir.resolve()), score_thr=show_score)
         cfg.default_hooks.visualization = dict(type='DetVisualizationHook', **drawing)
+        load_truth(cfg)
     if out:
         model_options.check_writable(out)
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -94,6 +95,47 @@ def add_outputs(cfg: Config, show_dir: Path | None, show_score: float, out: Path
         cfg.test_evaluator = evaluators
 
 
+def load_truth(cfg: Config) -> None:
+    """Have a detector's test read boxes, and masks where they are evaluated: they are drawn beside the detections."""
+    pipeline = cfg.test_dataloader.dataset.get('pipeline')
+    if not pipeline or any('LoadAnnotations' in str(transform['type']) for transform in pipeline):
+        return
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    masks = any('segm' in evaluator.get('metric', ()) for evaluator in evaluators)
+    # After the image was resized, since it is drawn at its own size.
+    pipeline.insert(len(pipeline) - 1, dict(type='LoadAnnotations', with_bbox=True, with_mask=masks))
+
+
+def take_geometry(backbone: ConfigDict, checkpoint: str) -> None:
+    """Give an ``FLSLViT`` in a config the geometry of the backbone in a file, and log what differed.
+
+    Raises:
+        CheckpointError: If the file holds no backbone, or leaves its number of heads open.
+    """
+    from mmengine.logging import print_log
+
+    from flsl_mm.checkpoint import CheckpointError, find_backbone, read_checkpoint
+    from flsl_mm.checkpoint.convert import complete_spec
+    from flsl_mm.checkpoint.layouts import format_differences
+    from flsl_mm.models import BackboneSpec
+
+    options = ('patch_size', 'img_size', 'in_channels', 'pos_embed')
+    configured = BackboneSpec.from_arch(backbone.arch, **{key: backbone[key] for key in options if key in backbone})
+    try:
+        found = find_backbone(read_checkpoint(checkpoint), 'teacher').spec
+        heads = None
+        if found.num_heads is None and found.embed_dim == configured.embed_dim:
+            heads = configured.num_heads
+        spec = complete_spec(found, heads, advice='set model.backbone.arch')
+    except CheckpointError as error:
+        raise CheckpointError(f'{checkpoint}: {error}') from None
+    differing = spec.differences(configured)
+    if differing:
+        backbone.arch = spec.arch
+        backbone.update({key: value for key in options if (value := getattr(spec, key)) is not None})
+        print_log(f'the backbone is that of the file: {format_differences(differing, "file", "config")}', 'current')
+
+
 def test(args: argparse.Namespace) -> None:
     """Evaluate as the command line says."""
     from flsl_mm.checkpoint import check_strict, class_tensors
@@ -105,6 +147,9 @@ def test(args: argparse.Namespace) -> None:
         # A detector is loaded whole; a label propagator has a backbone only, whatever else the file holds.
         if 'checkpoint' in cfg.model:
             cfg.model.checkpoint = args.checkpoint
+            given = any(key.startswith('model.backbone') for key in args.cfg_options or ())
+            if cfg.model.backbone.type == 'FLSLViT' and not given:
+                take_geometry(cfg.model.backbone, args.checkpoint)
         else:
             cfg.load_from = args.checkpoint
     if args.keep_going:

@@ -89,7 +89,7 @@ def bbox_knn_right(
         k: Number of neighbors of a patch.
         temperature: Of the weights ``exp(cosine / temperature)``.
         count_every_rank: Count an image in top-5 once for every rank at which one of its patches is right, as the
-            original does; its top-5 accuracy can exceed 1.
+            original does, ranks that no neighbor voted for included; its top-5 accuracy can exceed 1.
 
     Returns:
         ``top1`` and ``top5``, what each image counts (M,), float64; their means are the accuracies.
@@ -98,8 +98,11 @@ def bbox_knn_right(
     patches = features.shape[1]
     bank = train_labels.repeat_interleave(train_features.shape[1])
     scores = knn_scores(train_features.flatten(0, 1), bank, features.flatten(0, 1), num_classes, k, temperature)
-    ranked = scores.argsort(dim=-1, descending=True, stable=True).view(len(labels), patches, num_classes)
-    right = (ranked == labels.view(-1, 1, 1)).any(1)
+    votes, ranked = scores.sort(dim=-1, descending=True, stable=True)
+    hit = ranked.view(len(labels), patches, num_classes) == labels.view(-1, 1, 1)
+    if not count_every_rank:  # a class that no neighbor has is no answer
+        hit &= votes.view_as(hit) > 0
+    right = hit.any(1)
     among = right[:, : min(TOP, k)]
     top5 = among.sum(1) if count_every_rank else among.any(1)
     return dict(top1=right[:, 0].double(), top5=top5.double())

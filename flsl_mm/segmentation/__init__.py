@@ -3,9 +3,14 @@
 from flsl_mm import engine
 
 from .check_hook import FLSLSegmentationCheckHook
-from .dataset import FLSLADE20KDataset, FLSLCamVidDataset, FLSLScenesSegmentation, FLSLSegmentationDataset
+from .dataset import (
+    FLSLADE20KDataset,
+    FLSLCamVidDataset,
+    FLSLLoadSegmentation,
+    FLSLScenesSegmentation,
+    FLSLSegmentationDataset,
+)
 from .linear_head import FLSLLinearHead
-from .loading import FLSLLoadSegmentation
 
 __all__ = [
     'FLSLADE20KDataset',

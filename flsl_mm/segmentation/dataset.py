@@ -2,19 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from mmengine.registry import DATASETS
+import numpy as np
+from mmengine.registry import DATASETS, TRANSFORMS
 from mmseg.datasets import ADE20KDataset, BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
 
 from flsl_mm.datasets.image_file import open_image
+from flsl_mm.datasets.masks import read_mask
 from flsl_mm.engine.model_check import check_names
 from flsl_mm.scenes.first_use import ensure_scenes
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.segmentation import SEGMENTATION_CLASSES
 
-from .loading import unlabeled_map
+IGNORED = 255
+"""Number, in masks as mmseg's losses and metrics see them, of pixels that do not count."""
+
+MASKS_LOOKED_AT = 50
+"""Masks of a data set that are read before a run, evenly spaced, until two classes are found."""
+
+
+@TRANSFORMS.register_module()
+class FLSLLoadSegmentation(LoadAnnotations):
+    """mmseg's ``LoadAnnotations`` that says which mask has what it should not have.
+
+    Otherwise a class beyond the last one ends training deep in a loss, and counts for nothing in evaluation.
+
+    Raises:
+        ValueError: If a mask is an image of colors, of another size than its image, or has a class that the data set
+            does not list.
+    """
+
+    def _load_seg_map(self, results: dict) -> None:
+        super()._load_seg_map(results)
+        mask, path = results['gt_seg_map'], results['seg_map_path']
+        if mask.ndim != 2:
+            raise ValueError(f'mask {path} is a color image: masks hold one class number per pixel (modes P, L)')
+        image_hw = tuple(results.get('ori_shape', mask.shape))
+        if mask.shape != image_hw:
+            (mask_height, mask_width), (height, width) = mask.shape, image_hw
+            raise ValueError(f'mask {path} is {mask_width}x{mask_height} and its image {width}x{height}')
+        counted = mask[mask != IGNORED]
+        greatest = int(counted.max()) if counted.size else 0
+        num_classes = results.get('num_classes')
+        if num_classes is not None and greatest >= num_classes:
+            raise ValueError(
+                f'mask {path} has class {greatest}, and the last of {num_classes} classes is {num_classes - 1}: list '
+                'all in metainfo of the data set, or name it in unlabeled'
+            )
+
+
+def unlabeled_map(numbers: tuple[int, ...]) -> dict[int, int]:
+    """Map numbers in masks to the one that does not count."""
+    return dict.fromkeys(map(int, np.unique(numbers)), IGNORED)
+
+
+def check_masks(paths: Sequence[str], label_map: Mapping[int, int]) -> None:
+    """Look for masks of 0 and 255, of which the first is the only class, since 255 does not count.
+
+    Args:
+        paths: Mask files; those that cannot be read are left to their loading.
+        label_map: What other numbers stand for.
+
+    Raises:
+        ValueError: If the masks that are looked at have one class, and 255.
+    """
+    seen: set[int] = set()
+    for path in paths[:: -(-len(paths) // MASKS_LOOKED_AT)]:
+        with suppress(ValueError):
+            seen |= set(np.unique(read_mask(path)).tolist())
+        if len({label_map.get(number, number) for number in seen} - {IGNORED}) > 1:
+            return
+    if IGNORED in seen:
+        only = ', '.join(map(str, sorted(seen - {IGNORED}))) or 'none'
+        raise ValueError(
+            f'masks such as {paths[0]} have one class ({only}) beside {IGNORED}, which does not count: every answer '
+            'would be right; number the classes 0, 1, ... (masks of 0 and 255 become 0 and 1)'
+        )
 
 
 class _Checked:
@@ -37,6 +104,8 @@ class _Checked:
                 f'no mask {first["seg_map_path"]} of {first["img_path"]} ({len(missing)} of {len(data_list)} are '
                 'missing): masks are named as their images'
             )
+        if len(self.metainfo['classes']) > 1 and not self.reduce_zero_label:
+            check_masks([item['seg_map_path'] for item in data_list], self.label_map or {})
         for item in data_list:
             item['num_classes'] = len(self.metainfo['classes'])
         return data_list

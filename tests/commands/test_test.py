@@ -5,14 +5,19 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 pytest.importorskip('mmdet')
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
+import flsl_mm.engine  # noqa: F401  imports check_strict, before it is replaced here
 from flsl_mm import checkpoint
+from flsl_mm.checkpoint import load_backbone
 from flsl_mm.commands import command_line
 from flsl_mm.commands import test as program
+from tests.checkpoint.cases import file_of, tiny
 
 DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 DAVIS = 'configs/vos/flsl_vit-t16_davis2016.py'
@@ -43,12 +48,30 @@ def test_the_folder_of_a_training_is_left_alone(config, folder, done):
     assert done[0].work_dir == folder
 
 
-@pytest.mark.parametrize(('name', 'loaded'), [('epoch_1.pth', 'epoch_1.pth'), ('none', None)])
-def test_a_label_propagator_takes_the_backbone(done, name, loaded):
-    assert program.main([DAVIS, name, '--keep-going']) == 0
+@pytest.mark.parametrize('given', [True, False])
+def test_a_label_propagator_takes_the_backbone(done, tmp_path, given):
+    """And its geometry, unless the command line says another."""
+    path = str(tmp_path / 'epoch_1_backbone.pth')
+    torch.save(file_of(tiny()), path)
+    options = ['--cfg-options', 'model.backbone.patch_size=4'] if given else []
+    assert program.main([DAVIS, path, '--keep-going', *options]) == 0
     cfg, last = done
-    assert (cfg.model.checkpoint, cfg.load_from, last) == (loaded, None, 'test')
+    assert (cfg.model.checkpoint, cfg.load_from, last) == (path, None, 'test')
     assert cfg.test_dataloader.dataset.keep_going is True
+    if given:
+        assert (cfg.model.backbone.arch, cfg.model.backbone.patch_size) == (
+            Config.fromfile(DAVIS).model.backbone.arch,
+            4,
+        )
+        return
+    made = MODELS.build(cfg.model.backbone)
+    assert made.spec.differences(tiny().spec) == {}
+    assert load_backbone(made, path)
+
+
+def test_a_label_propagator_without_a_file(done):
+    assert program.main([DAVIS, 'none']) == 0
+    assert done[0].model == Config.fromfile(DAVIS).model
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,16 @@ def test_masks_need_outlines_in_training_and_in_the_metric(folder):
     assert FLSLCocoMetric(ann_file=str(folder / 'a.json'))._coco_api.get_ann_ids() == list(range(1, 9))
 
 
+def test_negative_runs_do_not_reach_pycocotools(folder):
+    """Its `iou` would never return: runs of 5, 40960, -10 and 5 pixels, written as COCO writes them."""
+    content = json.loads((folder / 'a.json').read_text())
+    content['annotations'][0]['segmentation'] = dict(size=[160, 256], counts='5PPX1FUPhN')
+    save(folder, content)
+    for reader in (dataset, lambda folder: FLSLCocoMetric(ann_file=str(folder / 'a.json'), metric='segm')):
+        with pytest.raises(ValueError, match='annotation 1 of image 1 has a mask whose runs do not add up'):
+            reader(folder)
+
+
 def test_files_without_annotations_are_for_testing(folder):
     content = json.loads((folder / 'a.json').read_text())
     del content['annotations']

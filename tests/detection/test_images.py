@@ -45,11 +45,12 @@ def test_the_test_program_draws_and_writes(trained, tmp_path, capsys):
     drawn = sorted((tmp_path / 'new/images').iterdir())
     assert [path.name for path in drawn] == [path.name for path in scenes]
     for image, scene in zip(drawn, scenes, strict=True):
-        # On the left the truth, which this config's test does not load, on the right the detections.
+        # On the left the truth, on the right the detections.
         plain = np.array(Image.open(scene)).astype(int)
-        untouched, painted = np.split(np.array(Image.open(image)).astype(int), 2, axis=1)
-        assert np.abs(untouched - plain).max() < 40  # it was drawn and resampled
+        truth, painted = np.split(np.array(Image.open(image)).astype(int), 2, axis=1)
+        assert 0.05 < (np.abs(truth - plain).max(-1) > 40).mean() < 0.8
         assert (np.abs(painted - plain).max(-1) > 40).mean() > 0.05
+        assert (np.abs(painted - truth).max(-1) > 40).mean() > 0.05
     boxes = json.loads((tmp_path / 'found.bbox.json').read_text())
     assert boxes
     assert set(boxes[0]) == {'image_id', 'bbox', 'score', 'category_id'}

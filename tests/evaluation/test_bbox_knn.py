@@ -49,6 +49,14 @@ def test_an_image_counts_once():
     assert bbox_knn_right(*arguments, k=3, count_every_rank=True)['top5'].tolist() == [2]
 
 
+def test_a_class_without_a_vote_is_no_answer():
+    """One neighbor, of class 0: the ranks after the first hold classes in the order of their numbers."""
+    bank, asked = torch.tensor([[[1.0, 0]], [[0, 1.0]]]), torch.tensor([[[1.0, 0]]] * 3)
+    arguments = (bank.expand(2, 1, 2), torch.tensor([0, 3]), asked, torch.tensor([0, 1, 3]))
+    assert bbox_knn_right(*arguments, k=1)['top5'].tolist() == [1, 0, 0]
+    assert bbox_knn_right(*arguments, k=2)['top5'].tolist() == [1, 0, 1]
+
+
 def test_boxes_follow_the_image():
     """A box at the center of a wide image stays there; squashed, as the original does, it gets narrower."""
     box = torch.tensor([[225.0, 75.0, 375.0, 225.0]])  # of 600x300, center (300, 150)
