@@ -21,6 +21,7 @@ from flsl_mm import register
 from flsl_mm.utils.fileio import printable
 
 from .config_files import find_config
+from .config_options import ConfigOptions, check_options
 from .quiet import read_config_quietly, user_warnings
 
 if TYPE_CHECKING:
@@ -39,13 +40,11 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that every program which builds a Runner has."""
-    from mmengine.config import DictAction
-
     parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help='override config entries, for example train_dataloader.batch_size=32',
     )
@@ -74,6 +73,7 @@ def read_config(args: argparse.Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config_quietly(args.config)
     if args.cfg_options:
+        check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
     cfg.launcher = args.launcher or 'none'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)

@@ -120,7 +120,10 @@ class FLSLCocoDataset(CocoDataset):
     def load_data_list(self) -> list[dict]:
         """Load and check annotations and images, and keep the chosen frames."""
         if not Path(self.ann_file).is_file():
-            raise FileNotFoundError(f'no annotation file {self.ann_file!r}: set data_root and ann_file of the dataset')
+            raise FileNotFoundError(
+                f'no annotation file {self.ann_file!r}: set data_root and ann_file of train_dataloader.dataset (or of '
+                'val_dataloader.dataset, test_dataloader.dataset)'
+            )
         data_list = super().load_data_list()
         if self.frames is not None:
             kept = select_frames([item['img_path'] for item in data_list], *self.frames)
