@@ -11,11 +11,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, RUNNERS
 
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
 from flsl_mm.commands import command_line
-from flsl_mm.engine.runner import RETIRED_HOOKS
+from flsl_mm.engine.runner import RETIRED_HOOKS, FLSLRunner
 from tests.reliability.children import OUTPUT, train
 from tests.toy_run import messages_of, toy_config, write_images
 
@@ -186,6 +186,12 @@ def test_initialising_the_whole_model_from_a_file_is_refused(finished, tmp_path)
     cfg.model.init_cfg = dict(type='Pretrained', checkpoint=str(finished[1]))
     with pytest.raises(ValueError, match=r'model\.init_cfg .* load_from, .* model\.backbone\.init_cfg'):
         run(cfg)
+
+
+def test_other_programs_find_it_in_a_config(finished, tmp_path):
+    """As mmdet's tools/train.py does."""
+    cfg = toy_config(finished[0], tmp_path, runner_type='FLSLRunner', default_hooks__collapse=None)
+    assert isinstance(RUNNERS.build(cfg), FLSLRunner)
 
 
 def test_a_config_of_an_earlier_version_names_hooks_that_are_gone(finished, tmp_path):

@@ -67,12 +67,12 @@ class Panel:
 def panels_of(runs: Sequence[Run]) -> list[Panel]:
     """List the quantities that any run has, losses first."""
     keys = list(dict.fromkeys(key for run in runs for key in (*run.curves, *run.measurements)))
-    groups = {'Losses': [], 'Collapse': [], 'Probes': [], 'Validation, by epoch': [], 'Other': []}
+    groups = {'Losses': [], 'Collapse': [], 'Probes': [], 'Validation': [], 'Other': []}
     for key in keys:
         if key.startswith('probe/'):
             group = 'Probes'
         elif key.startswith('val/'):
-            group = 'Validation, by epoch'
+            group = 'Validation'
         elif key in LOSSES or key.startswith('loss'):
             group = 'Losses'
         else:
@@ -139,7 +139,8 @@ def _draw(axes: Axes, panel: Panel, runs: Sequence[Run], colors: Sequence) -> No
     axes.grid(alpha=0.25)
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel('epoch' if panel.group.startswith('Validation') else 'step', fontsize=7, labelpad=1)
+    by_epoch = panel.group == 'Validation' and any(run.counts_epochs for run in runs if panel.key in run.curves)
+    axes.set_xlabel('epoch' if by_epoch else 'step', fontsize=7, labelpad=1)
 
 
 def _verdict_text(run: Run) -> str:

@@ -30,6 +30,7 @@ class Run:
         measurements: Measurements of its health, by name.
         verdict: The verdict; None for a run that has not ended, or has none.
         last_step: Greatest step that was logged.
+        counts_epochs: Whether validations are logged by epoch, as they are where training steps have one; else by step.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Run:
     measurements: dict[str, Curve] = field(default_factory=dict)
     verdict: str | None = None
     last_step: int = 0
+    counts_epochs: bool = False
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -72,6 +74,7 @@ def read_run(folder: Path, name: str) -> Run:
         for key, value in line.items():
             if key not in NOT_CURVES and _is_number(value):
                 run.curves.setdefault(f'val/{key}' if is_validation else key, {})[int(step)] = float(value)
+        run.counts_epochs |= 'epoch' in line
         if not is_validation:
             run.last_step = max(run.last_step, int(step))
     _read_verdict(folder / VERDICT, run)

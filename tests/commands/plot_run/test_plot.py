@@ -19,7 +19,7 @@ def test_panels_of_all_runs_in_their_groups():
         Panel('Losses', 'loss_cls'),
         Panel('Collapse', 'rank'),
         Panel('Probes', 'probe/x/y'),
-        Panel('Validation, by epoch', 'val/coco/bbox_mAP'),
+        Panel('Validation', 'val/coco/bbox_mAP'),
         Panel('Other', 'lr'),
     ]
     assert Panel('Probes', 'probe/x/y').title == 'x/y'

@@ -44,6 +44,14 @@ def test_probes_validation_and_measurements(tmp_path):
     }
     assert run.measurements == {'rank': {1: 9.0, 100: 8.0}, 'between_share': {100: 0.5}}
     assert (run.verdict, run.last_step) == ('collapsed: low rank', 100)
+    assert run.counts_epochs
+
+
+def test_a_run_by_iteration_validates_by_step(tmp_path):
+    write_run(tmp_path, [dict(loss=1.0, iter=100, step=100), {'coco/bbox_mAP': 0.3, 'step': 100}])
+    run = read_run(tmp_path, 'a')
+    assert run.curves['val/coco/bbox_mAP'] == {100: 0.3}
+    assert not run.counts_epochs
 
 
 def test_names_are_as_long_as_needed(tmp_path):
