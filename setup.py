@@ -1,4 +1,4 @@
-"""Build step beyond setup.cfg: a wheel holds the configs, in ``flsl_mm/.mim`` as OpenMMLab's packages do."""
+"""Build step beyond setup.cfg: a wheel holds configs and a model, in ``flsl_mm/.mim`` as OpenMMLab's packages do."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ('configs', 'model-index.yml')
+SHIPPED = ('configs', 'model-index.yml', 'docs/first_look/backbone.pth')
 
 
 class BuildWithConfigs(build_py):
@@ -26,7 +26,8 @@ class BuildWithConfigs(build_py):
             if source.is_dir():
                 shutil.copytree(source, target / name, ignore=shutil.ignore_patterns('__pycache__'))
             else:
-                shutil.copy(source, target)
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target / name)
 
 
 setup(cmdclass=dict(build_py=BuildWithConfigs))

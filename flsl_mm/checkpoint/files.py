@@ -21,6 +21,7 @@ from flsl_mm.utils.fileio import atomic_writer
 from .integrity import DamagedError, check_finite, check_old_format, check_zip
 from .pickle_check import RefusedError
 from .safe_unpickling import STAND_INS, restore
+from .shipped import shipped_model
 
 ZIP_FORMAT = b'PK\x03\x04'
 """Start of what ``torch.save`` writes."""
@@ -88,7 +89,7 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = 'cpu') -> dict:
 
 
 def local_file(path: str | os.PathLike) -> Path:
-    """Return the path of a file that can be read.
+    """Return the path of a file that can be read; where there is none, a model's that comes with the package.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -98,6 +99,8 @@ def local_file(path: str | os.PathLike) -> Path:
     if re.match(r'[A-Za-z][\w+.-]*://', str(path)):
         raise CheckpointError(f'{path} is an address and nothing is downloaded: fetch the file, then give its path')
     path = Path(path).expanduser()
+    if not path.exists() and (shipped := shipped_model(path)):
+        return shipped
     if not path.exists():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.is_dir():

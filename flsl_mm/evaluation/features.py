@@ -46,7 +46,7 @@ def load_model(
 
     Args:
         path: Any file that :mod:`flsl_mm.checkpoint` reads: backbone and training checkpoints and detectors of this
-            package, official FLSL, DINO, DeiT, timm.
+            package, official FLSL, DINO, DeiT, timm; or ``'first_look'``, a small model that comes with the package.
         arch: ``'tiny'``, ``'small'``, ``'base'`` or a dict as of :class:`~flsl_mm.models.FLSLViT`, for files that do
             not say.
         patch_size: Side of a patch in pixels, likewise.
