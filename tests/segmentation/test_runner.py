@@ -23,13 +23,6 @@ from tests.timm_families import every_family
 from tests.timm_families import tiny_config as timm_config
 
 
-@pytest.fixture(autouse=True)
-def _safe_loading():
-    """Read checkpoints as the programs do: upstream's MMEngine cannot read its own under this torch."""
-    with command_line.safe_loading():
-        yield
-
-
 @pytest.fixture
 def folder(tmp_path):
     return write_folder(tmp_path / 'data')
