@@ -136,6 +136,7 @@ class TestPreprocessor:
             (dict(local_crops=dict(window=0)), 'size and window 1 or more'),
             (dict(global_crops=dict(scale=(0.5, 1.2))), 'scale must be'),
             (dict(photometric=dict(hue=2)), 'hue'),
+            (dict(std=(0, 0, 0)), 'std, which has to be positive'),
         ],
     )
     def test_impossible_options_are_refused(self, options, message):
