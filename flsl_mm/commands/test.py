@@ -107,16 +107,14 @@ def load_truth(cfg: Config) -> None:
 
 
 def take_geometry(backbone: ConfigDict, checkpoint: str) -> None:
-    """Give an ``FLSLViT`` in a config the geometry of the backbone in a file, and log what differed.
+    """Give an ``FLSLViT`` in a config the geometry of the backbone in a file, and print what differed.
 
     Raises:
         CheckpointError: If the file holds no backbone, or leaves its number of heads open.
     """
-    from mmengine.logging import print_log
-
     from flsl_mm.checkpoint import CheckpointError, find_backbone, read_checkpoint
     from flsl_mm.checkpoint.convert import complete_spec
-    from flsl_mm.checkpoint.layouts import format_differences
+    from flsl_mm.checkpoint.find import format_differences
     from flsl_mm.models import BackboneSpec
 
     options = ('patch_size', 'img_size', 'in_channels', 'pos_embed')
@@ -133,7 +131,7 @@ def take_geometry(backbone: ConfigDict, checkpoint: str) -> None:
     if differing:
         backbone.arch = spec.arch
         backbone.update({key: value for key in options if (value := getattr(spec, key)) is not None})
-        print_log(f'the backbone is that of the file: {format_differences(differing, "file", "config")}', 'current')
+        print(f'the backbone is that of the file: {format_differences(differing, "file", "config")}')
 
 
 def test(args: argparse.Namespace) -> None:
