@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from .command_line import explain
+from .model_options import check_not_input
 
 TARGETS = ('flsl', 'official', 'timm')
 
@@ -43,13 +44,14 @@ def convert(args: argparse.Namespace) -> str:
     """Convert a file and return a line that says what was written.
 
     Raises:
-        ValueError: If SRC cannot be read or converted.
+        ValueError: If SRC cannot be read or converted, or is DST.
         OSError: If SRC does not exist, DST exists without ``--force`` or cannot be written.
     """
     from flsl_mm import checkpoint
 
     if args.dst.exists() and not args.force:
         raise FileExistsError(f'{args.dst} exists: choose another name or give --force')
+    check_not_input(args.dst, args.src)
     content = checkpoint.read_checkpoint(args.src)
     try:
         converted = getattr(checkpoint, f'to_{args.to}')(content, args.branch, args.heads)

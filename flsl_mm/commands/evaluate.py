@@ -232,7 +232,7 @@ def environment(device: str) -> dict[str, Any]:
 def evaluate(args: argparse.Namespace) -> None:
     """Measure, print the tables and write the file."""
     if args.out:
-        model_options.check_writable(args.out)
+        model_options.check_writable(args.out, *args.files, *(args.coco or ()))
     from flsl_mm.evaluation.probes import measure, render, trivial_sources
     from flsl_mm.models import TimmSpec
     from flsl_mm.utils.fileio import write_text

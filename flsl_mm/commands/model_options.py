@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,8 +95,31 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def check_writable(path: Path) -> None:
-    """Make the folder of a file that is to be written, and raise OSError at once if the file cannot be."""
+def check_not_input(path: Path, *inputs: str | os.PathLike | None) -> None:
+    """Raise ValueError if a file that is to be written is also read, which it would replace.
+
+    Args:
+        path: The file.
+        *inputs: What the program reads, ``timm:NAME=FILE`` too; names of other things, and None, are passed over.
+    """
+    for name in inputs:
+        file = Path(str(name).partition('=')[2] if str(name).startswith(TIMM) else str(name))
+        if path.exists() and file.exists() and path.samefile(file):
+            raise ValueError(f'{path} is to be written and is also read, as {name}: give the output another name')
+
+
+def check_writable(path: Path, *inputs: str | os.PathLike | None) -> None:
+    """Make the folder of a file that is to be written, and find out at once whether the file can be.
+
+    Args:
+        path: The file.
+        *inputs: As of :func:`check_not_input`.
+
+    Raises:
+        ValueError: If it is one of the inputs.
+        OSError: If it cannot be written.
+    """
+    check_not_input(path, *inputs)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()

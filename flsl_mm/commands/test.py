@@ -155,6 +155,8 @@ def test(args: argparse.Namespace) -> None:
             raise ValueError('--keep-going is for DAVIS configs (configs/vos): a detector has no videos to leave out')
         cfg.test_dataloader.dataset.keep_going = True
     if args.show_dir or args.out:
+        if args.out:
+            model_options.check_writable(args.out, args.config, args.checkpoint)
         add_outputs(cfg, args.show_dir, args.show_score, args.out)
     runner = command_line.build_runner(cfg)
     if cfg.get('load_from'):

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from flsl_mm.utils.fileio import printable
 
 from .decode import decode_teacher_view
+from .file_digest import file_digest
 from .folder import PathList, find_images
 from .image_file import EXTENSIONS, ImageError
 from .skipped import SkippedLog
@@ -87,6 +88,17 @@ class FLSLImages(Dataset):
     def open(self, index: int) -> str | IO[bytes]:
         """Return the file of an image, or its path."""
         return self.paths[index]
+
+    def file_size(self, index: int) -> int:
+        """Size of the file of an image in bytes, -1 where it is gone."""
+        try:
+            return os.stat(self.paths[index]).st_size
+        except OSError:
+            return -1
+
+    def digest(self) -> str:
+        """Return a digest of the files' names and sizes, see :mod:`~flsl_mm.datasets.file_digest`."""
+        return file_digest([self.paths.name(index) for index in range(len(self))], self.file_size)
 
     def __len__(self) -> int:
         """Number of image files, those that turn out to be bad included."""

@@ -80,6 +80,10 @@ class FLSLShards(FLSLImages):
             raise ImageError(f'{printable(self.shards[number])} ends inside the file')
         return io.BytesIO(content)
 
+    def file_size(self, index: int) -> int:
+        """Size of the file of an image in bytes."""
+        return int(self.places[index][2])
+
     def _descriptor(self, number: int) -> int:
         """Open a shard in this process, unless it is; of too many the one that was not used longest is closed."""
         descriptor = self.files.pop(number, None)

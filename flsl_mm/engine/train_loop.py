@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop
 
+from flsl_mm.datasets.file_digest import least_changes
+
 from .hooks.schedule import is_pretraining
+from .log_processor import batch_size_of
 
 
 @LOOPS.register_module()
@@ -42,6 +46,11 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
         for name, what, value in (
             ('dataset_size', 'images in the data set', len(self.dataloader.dataset)),
             ('epoch_length', 'iterations in an epoch', len(self.dataloader)),
+            (
+                'batch_size',
+                'images in a batch of all processes',
+                batch_size_of(self.dataloader) * self.runner.world_size,
+            ),
         ):
             resumed = hub.get_info(name)
             if resumed not in (None, value):
@@ -50,7 +59,21 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
                     'batch_size and processes, or start over from its weights with load_from instead of resume'
                 )
             hub.update_info(name, value)
+        if is_main_process() and hasattr(self.dataloader.dataset, 'digest'):
+            self._compare_files()
         return super().run()
+
+    def _compare_files(self) -> None:
+        """Warn where the files are not those of the run that is resumed."""
+        hub, dataset = self.runner.message_hub, self.dataloader.dataset
+        earlier, now = hub.get_info('dataset_digest'), dataset.digest()
+        changed = least_changes(earlier, now) if isinstance(earlier, str) else 0
+        if changed:
+            self.runner.logger.warning(
+                f'at least {changed:,} of {len(dataset):,} image files have another name or size than in the resumed run: '
+                'it does not continue exactly'
+            )
+        hub.update_info('dataset_digest', now)
 
     def run_epoch(self) -> None:
         """Run what is left of an epoch."""

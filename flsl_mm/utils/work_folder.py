@@ -49,13 +49,16 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
+def locked_folder(
+    folder: str | os.PathLike, advice: str = 'wait for that run, end it, or give --work-dir another'
+) -> Iterator[None]:
     """Hold a folder for one run; of several processes of a job the first holds it for all.
 
     The lock is the process's own: loader workers that outlive a killed run do not keep it.
 
     Args:
         folder: The work folder, or that of the checkpoints; made if it is not there.
+        advice: What to do where it is held, for the message.
 
     Raises:
         BlockingIOError: If another run holds it; the message names that.
@@ -70,9 +73,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
         except (BlockingIOError, PermissionError):
             file.seek(0)
             holder = ' '.join(file.read().split()) or 'another process'
-            raise BlockingIOError(
-                f'the folder {folder} is in use by {holder}: wait for that run, end it, or give --work-dir another'
-            ) from None
+            raise BlockingIOError(f'the folder {folder} is in use by {holder}: {advice}') from None
         except OSError:  # a file system without locks
             yield
             return

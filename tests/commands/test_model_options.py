@@ -25,6 +25,15 @@ def test_one_that_cannot_is_told(tmp_path):
         model_options.check_writable(tmp_path / 'file/a.npz')
 
 
+def test_an_input_is_not_written(tmp_path):
+    (tmp_path / 'model.pth').touch()
+    (tmp_path / 'link.pth').symlink_to('model.pth')
+    for given in (tmp_path / 'model.pth', f'timm:vit_tiny_patch16_224={tmp_path}/link.pth'):
+        with pytest.raises(ValueError, match=r'model\.pth is to be written and is also read, as '):
+            model_options.check_writable(tmp_path / 'model.pth', 'none', None, given)
+    model_options.check_writable(tmp_path / 'new.json', tmp_path / 'model.pth')
+
+
 @pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])
 def test_numbers_above_0(text):
     with pytest.raises(argparse.ArgumentTypeError, match='integer above 0'):

@@ -8,6 +8,8 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from flsl_mm.datasets.folder import find_images
+from tests.images import make_image
 from tests.selfsup.toy import toy_model
 from tests.toy_run import ToyImages, toy_runner
 
@@ -85,6 +87,36 @@ def test_other_data_than_the_resumed_run(images, batch_size, message, tmp_path):
     runner = toy_runner(tmp_path / 'second', [], train_cfg=LOOP, train_dataloader=loader, **source)
     with pytest.raises(ValueError, match=f'the resumed run had {message}: .* load_from'):
         runner.train()
+
+
+def resumed(tmp_path, first: dict, second: dict):
+    """Train an epoch with a loader, and return the Runner that continues with another one."""
+    common = dict(sampler=dict(type='FLSLSampler'), num_workers=0, drop_last=True)
+    names = [dict(experiment_name=uuid.uuid4().hex, train_cfg=LOOP) for _ in range(2)]
+    toy_runner(tmp_path / 'first', [], train_dataloader=common | first, **names[0]).train()
+    source = dict(resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
+    return toy_runner(tmp_path / 'second', [], train_dataloader=common | second, **names[1], **source)
+
+
+def test_another_batch_with_as_many_iterations(tmp_path):
+    runner = resumed(tmp_path, dict(dataset=ToyImages(), batch_size=3), dict(dataset=ToyImages(), batch_size=4))
+    with pytest.raises(ValueError, match='the resumed run had 3 images in a batch of all processes, this one has 4'):
+        runner.train()
+
+
+def test_renamed_and_replaced_files(tmp_path, caplog):
+    for number in range(8):
+        make_image(48, 48, number).save(tmp_path / f'{number}.png')
+    loaders = [dict(dataset=dict(type='FLSLImages', data_root=str(tmp_path), size=48), batch_size=2) for _ in range(2)]
+    runner = resumed(tmp_path / 'runs', *loaders)
+    (tmp_path / '3.png').rename(tmp_path / '31.png')
+    runner.train_loop.dataloader.dataset.paths = find_images(tmp_path)
+    lines = []
+    runner.logger.warning = lines.append
+    runner.train()
+    assert lines == [
+        'at least 1 of 8 image files have another name or size than in the resumed run: it does not continue exactly'
+    ]
 
 
 def test_fewer_images_than_a_batch(tmp_path):

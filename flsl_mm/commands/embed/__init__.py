@@ -54,7 +54,7 @@ def embed(args: argparse.Namespace) -> None:
         if not image.is_file():
             raise FileNotFoundError(f'no image {image} to find neighbors of')
     for path in (args.out, args.sheet):
-        model_options.check_writable(path)
+        model_options.check_writable(path, args.file, *(args.knn or ()))
     model = model_options.load_model_from_args(args, args.file, model_options.resolve_device(args.device))
     was_there = args.out.exists() and not args.force
     logger = model_options.console_logger()

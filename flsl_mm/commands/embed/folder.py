@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from flsl_mm.datasets.folder import find_images
+from flsl_mm.datasets.folder import PathList, find_images
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.evaluation.probes.images import feature_maps, fitted
+from flsl_mm.utils.work_folder import LOCK, locked_folder
 
 from .journal import Journal, discard
 from .table import Embeddings, patch_file, read_embeddings
@@ -69,25 +70,40 @@ def embed(
 
     Raises:
         FileNotFoundError: If there is no such folder or no image in it.
-        ValueError: If no image can be used, or a finished or begun file has other settings.
+        ValueError: If no image can be used, features are not finite, or a finished or begun file has other settings.
+        BlockingIOError: If another program is making the file.
         OSError: If the files cannot be written.
     """
     found = find_images(folder, advice='a folder of images, flat or nested', logger=logger)
-    folder, images = Path(found.root), list(map(Path, found))
-    names = [found.name(index) for index in range(len(found))]
+    names = (found.name(index) for index in range(len(found)))
     settings = asdict(EmbeddingSettings(model_digest(model), _digest(map(_bytes, names)), size, patches))
     working = out.with_name(f'{out.name}.partial')
-    if force:
-        discard(working)
-    elif out.exists():
+    if out.exists() and not force:
         return _read_finished(out, settings)
+    with locked_folder(working, advice='wait for that command, end it, or give --out another'):
+        if force:
+            discard(working)
+        finished = _embed(model, found, out, working, settings, interval)
+        discard(working)
+    (working / LOCK).unlink(missing_ok=True)
+    discard(working)
+    return finished
+
+
+def _embed(
+    model: FeatureExtractor, found: PathList, out: Path, working: Path, settings: dict, interval: float
+) -> Embeddings:
+    """Embed what is not done yet, in a folder that nobody else works in, and write the file."""
+    folder, images, patches = Path(found.root), list(map(Path, found)), settings['patches']
     journal = Journal(working, settings, patch_file(out) if patches else None, interval)
     try:
         first = journal.done
         unusable = _RelativeNames(journal.skipped, folder)
-        read = partial(fitted, size=size, patch_size=model.patch_size)
+        read = partial(fitted, size=settings['size'], patch_size=model.patch_size)
         for index, features in feature_maps(model, images[first:], read, unusable):
-            journal.append(first + index, features.float().cpu().numpy())
+            values = features.float().cpu().numpy()
+            _check_finite(values, images[first + index], patches)
+            journal.append(first + index, values)
         journal.done = len(images)
         journal.commit()
     finally:
@@ -98,7 +114,7 @@ def embed(
     counts = rows[:, 1] * rows[:, 2]
     finished = Embeddings(
         mean=mean,
-        paths=[names[index] for index in rows[:, 0]],
+        paths=[found.name(index) for index in rows[:, 0]],
         grid_hw=rows[:, 1:],
         patch_start=np.cumsum(counts) - counts,
         folder=str(folder.resolve()),
@@ -108,8 +124,16 @@ def embed(
     if patches:
         journal.finish_patches(model.embed_dim)
     finished.write(out)
-    discard(working)
     return finished
+
+
+def _check_finite(features: np.ndarray, image: Path, as_float16: bool) -> None:
+    """Raise ValueError before a feature is written that is no number."""
+    greatest = np.abs(features).max()
+    if not np.isfinite(greatest):
+        raise ValueError(f'the features of {image} are not finite: the model, or its mean and std, cannot be used')
+    if as_float16 and greatest > np.finfo(np.float16).max:
+        raise ValueError(f'the features of {image} reach {greatest:.3g}, beyond float16: embed without --patches')
 
 
 def _read_finished(out: Path, settings: dict) -> Embeddings:

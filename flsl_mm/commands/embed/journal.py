@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def discard(folder: Path) -> None:
     for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is started over
         (folder / name).unlink(missing_ok=True)
     remove_partial(folder)
-    folder.rmdir()
+    with suppress(OSError):  # it holds the lock of whoever is at work
+        folder.rmdir()
 
 
 def _open_cut(path: Path, size: int):

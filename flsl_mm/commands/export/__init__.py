@@ -62,7 +62,7 @@ def export(args: argparse.Namespace) -> None:
     if out.exists() and not args.force:
         raise FileExistsError(f'{out} exists: choose another name or give --force')
     target.check_name(out)
-    model_options.check_writable(out)
+    model_options.check_writable(out, args.file)
     model = model_options.load_model_from_args(args, args.file, 'cpu')
     differences = target.export(model, out, args.size)
     print(f'{out}: {target.what}')

@@ -157,3 +157,38 @@ def test_parquet_holds_the_same(folder, model, tmp_path):
     for name in ('mean', 'grid_hw', 'patch_start', 'paths'):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.folder, one.settings, one.skipped) == (other.folder, other.settings, other.skipped)
+
+
+HOLDER = """
+import sys
+from flsl_mm.utils.work_folder import locked_folder
+with locked_folder(sys.argv[1]):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_programs_do_not_write_one_file(folder, model, tmp_path):
+    out = tmp_path / 'a.npz'
+    command = [sys.executable, '-c', HOLDER, str(tmp_path / 'a.npz.partial')]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == 'held\n'
+        for force in (False, True):
+            with pytest.raises(
+                BlockingIOError, match=r'a\.npz\.partial is in use by process \d+ .*: wait for that comm'
+            ):
+                embed(model, folder, out, 32, force=force)
+        holder.communicate('')
+    embed(model, folder, out, 32)
+    assert [path.name for path in tmp_path.iterdir()] == ['a.npz']
+
+
+@pytest.mark.parametrize(
+    ('factor', 'line'), [(float('nan'), 'are not finite'), (1e6, r'reach .*: embed without --pat')]
+)
+def test_features_that_are_no_numbers_are_not_written(folder, file, tmp_path, factor, line):
+    model = flsl_mm.load_model(file)
+    model.backbone.norm.weight.mul_(factor)
+    with pytest.raises(ValueError, match=rf'the features of .*0\.png {line}'):
+        embed(model, folder, tmp_path / 'a.npz', 32, patches=True)
+    assert not (tmp_path / 'a.npz').exists()
