@@ -21,6 +21,7 @@ FROM_MODULES = {
     'load_model': '.evaluation.features',
     'load_timm_model': '.evaluation.features',
     'mean_shift_clusters': '.visualization.clusters',
+    'predict': '.commands.predict',
     'pca_rgb': '.visualization.pca',
     'similarity_map': '.visualization.similarity',
 }
@@ -32,6 +33,7 @@ __all__ = [
     'load_timm_model',
     'mean_shift_clusters',
     'pca_rgb',
+    'predict',
     'register',
     'similarity_map',
 ]

@@ -6,8 +6,10 @@ A command is a module with ``main(argv) -> int``; the first line of its docstrin
 COMMANDS = (
     'train',
     'test',
+    'predict',
     'evaluate',
     'visualize',
+    'show-views',
     'embed',
     'export',
     'convert',

@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from flsl_mm import __version__
+from flsl_mm.utils.terminal import say
 
 from . import COMMANDS
 from .config_files import config_names, configs_folder
@@ -42,18 +43,18 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ('-h', '--help', 'help'):
         try:
-            print(overview(), flush=True)
+            say(*overview().splitlines())
         except BrokenPipeError:  # of `flsl-mm | head`; the interpreter's own flush at its end must not fail again
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if argv[0] == '--version':
-        print(__version__)
+        say(__version__)
         return 0
     name = argv[0].replace('_', '-')
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, n=2)
         hint = f'did you mean {" or ".join(near)}?' if near else f'there are {", ".join(COMMANDS)}'
-        print(f'error: no command {argv[0]!r}: {hint}', file=sys.stderr)
+        say(f'error: no command {argv[0]!r}: {hint}', error=True)
         return 2
     sys.argv[0] = f'flsl-mm {name}'  # argparse shows it
     return command_module(name).main(argv[1:])

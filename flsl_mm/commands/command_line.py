@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from flsl_mm import register
 from flsl_mm.utils.fileio import printable
+from flsl_mm.utils.terminal import say
 
 from .config_files import find_config
 from .config_options import ConfigOptions, check_options
-from .quiet import read_config_quietly, user_warnings
+from .quiet import read_config_quietly, short_warnings, without_debug_messages
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -192,13 +193,14 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
 
                 args.launcher = launch.find_launcher(args.launcher)
                 process = launch.process_of(args.launcher)
+            stack.enter_context(short_warnings(shown=process is None or process.rank == 0))
             if mmengine:
-                stack.enter_context(user_warnings(shown=process is None or process.rank == 0))
+                stack.enter_context(without_debug_messages())
             program(args)
         failed = False
     except KeyboardInterrupt as stop:
         close_progress_bars()
-        print(': '.join(['interrupted', *map(str, stop.args)]), file=sys.stderr)
+        say(': '.join(['interrupted', *map(str, stop.args)]), error=True)
         return 130
     except SystemExit as stop:
         # Held here, because its traceback would keep the Runner.
@@ -206,8 +208,8 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     except Exception as error:
         close_progress_bars()
         if args.traceback:
-            traceback.print_exc()
-        print(f'error{process or ""}: {explain(error)}', file=sys.stderr)
+            say(*traceback.format_exc().splitlines(), error=True)
+        say(f'error{process or ""}: {explain(error)}', error=True)
         return 2
     finally:
         leave_process_group(failed)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from flsl_mm.utils.terminal import say
 
 from .command_line import explain
 from .model_options import check_not_input
+from .parser import Parser
 
 TARGETS = ('flsl', 'official', 'timm')
 
 
+EPILOG = """\
+The layout of SRC is found by itself: files of this package, official FLSL, DINO, DeiT, timm, mmpretrain, mmdet and
+detectron2 detectors with an FLSLViT. Nothing is downloaded, and code inside SRC is not run.
+"""
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog='The layout of SRC is found by itself: files of this package, official FLSL, DINO, DeiT, timm, '
-        'mmpretrain, mmdet and detectron2 detectors with an FLSLViT. Nothing is downloaded, and code inside SRC is not '
-        'run.',
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('src', type=Path, metavar='SRC', help='checkpoint to read')
     parser.add_argument('dst', type=Path, metavar='DST', help='file to write')
     parser.add_argument(
@@ -71,8 +74,8 @@ def summary(converted: dict) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
     try:
-        print(convert(parse_args(argv)))
+        say(convert(parse_args(argv)))
     except (ValueError, OSError) as error:
-        print(f'error: {explain(error)}', file=sys.stderr)
+        say(f'error: {explain(error)}', error=True)
         return 2
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import command_line
 from .config_files import find_config
+from .parser import Parser
 
 if TYPE_CHECKING:
     from detectron2.engine import HookBase
@@ -26,9 +27,7 @@ EPILOG = """examples:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('config', help='name of a config of ours, or a LazyConfig: a Python file (executed)')
     parser.add_argument('overrides', nargs='*', metavar='KEY=VALUE', help='entries of the config, as in hydra')
     parser.add_argument('--work-dir', help='folder for all output (default: work_dirs/<config name>)')

@@ -7,13 +7,15 @@ import json
 import math
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from flsl_mm.utils.terminal import say
 
 from . import command_line, model_options
 from .model_options import positive
 from .names import distinct_names
+from .parser import Parser
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.features import FeatureExtractor
@@ -39,9 +41,7 @@ SCENE_SIZE = 128
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument(
         'files',
         nargs='+',
@@ -202,7 +202,7 @@ def bbox_knn(args: argparse.Namespace, patch_sizes: set[int]) -> list[Probe]:
         for patch_size in patch_sizes:
             probe.chance(patch_size)
     except ValueError as error:
-        print(f'without bbox-aligned k-NN: {error}', file=sys.stderr)
+        say(f'without bbox-aligned k-NN: {error}', error=True)
         return []
     return [probe]
 
@@ -249,15 +249,15 @@ def evaluate(args: argparse.Namespace) -> None:
         table = dict(models=[model.name for model in alike], network=spec.to_dict(), probes=[])
         report['tables'].append(table)
         for probe in probes:
-            print(f'measuring: {probe.title}', file=sys.stderr)
+            say(f'measuring: {probe.title}', error=True)
             table['probes'].append(measure(probe, alike, trivial))
             if args.out:
                 write_text(args.out, json.dumps(report, indent=1) + '\n')
         positions = 'x'.join(map(str, spec.grid_hw))
         shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
         name = f'{spec.model_name}: ' if isinstance(spec, TimmSpec) else ''
-        print(f'{name}{shape}, positions {positions}')
-        print(render(table['probes']), end='\n\n')
+        say(f'{name}{shape}, positions {positions}')
+        say(*render(table['probes']).splitlines(), '')
     skipped = {path: reason for probe in probes for path, reason in probe.skipped.items()}
     model_options.report_skipped(skipped, f': all are listed in {args.out}' if args.out else '')
 

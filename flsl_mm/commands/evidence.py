@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flsl_mm.utils.terminal import say
+
 from . import command_line, evaluate
 from .config_files import configs_folder
 from .names import distinct_names
+from .parser import Parser
 from .quiet import read_config_quietly
 
 if TYPE_CHECKING:
@@ -41,9 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line; ``probes`` holds the options of `flsl-mm evaluate`."""
     argv = sys.argv[1:] if argv is None else list(argv)
     own, probes = (argv[: argv.index('--')], argv[argv.index('--') + 1 :]) if '--' in argv else (argv, [])
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     positive = evaluate.positive
     parser.add_argument('images', type=Path, help='folder of images to train on')
     parser.add_argument('--configs', nargs='+', type=Path, default=METHODS, metavar='CONFIG', help='what is compared')
@@ -277,11 +278,11 @@ def compare(args: argparse.Namespace) -> None:
     plan = make_plan(args)
     jobs = [(config, seed) for seed in range(args.seeds) for config in args.configs]
     minutes = plan['epochs'] * plan['steps_per_epoch'] * plan['seconds_per_step'] / 60
-    print(f'{plan["epochs"]} epochs of {plan["steps_per_epoch"]} steps, {len(jobs)} trainings of {minutes:.0f} minutes')
+    say(f'{plan["epochs"]} epochs of {plan["steps_per_epoch"]} steps, {len(jobs)} trainings of {minutes:.0f} minutes')
     start = time.perf_counter()
     for i, (config, seed) in enumerate(jobs):
         name = config_name(args, config)
-        print(f'[{i + 1}/{len(jobs)}, {(time.perf_counter() - start) / 60:.0f} min] {name}, seed {seed}', flush=True)
+        say(f'[{i + 1}/{len(jobs)}, {(time.perf_counter() - start) / 60:.0f} min] {name}, seed {seed}')
         train(config, seed, run_folder(args, config, seed), plan, args)
     entries = measure_all(args, plan)
     interval = plan['epochs'] // args.points
@@ -289,8 +290,8 @@ def compare(args: argparse.Namespace) -> None:
     write_text(args.out / 'table.json', json.dumps(dict(plan=plan, steps=steps, figures=entries), indent=1) + '\n')
     write_text(args.out / 'table.md', render(entries))
     draw(entries, steps, args.out / 'curves.png')
-    print(render(entries))
-    print(f'wrote table.md, table.json and curves.png to {args.out}')
+    say(*render(entries).splitlines())
+    say(f'wrote table.md, table.json and curves.png to {args.out}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from pathlib import Path
 from typing import NamedTuple
+
+from flsl_mm.utils.terminal import say
+
+from .parser import Parser
 
 
 class Layout(NamedTuple):
@@ -75,9 +78,7 @@ def size(text: str) -> tuple[int, int]:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('out', type=Path, metavar='OUT', help='folder to write')
     parser.add_argument('--layout', required=True, choices=list(LAYOUTS), help='see below')
     numbers = ', '.join(f'{name} {item.num}' for name, item in LAYOUTS.items())
@@ -111,9 +112,9 @@ def make_scenes(args: argparse.Namespace) -> None:
         progress=True,
     )
     lines = write_scenes(args.out, args.layout, request, args.force)
-    print('\n'.join([f'wrote {args.out} ({args.layout})', *(f'  {line}' for line in lines)]))
-    print(f'preview: {args.out / PREVIEW}')
-    print(f'use it:     {layout.usage.format(out=args.out)}')
+    say(f'wrote {args.out} ({args.layout})', *(f'  {line}' for line in lines))
+    say(f'preview: {args.out / PREVIEW}')
+    say(f'use it:     {layout.usage.format(out=args.out)}')
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -121,6 +122,6 @@ def main(argv: list[str] | None = None) -> int:
     try:
         make_scenes(parse_args(argv))
     except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        say(f'error: {error}', error=True)
         return 2
     return 0

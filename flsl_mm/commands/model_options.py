@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from flsl_mm.utils.console import ConsoleHandler
 from flsl_mm.utils.fileio import printable
+from flsl_mm.utils.terminal import say
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.features import FeatureExtractor
@@ -134,8 +135,8 @@ def check_writable(path: Path, *inputs: str | os.PathLike | None) -> None:
 def report_skipped(skipped: Mapping[str, str], where: str = '') -> None:
     """List on stderr images that could not be used: why, by path; ``where`` says where all of them are listed."""
     if skipped:
-        print(f'{len(skipped)} images could not be used:', file=sys.stderr)
+        say(f'{len(skipped)} images could not be used:', error=True)
     for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
-        print(f'  {printable(path)} ({printable(reason)})', file=sys.stderr)
+        say(f'  {printable(path)} ({printable(reason)})', error=True)
     if len(skipped) > SHOWN_SKIPPED:
-        print(f'  and {len(skipped) - SHOWN_SKIPPED} more{where}', file=sys.stderr)
+        say(f'  and {len(skipped) - SHOWN_SKIPPED} more{where}', error=True)

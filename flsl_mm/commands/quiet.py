@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from flsl_mm.utils.fileio import printable
+
 from .config_files import import_custom_modules
 
 if TYPE_CHECKING:
@@ -32,17 +34,29 @@ def read_config_quietly(path: str) -> Config:
 
 
 @contextmanager
-def user_warnings(shown: bool = True) -> Iterator[None]:
-    """Have warnings printed without their place in the code, and debug messages of OpenMMLab not at all.
-
-    MMEngine's ``print_log`` prints debug messages too where no logger is named, as packages do while they are imported.
+def short_warnings(shown: bool = True) -> Iterator[None]:
+    """Have warnings printed in one line without their place in the code.
 
     Args:
         shown: Whether this is the process of its job whose warnings are printed: all have the same.
     """
+    formatwarning = warnings.formatwarning
+    warnings.formatwarning = lambda message, *place: f'warning: {printable(str(message))}\n' if shown else ''
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatwarning
+
+
+@contextmanager
+def without_debug_messages() -> Iterator[None]:
+    """Have debug messages and needless remarks of OpenMMLab not printed.
+
+    MMEngine's ``print_log`` prints debug messages too where no logger is named, as packages do while they are imported.
+    """
     from mmengine import logging as mm_logging
 
-    print_log, formatwarning = mm_logging.print_log, warnings.formatwarning
+    print_log = mm_logging.print_log
 
     def print_without_debug(msg, logger=None, level=logging.INFO):
         if logger is not None or level > logging.DEBUG:
@@ -51,8 +65,7 @@ def user_warnings(shown: bool = True) -> Iterator[None]:
     mm_logging.print_log = print_without_debug
     # Said by mmdet of a metric that no config of ours uses; CocoMetric works without the package.
     warnings.filterwarnings('ignore', message='faster_coco_eval is not installed')
-    warnings.formatwarning = lambda message, *place: f'warning: {message}\n' if shown else ''
     try:
         yield
     finally:
-        mm_logging.print_log, warnings.formatwarning = print_log, formatwarning
+        mm_logging.print_log = print_log

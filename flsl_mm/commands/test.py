@@ -7,7 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flsl_mm.utils.terminal import say
+
 from . import command_line, model_options
+from .parser import Parser
 
 if TYPE_CHECKING:
     from mmengine.config import Config, ConfigDict
@@ -26,9 +29,7 @@ OUT_SUFFIXES = ('.json', '.pkl')
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('config', help='name of a config of ours, or a config file (Python code, executed)')
     parser.add_argument('checkpoint', help="a model's checkpoint; for DAVIS any file with a backbone; or none")
     command_line.add_run_options(parser)
@@ -164,7 +165,7 @@ def test(args: argparse.Namespace) -> None:
         check_strict(runner.model, cfg.load_from, class_tensors=others, training_starts=False)
     runner.test()
     for written in sorted([*(_written(args.out) if args.out else []), *([args.show_dir] if args.show_dir else [])]):
-        print(f'written: {written}')
+        say(f'written: {written}')
 
 
 def _written(out: Path) -> list[Path]:

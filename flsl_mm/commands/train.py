@@ -7,7 +7,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flsl_mm.utils.terminal import say
+
 from . import command_line
+from .parser import Parser
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -22,9 +25,7 @@ EPILOG = """examples:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument(
         'config',
         nargs='?',
@@ -92,10 +93,10 @@ def choose(args: argparse.Namespace) -> None:
     args.work_dir = args.work_dir or str(Path('work_dirs') / f'{Path(recipe.config).name}_{folder}')
     if process.rank > 0:
         return
-    print('chosen for ' + '\n  '.join([args.auto, *recipe.reasons]))
+    say(f'chosen for {args.auto}', *(f'  {reason}' for reason in recipe.reasons))
     if len(args.auto.split()) == 1:  # MMEngine takes spaces out of the values of --cfg-options
         changes = ' '.join(shlex.quote(f'{key}={value}') for key, value in args.cfg_options.items())
-        print(f'the same again: flsl-mm train {recipe.config} --work-dir {args.work_dir} --cfg-options {changes}')
+        say(f'the same again: flsl-mm train {recipe.config} --work-dir {args.work_dir} --cfg-options {changes}')
 
 
 def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:

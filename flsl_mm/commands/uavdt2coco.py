@@ -9,7 +9,10 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from flsl_mm.utils.terminal import say
+
 from . import command_line
+from .parser import Parser
 
 SHEET = 'check_sheet.png'
 EPILOG = """\
@@ -40,9 +43,7 @@ def workers(text: str) -> int:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('root', type=Path, metavar='ROOT', help='folder of the download, see below')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder to write to')
     parser.add_argument(
@@ -103,8 +104,8 @@ def convert(args: argparse.Namespace) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OSError(f'the disk of {args.out} is full; what was there before is unchanged') from error
         raise
-    print(format_counts({split: writer.counts for split, writer in writers.items()}, classes))
-    print(f'wrote {", ".join(names)} to {args.out}; check {args.out / SHEET}')
+    say(*format_counts({split: writer.counts for split, writer in writers.items()}, classes).splitlines())
+    say(f'wrote {", ".join(names)} to {args.out}; check {args.out / SHEET}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,7 +10,10 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from flsl_mm.utils.terminal import say
+
 from . import command_line
+from .parser import Parser
 
 EPILOG = """\
 FILE is a project (via_project.json) or exported annotations (via_region_data.json). Of one file, every fifth image is
@@ -26,9 +29,7 @@ examples:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument(
         'files', type=Path, nargs='+', metavar='FILE', help='JSON or CSV file of VIA, or two, see below'
     )
@@ -112,13 +113,13 @@ def report(out: Path, classes: list[str], parts: dict[str, tuple[Path, dict]]) -
     for split, (_, content) in parts.items():
         counts = Counter(classes[annotation['category_id'] - 1] for annotation in content['annotations'])
         found = ', '.join(f'{name} {counts[name]}' for name in classes)
-        print(f'{out / f"instances_{split}.json"}: {len(content["images"])} images; {found}')
+        say(f'{out / f"instances_{split}.json"}: {len(content["images"])} images; {found}')
     root = os.path.commonpath([out.absolute(), *(folder.absolute() for folder, _ in parts.values())])
-    print(f'in the config:\nclasses = {tuple(classes)!r}\ndata_root = {os.path.relpath(root) + "/"!r}')
+    say('in the config:', f'classes = {tuple(classes)!r}', f'data_root = {os.path.relpath(root) + "/"!r}')
     for split, (folder, _) in parts.items():
         prefix = os.path.relpath(folder, root)
         file = os.path.relpath(out / f'instances_{split}.json', root)
-        print(f'{split}: ann_file={file!r}, data_prefix=dict(img={"" if prefix == "." else prefix + "/"!r})')
+        say(f'{split}: ann_file={file!r}, data_prefix=dict(img={"" if prefix == "." else prefix + "/"!r})')
 
 
 def main(argv: list[str] | None = None) -> int:

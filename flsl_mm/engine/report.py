@@ -12,6 +12,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from flsl_mm.datasets.skipped import read_skipped
+from flsl_mm.datasets.small_images import small_images_line
 from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.version import __version__
 from flsl_mm.utils.work_folder import SKIPPED
@@ -97,6 +98,8 @@ def pretraining_warnings(runner: Runner) -> Iterator[str]:
             f'set default_hooks.schedule.momentum.start to {max(1 - 6 / steps, 0.5):.3g} or less, with '
             'base_batch_size=None'
         )
+    if small := small_images_line(runner.train_dataloader.dataset):
+        yield small
     images = runner.train_dataloader.batch_size * runner.world_size
     if model.volume_weight and images < MIN_VOLUME_IMAGES:
         yield (

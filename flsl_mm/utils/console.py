@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from .terminal import printable_lines
+
 FILE_ONLY = (
     'System environment:',
     'Config:\n',
@@ -39,6 +41,10 @@ class ConsoleFormatter(logging.Formatter):
         if record.levelno > logging.INFO:
             record.message = f'{record.levelname.lower()}: {record.message}'
         return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Leave nothing for the terminal to obey but line breaks."""
+        return printable_lines(super().format(record))
 
 
 class ConsoleHandler(logging.StreamHandler):

@@ -58,6 +58,32 @@ def mark_points(image: np.ndarray, points: Sequence[tuple[float, float]]) -> np.
     return np.array(drawn)
 
 
+def mark_boxes(
+    image: np.ndarray, boxes: Sequence[Sequence[float]], colors: Sequence[tuple[int, int, int]]
+) -> np.ndarray:
+    """Draw boxes, each in its color.
+
+    Args:
+        image: Image (H, W, 3), uint8.
+        boxes: Left, top, width and height, in parts of the width and height.
+        colors: A color of each.
+    """
+    drawn = Image.fromarray(image)
+    draw = ImageDraw.Draw(drawn)
+    for (left, top, width, height), color in zip(boxes, colors, strict=True):
+        right, bottom = (left + width) * drawn.width - 1, (top + height) * drawn.height - 1
+        draw.rectangle([left * drawn.width, top * drawn.height, right, bottom], outline=color, width=4)
+    return np.array(drawn)
+
+
+def mark_patches(image: np.ndarray, chosen: np.ndarray, opacity: float = 0.55) -> np.ndarray:
+    """Darken the patches of an image (H, W, 3), uint8, that are not chosen, (h, w), bool."""
+    outside = ~enlarged(chosen, image.shape[:2])
+    marked = image.copy()
+    marked[outside] = (image[outside] * (1 - opacity)).astype(np.uint8)
+    return marked
+
+
 def paint_object(image: np.ndarray, mask: np.ndarray, box: Sequence[float], opacity: float = 0.65) -> np.ndarray:
     """Darken all but an object and draw its box in red.
 
@@ -70,10 +96,7 @@ def paint_object(image: np.ndarray, mask: np.ndarray, box: Sequence[float], opac
     Returns:
         Image (H, W, 3), uint8.
     """
-    outside = ~enlarged(mask, image.shape[:2])
-    darkened = image.copy()
-    darkened[outside] = (image[outside] * (1 - opacity)).astype(np.uint8)
-    drawn = Image.fromarray(darkened)
+    drawn = Image.fromarray(mark_patches(image, mask, opacity))
     across, down = drawn.width / mask.shape[1], drawn.height / mask.shape[0]
     left, top, right, bottom = (round(c * s) for c, s in zip(box, (across, down, across, down), strict=True))
     ImageDraw.Draw(drawn).rectangle([left, top, right - 1, bottom - 1], outline=RED, width=3)

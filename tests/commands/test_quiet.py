@@ -8,7 +8,7 @@ import warnings
 import pytest
 from mmengine import logging as mm_logging
 
-from flsl_mm.commands.quiet import read_config_quietly, user_warnings
+from flsl_mm.commands.quiet import read_config_quietly, short_warnings, without_debug_messages
 
 CONFIG = """
 import warnings
@@ -31,13 +31,13 @@ def test_missing_ops_matter_to_detectors_alone(scope, count, tmp_path):
 @pytest.mark.parametrize(('shown', 'line'), [(True, 'warning: mind this\n'), (False, '')])
 def test_warnings_take_a_line_and_are_said_once(shown, line):
     before = warnings.formatwarning
-    with user_warnings(shown):
+    with short_warnings(shown):
         assert warnings.formatwarning(UserWarning('mind this'), UserWarning, 'file.py', 3) == line
     assert warnings.formatwarning is before
 
 
 def test_debug_messages_without_a_logger_are_not_printed(capsys):
-    with user_warnings():
+    with without_debug_messages():
         mm_logging.print_log('for developers', level=logging.DEBUG)
         mm_logging.print_log('for users')
     assert capsys.readouterr().out == 'for users\n'

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from flsl_mm.utils.terminal import say
+
 from .. import command_line, model_options
+from ..parser import Parser
 
 EPILOG = """examples:
   flsl-mm embed FILE IMAGES --out images.npz
@@ -19,9 +22,7 @@ the files: docs/using.md
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('file', metavar='FILE', help='checkpoint, or timm:NAME=FILE')
     parser.add_argument('folder', metavar='FOLDER', type=Path, help='images, flat or nested')
     parser.add_argument(
@@ -61,9 +62,9 @@ def embed(args: argparse.Namespace) -> None:
     embeddings = embed_folder(model, args.folder, args.out, args.size, args.patches, args.force, logger=logger)
     model_options.report_skipped(embeddings.skipped, f": all are listed in {args.out} ('skipped')")
     verb = 'is complete:' if was_there else 'written:'
-    print(f'{args.out} {verb} {len(embeddings.paths)} images, {embeddings.mean.shape[1]} channels')
+    say(f'{args.out} {verb} {len(embeddings.paths)} images, {embeddings.mean.shape[1]} channels')
     if args.patches:
-        print(f'{patch_file(args.out)}: {int(embeddings.grid_hw.prod(1).sum())} patches, float16')
+        say(f'{patch_file(args.out)}: {int(embeddings.grid_hw.prod(1).sum())} patches, float16')
     if args.knn:
         show_neighbors(args, model, embeddings)
 
@@ -90,8 +91,8 @@ def show_neighbors(args: argparse.Namespace, model, embeddings) -> None:
     for query, neighbors in found:
         if neighbors:
             index, cosine = neighbors[0]
-            print(f'{query}: nearest is {embeddings.paths[index]} (cosine {cosine:.3f})')
-    print(f'neighbors: {args.sheet}')
+            say(f'{query}: nearest is {embeddings.paths[index]} (cosine {cosine:.3f})')
+    say(f'neighbors: {args.sheet}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,7 +6,10 @@ import argparse
 import re
 from pathlib import Path
 
+from flsl_mm.utils.terminal import say
+
 from .. import command_line, model_options
+from ..parser import Parser
 
 EPILOG = """examples:
   flsl-mm export work_dirs/RUN/epoch_5_backbone.pth --to onnx
@@ -21,9 +24,7 @@ KINDS = ('timm', 'safetensors', 'onnx', 'torchexport')
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('file', metavar='FILE', type=Path, help='checkpoint')
     parser.add_argument('--to', required=True, choices=KINDS, help='kind of the file')
     parser.add_argument('--out', type=Path, metavar='PATH', help='file to write (default: beside FILE)')
@@ -65,19 +66,19 @@ def export(args: argparse.Namespace) -> None:
     model_options.check_writable(out, args.file)
     model = model_options.load_model_from_args(args, args.file, 'cpu')
     differences = target.export(model, out, args.size)
-    print(f'{out}: {target.what}')
-    print(
+    say(f'{out}: {target.what}')
+    say(
         f'checked: differs from {args.file.name} by at most (parts of the greatest feature) '
         + ', '.join(map(str, differences))
     )
     if args.to == 'timm':
         elsewhere = timm_at_other_size(model, out, args.size)
         height, width = elsewhere.size_hw
-        print(
+        say(
             f'at another size timm resizes positions in a way of its own: at {height}x{width} the cosine to the '
             f'original features is {elsewhere.cosine:.5f}; export with --size {height}x{width} for the same ones'
         )
-    print('\n'.join(f'  {line}' for line in target.usage(model, out, args.size)))
+    say(*(f'  {line}' for line in target.usage(model, out, args.size)))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from flsl_mm.utils.terminal import say
+
 from .. import command_line, model_options
+from ..parser import Parser
 
 EPILOG = """examples:
   flsl-mm plot-run work_dirs/flsl_vit-t16_scenes
@@ -17,9 +20,7 @@ Runs that still go on can be drawn too. Losses, collapse figures, probes and val
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('folders', nargs='+', type=Path, metavar='WORK_DIR', help='work folders of runs')
     parser.add_argument(
         '--out', type=Path, metavar='PNG', help='figure (default: curves.png in the work folder; of several, here)'
@@ -43,8 +44,8 @@ def draw(args: argparse.Namespace) -> None:
     model_options.check_writable(out)
     plot_runs(runs, out)
     for run in runs:
-        print(f'{run.name}: {run.verdict or "no verdict"}, {run.last_step} steps')
-    print(f'curves: {out}')
+        say(f'{run.name}: {run.verdict or "no verdict"}, {run.last_step} steps')
+    say(f'curves: {out}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flsl_mm.utils.fileio import printable
+from flsl_mm.utils.terminal import say
 
 from .. import command_line, model_options
 from ..names import distinct_names
+from ..parser import Parser
 
 if TYPE_CHECKING:
     from flsl_mm.evaluation.features import FeatureExtractor
 
 EPILOG = """examples:
-  flsl-mm visualize docs/first_look/backbone.pth my_images/ --out page
+  flsl-mm visualize first_look my_images/ --out page
   flsl-mm visualize FILE a.jpg b.png --out page --point 120,80 --point 300,200
   flsl-mm visualize FILE FOLDER --out page --against OTHER_FILE --show clusters colors
   flsl-mm visualize FILE FOLDER_OF_FRAMES --mask FIRST_MASK.png --out page
@@ -32,9 +34,7 @@ KINDS = ('clusters', 'colors', 'similarity', 'layers', 'object')
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__, EPILOG)
     parser.add_argument('file', metavar='FILE', help='checkpoint, or timm:NAME=FILE')
     parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='image files, or folders of them')
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where to; open its index.html')
@@ -152,7 +152,7 @@ def visualize(args: argparse.Namespace) -> None:
             settings = Settings(kinds, args.scales, args.point, args.long_side)
             skipped = draw_images(models, paths, args.out, settings, facts)
     model_options.report_skipped(skipped, f': all are listed on {args.out / PAGE}')
-    print(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
+    say(f'{len(paths) - len(skipped)} images: open {args.out / PAGE}')
 
 
 def main(argv: list[str] | None = None) -> int:

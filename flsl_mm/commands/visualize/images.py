@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from flsl_mm.datasets.decode import read_image
 from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.evaluation.probes.images import sample
 from flsl_mm.utils.fileio import printable
+from flsl_mm.utils.terminal import progress
 from flsl_mm.visualization.page import PageSection, is_own_page, write_page
 from flsl_mm.visualization.pca import ColorBasis
 
@@ -71,7 +71,7 @@ def read_pixels(path: Path) -> Tensor:
 
 def readable(paths: Sequence[Path], skipped: MutableMapping[str, str], task: str) -> Iterator[tuple[Path, Tensor]]:
     """Read image files one by one with a bar; why one cannot be read is noted."""
-    for path in tqdm(paths, desc=task, unit='image', disable=None):
+    for path in progress(paths, task, 'image'):
         try:
             yield path, read_pixels(path)
         except ImageError as error:

@@ -7,10 +7,10 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
+from flsl_mm.utils.terminal import progress
 from flsl_mm.visualization.page import PageImage, PageRow, PageSection, write_page
 from flsl_mm.vos.drawing import GIF_WIDTH, write_gif
 from flsl_mm.vos.propagator import FLSLLabelPropagator
@@ -140,7 +140,7 @@ def written_masks(
     propagator.to(next(model.backbone.parameters()).device)
     frames = Frames(paths, long_side or PATCHES * model.patch_size, model.patch_size)
     masks = chain([first_mask], propagator.segment(frames, first_mask))
-    bar = tqdm(zip(paths, masks, strict=True), desc=model.name, total=len(paths), unit='frame', disable=None)
+    bar = progress(zip(paths, masks, strict=True), model.name, 'frame', len(paths))
     for name, (_, ids) in zip(numbered_if_alike([path.stem for path in paths]), bar, strict=True):
         write_palette_mask(folder / f'{name}.png', ids)
         yield ids

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
-from tqdm import tqdm
 
 from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.value_range import using_range
+from flsl_mm.utils.terminal import progress
 
 from ..features import image_tensor
 from .sources import FeatureSource
@@ -73,7 +73,7 @@ def feature_maps(
         Index of an image and its features (h, w, C), on the source's device.
     """
     waiting: list[tuple[int, Tensor]] = []
-    for index, image in enumerate(tqdm(images, desc=source.name, unit='image', leave=False, disable=None)):
+    for index, image in enumerate(progress(images, source.name, 'image', leave=False)):
         try:
             with using_range(getattr(source, 'value_range', None)):
                 pixels = read(image)

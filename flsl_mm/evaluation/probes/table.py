@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flsl_mm.models.spec import BackboneSpec
+from flsl_mm.utils.fileio import printable
 
 from ..features import FeatureExtractor
 from .scores import Probe, Score
@@ -111,6 +112,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
         for row in result['rows']:
             cells = [_text(row['columns'].get(name), bool(row['not_beaten'].get(name))) for name in columns]
             lines.append([f'  {row["name"]}', *cells])
+    lines = [[printable(cell) for cell in line] for line in lines]
     tabular = [line for line in lines if len(line) > 1]
     widths = [max(len(line[i]) for line in tabular) for i in range(len(columns) + 1)]
     text = []

@@ -9,6 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 
+from ..terminal import say
 from .mmcv_ext import install
 
 USAGE = """usage: python -m flsl_mm.utils.compat PROGRAM.py [ARGUMENTS ...]
@@ -20,7 +21,7 @@ def main() -> None:
     """Run the program that the command line names, with its arguments."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ('-h', '--help'):
-        print(USAGE)
+        say(*USAGE.splitlines())
         sys.exit(0 if arguments else 2)
     if not Path(arguments[0]).is_file():
         sys.exit(f'error: no program {arguments[0]!r}')

@@ -1,0 +1,34 @@
+"""The only door to the terminal: what comes from files is shown, never obeyed; imports tqdm where it shows a bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from .fileio import printable
+
+T = TypeVar('T')
+
+
+def say(*lines: object, error: bool = False) -> None:
+    """Print lines; whatever a terminal would obey in one, line breaks too, appears as Python's escapes.
+
+    Args:
+        *lines: The lines. A text of several, of which no part comes from elsewhere, is given as
+            ``*text.splitlines()``.
+        error: Whether they go to stderr.
+    """
+    print(*(printable(str(line)) for line in lines), sep='\n', file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def printable_lines(text: str) -> str:
+    """Write what a terminal would obey as Python's escapes, but for line breaks."""
+    return '\n'.join(map(printable, text.split('\n')))
+
+
+def progress(items: Iterable[T], name: str, unit: str, total: int | None = None, leave: bool = True) -> Iterable[T]:
+    """Show a bar, in a terminal only, while one goes through ``items``."""
+    from tqdm import tqdm  # a start need not wait for it
+
+    return tqdm(items, desc=printable(name), total=total, unit=unit, leave=leave, disable=None)

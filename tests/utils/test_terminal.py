@@ -1,0 +1,97 @@
+"""The only door to the terminal: nothing that comes from a file steers it, and no other door is used."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import warnings
+from pathlib import Path
+
+import pytest
+
+from flsl_mm.commands import command_line
+from flsl_mm.commands.parser import Parser
+from flsl_mm.utils import console, terminal
+from flsl_mm.utils.terminal import say
+
+PACKAGE = Path(__file__).parents[2] / 'flsl_mm'
+EVIL = 'a\x1b[2K\rerror: all is well\nb\u202e'
+SHOWN = 'a\\x1b[2K\\rerror: all is well\\nb\\u202e'
+
+DOORS = {'utils/terminal.py', 'utils/console.py'}
+"""Files that write to the terminal, and make it printable."""
+
+
+def test_lines_are_shown_not_obeyed(capsys):
+    say('one', EVIL)
+    say(EVIL, error=True)
+    told = capsys.readouterr()
+    assert told.out == f'one\n{SHOWN}\n'
+    assert told.err == f'{SHOWN}\n'
+
+
+def test_an_error_is_one_line(capsys):
+    def program(args):
+        raise ValueError(f'{EVIL}\x1b[8m')
+
+    args = Parser('text').parse_args([])
+    args.traceback = False
+    assert command_line.run(program, args, mmengine=False) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: ')
+    assert line.isprintable()
+
+
+def test_an_option_with_the_name_of_a_file(capsys):
+    with pytest.raises(SystemExit) as stop:
+        Parser('text').parse_args([EVIL])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f'unrecognized arguments: {SHOWN}')
+
+
+def test_log_lines_and_warnings():
+    record = logging.LogRecord('name', logging.INFO, 'file', 1, 'two lines\n%s', ('\x1b[2Ka\r',), None)
+    assert console.ConsoleFormatter().format(record).endswith(' two lines\n\\x1b[2Ka\\r')
+
+    shown = []
+
+    def program(args):
+        shown.append(warnings.formatwarning(EVIL, UserWarning, 'file.py', 1))
+
+    args = Parser('text').parse_args([])
+    for mmengine in (False, True):
+        assert command_line.run(program, args, mmengine=mmengine) == 0
+    assert shown == [f'warning: {SHOWN}\n'] * 2
+
+
+def test_bars(monkeypatch):
+    import tqdm
+
+    shown = []
+    monkeypatch.setattr(tqdm, 'tqdm', lambda items, **options: shown.append(options['desc']) or items)
+    assert list(terminal.progress([1, 2], EVIL, 'image')) == [1, 2]
+    assert shown == [SHOWN]
+
+
+def doors(path: Path) -> list[str]:
+    """List what a file writes to the terminal by other ways than ours."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        to_stream = name.startswith(('sys.stdout.write', 'sys.stderr.write'))
+        named_bar = name.endswith('tqdm') and any(
+            word.arg == 'desc' and not isinstance(word.value, ast.Constant) for word in node.keywords
+        )
+        own_parser = name.endswith('ArgumentParser')
+        if name in ('print', 'traceback.print_exc', 'input') or to_stream or named_bar or own_parser:
+            found.append(f'{path.relative_to(PACKAGE)}:{node.lineno} {name}')
+    return found
+
+
+def test_no_other_door_is_used():
+    files = [path for path in PACKAGE.rglob('*.py') if str(path.relative_to(PACKAGE)) not in DOORS]
+    assert len(files) > 150
+    assert [door for path in files for door in doors(path)] == []
+    assert len(doors(PACKAGE / 'utils/terminal.py')) == 2  # the test finds them

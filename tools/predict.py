@@ -1,0 +1,8 @@
+"""Detect or segment images with a trained model: drawn images and a file of results, from its work folder alone."""
+
+import sys
+
+from flsl_mm.commands.predict import main
+
+if __name__ == '__main__':
+    sys.exit(main())

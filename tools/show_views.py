@@ -1,0 +1,8 @@
+"""Draw what pretraining feeds the network: teacher view, crops and their boxes, jitter, sampled queries."""
+
+import sys
+
+from flsl_mm.commands.show_views import main
+
+if __name__ == '__main__':
+    sys.exit(main())
