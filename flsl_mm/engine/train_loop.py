@@ -43,14 +43,11 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
     def run(self):
         """Train, unless the data or the batch are not those of the run that is resumed."""
         hub = self.runner.message_hub
+        global_batch = batch_size_of(self.dataloader) * self.runner.world_size
         for name, what, value in (
             ('dataset_size', 'images in the data set', len(self.dataloader.dataset)),
             ('epoch_length', 'iterations in an epoch', len(self.dataloader)),
-            (
-                'batch_size',
-                'images in a batch of all processes',
-                batch_size_of(self.dataloader) * self.runner.world_size,
-            ),
+            ('batch_size', 'images in a batch of all processes', global_batch),
         ):
             resumed = hub.get_info(name)
             if resumed not in (None, value):
@@ -70,8 +67,8 @@ class FLSLEpochTrainLoop(EpochBasedTrainLoop):
         changed = least_changes(earlier, now) if isinstance(earlier, str) else 0
         if changed:
             self.runner.logger.warning(
-                f'at least {changed:,} of {len(dataset):,} image files have another name or size than in the resumed run: '
-                'it does not continue exactly'
+                f'at least {changed:,} of {len(dataset):,} image files have another name or size than in the resumed '
+                'run: it does not continue exactly'
             )
         hub.update_info('dataset_digest', now)
 
