@@ -45,6 +45,10 @@ class FLSLShards(FLSLImages):
         ValueError: If a shard is compressed, of which no part can be read alone, damaged, or no tar file.
     """
 
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.files.clear()  # those of the sample in which the range of values was looked for
+
     def find(self, data_root: str | os.PathLike, extensions: Sequence[str]) -> PathList:
         """List the images as ``shard.tar/name``, and note where each one lies."""
         root = Path(os.path.abspath(os.path.expanduser(data_root)))
@@ -60,7 +64,7 @@ class FLSLShards(FLSLImages):
                 f'no image ({", ".join(extensions)}) in the tar files of {root} ({len(self.shards)})'
             )
         self.places = np.array(places, dtype=np.int64)
-        self.files: dict[int, int] = {}
+        self.files: dict[int, io.FileIO] = {}
         return PathList(str(root), names)
 
     def open(self, index: int) -> io.BytesIO:
@@ -86,13 +90,13 @@ class FLSLShards(FLSLImages):
 
     def _descriptor(self, number: int) -> int:
         """Open a shard in this process, unless it is; of too many the one that was not used longest is closed."""
-        descriptor = self.files.pop(number, None)
-        if descriptor is None:
+        file = self.files.pop(number, None)
+        if file is None:
             if len(self.files) >= MAX_OPEN:
-                os.close(self.files.pop(next(iter(self.files))))
-            descriptor = os.open(self.shards[number], os.O_RDONLY | getattr(os, 'O_BINARY', 0))
-        self.files[number] = descriptor
-        return descriptor
+                self.files.pop(next(iter(self.files))).close()
+            file = io.FileIO(self.shards[number])
+        self.files[number] = file
+        return file.fileno()
 
     def __getstate__(self) -> dict:
         """Leave out the open files, which are this process's."""
