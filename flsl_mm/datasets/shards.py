@@ -8,11 +8,13 @@ import os
 import posixpath
 import tarfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
+from torch.utils.data import get_worker_info
 
 from flsl_mm.utils.fileio import open_regular, printable
 
@@ -25,7 +27,7 @@ MAX_HEADER = 2**20
 """Bytes of a name or of a pax header in a tar file at most; tarfile reads them whole."""
 
 MAX_OPEN = 64
-"""Shards that a process keeps open; systems allow from 256 files on."""
+"""Shards that a loader worker keeps open; systems allow from 256 files on."""
 
 COMPRESSED = (b'.tar.gz', b'.tgz', b'.tar.bz2', b'.tbz2', b'.tar.xz', b'.txz', b'.tar.zst')
 _PACKING = 'unpack it, or pack it without compression'
@@ -44,10 +46,6 @@ class FLSLShards(FLSLImages):
         FileNotFoundError: If there is no such folder, no shard in it, or no image in the shards.
         ValueError: If a shard is compressed, of which no part can be read alone, damaged, or no tar file.
     """
-
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.files.clear()  # those of the sample in which the range of values was looked for
 
     def find(self, data_root: str | os.PathLike, extensions: Sequence[str]) -> PathList:
         """List the images as ``shard.tar/name``, and note where each one lies."""
@@ -77,7 +75,8 @@ class FLSLShards(FLSLImages):
         if size > MAX_BYTES:
             raise ImageError(f'file of {size >> 20} MB, more than {MAX_BYTES >> 20}')
         try:
-            content = read_at(self._descriptor(number), size, offset)
+            with self._shard(number) as file:
+                content = read_at(file.fileno(), size, offset)
         except OSError as error:
             raise ImageError(f'{printable(self.shards[number])} cannot be read: {error.strerror}') from error
         if len(content) < size:
@@ -88,15 +87,17 @@ class FLSLShards(FLSLImages):
         """Size of the file of an image in bytes."""
         return int(self.places[index][2])
 
-    def _descriptor(self, number: int) -> int:
-        """Open a shard in this process, unless it is; of too many the one that was not used longest is closed."""
+    def _shard(self, number: int) -> AbstractContextManager[io.FileIO]:
+        """Open a shard. A loader worker keeps it open; of too many the one that was not used longest is closed."""
+        if get_worker_info() is None:  # the run's own process reads a few images at its start
+            return io.FileIO(self.shards[number])
         file = self.files.pop(number, None)
         if file is None:
             if len(self.files) >= MAX_OPEN:
                 self.files.pop(next(iter(self.files))).close()
             file = io.FileIO(self.shards[number])
         self.files[number] = file
-        return file.fileno()
+        return nullcontext(file)
 
     def __getstate__(self) -> dict:
         """Leave out the open files, which are this process's."""

@@ -85,6 +85,7 @@ def test_a_shard_that_was_cut_off_after_the_start(folders):
 def test_more_shards_than_may_be_open(folders, monkeypatch):
     expected = [item['inputs'] for item in map(FLSLShards(folders[1], size=SIZE).__getitem__, range(10))]
     monkeypatch.setattr(module, 'MAX_OPEN', 1)
+    monkeypatch.setattr(module, 'get_worker_info', lambda: 'of a worker')
     monkeypatch.delattr('os.pread')  # not on every system
     dataset = FLSLShards(folders[1], size=SIZE)
     for index in (0, 9, 1, 8):
