@@ -20,21 +20,23 @@ def protect_workers(loader: DataLoader) -> None:
     """
     loader.started = weakref.WeakSet()
     loader.worker_init_fn = partial(ignore_signals, loader.worker_init_fn)
-    loader._get_iterator = partial(start_workers, loader._get_iterator, loader.started)
+    # A loader that held itself would keep its data set, and the files that this has open, until the next collection.
+    loader._get_iterator = partial(start_workers, weakref.ref(loader))
 
 
-def start_workers(start: Callable[[], Any], started: weakref.WeakSet) -> Any:
+def start_workers(reference: Callable[[], DataLoader]) -> Any:
     """Start workers with the signals blocked, until they ignore them; returns the loader's iterator and notes it."""
+    loader = reference()
     blocks = hasattr(signal, 'pthread_sigmask')  # not on Windows
     if blocks:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        iterator = start()
+        iterator = type(loader)._get_iterator(loader)
     finally:
         if blocks:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     if hasattr(iterator, '_workers'):
-        started.add(iterator)
+        loader.started.add(iterator)
         for worker in iterator._workers:
             # Torch ends a worker that hangs with SIGTERM, which it ignores.
             worker._popen.terminate = worker._popen.kill
