@@ -52,7 +52,9 @@ def ignore_signals(then: Callable[[int], None] | None, worker_id: int) -> None:
 
 
 def end_workers(loader: DataLoader) -> None:
-    """End the workers of a loader of :func:`protect_workers`; one that hangs is killed after five seconds."""
+    """End a loader's workers, one that hangs after five seconds, and close the files that its data set has open."""
     for iterator in list(getattr(loader, 'started', ())):
         iterator._shutdown_workers()
     loader._iterator = None  # of persistent workers; the next one starts new ones
+    if hasattr(loader.dataset, 'close'):
+        loader.dataset.close()
