@@ -20,21 +20,23 @@ def protect_workers(loader: DataLoader) -> None:
     """
     loader.started = weakref.WeakSet()
     loader.worker_init_fn = partial(ignore_signals, loader.worker_init_fn)
-    loader._get_iterator = partial(start_workers, loader._get_iterator, loader.started)
+    # A loader that held itself would keep its data set, and the files that this has open, until the next collection.
+    loader._get_iterator = partial(start_workers, weakref.ref(loader))
 
 
-def start_workers(start: Callable[[], Any], started: weakref.WeakSet) -> Any:
+def start_workers(reference: Callable[[], DataLoader]) -> Any:
     """Start workers with the signals blocked, until they ignore them; returns the loader's iterator and notes it."""
+    loader = reference()
     blocks = hasattr(signal, 'pthread_sigmask')  # not on Windows
     if blocks:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        iterator = start()
+        iterator = type(loader)._get_iterator(loader)
     finally:
         if blocks:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     if hasattr(iterator, '_workers'):
-        started.add(iterator)
+        loader.started.add(iterator)
         for worker in iterator._workers:
             # Torch ends a worker that hangs with SIGTERM, which it ignores.
             worker._popen.terminate = worker._popen.kill
@@ -50,7 +52,9 @@ def ignore_signals(then: Callable[[int], None] | None, worker_id: int) -> None:
 
 
 def end_workers(loader: DataLoader) -> None:
-    """End the workers of a loader of :func:`protect_workers`; one that hangs is killed after five seconds."""
+    """End a loader's workers, one that hangs after five seconds, and close the files that its data set has open."""
     for iterator in list(getattr(loader, 'started', ())):
         iterator._shutdown_workers()
     loader._iterator = None  # of persistent workers; the next one starts new ones
+    if hasattr(loader.dataset, 'close'):
+        loader.dataset.close()
