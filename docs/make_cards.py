@@ -64,8 +64,8 @@ def main() -> None:
     cards = {
         'pretraining': mosaic(),
         'evaluation': bars(),
-        'visualization': part('visualization.png', (0, 36, 320, 216)),
-        'detection': part('objects.jpg', (480, 0, 859, 213)),
+        'visualization': part('visualization.png', (0, 60, 316, 238)),
+        'detection': part('detections.jpg', (0, 192, 341, 384)),
         'own-data': part('objects.jpg', (0, 0, 379, 213)),
         'uavdt': part('uavdt.jpg', (0, 16, 212, 135)),
         'segmentation': classes(),

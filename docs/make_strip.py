@@ -16,11 +16,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import flsl_mm
-from flsl_mm.evaluation.pca import color_basis
 from flsl_mm.scenes.painter import render_clip
-from flsl_mm.visualization.clusters import enlarged, paint_clusters
+from flsl_mm.visualization.paint_clusters import enlarged, paint_clusters
+from flsl_mm.visualization.pca import color_basis
+from flsl_mm.vos.drawing import paint_objects
 from flsl_mm.vos.measures import contour_accuracy, region_similarity
-from flsl_mm.vos.output_hook import paint_objects
 from flsl_mm.vos.propagator import FLSLLabelPropagator
 
 PANEL_HW = (192, 256)
