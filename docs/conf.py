@@ -36,6 +36,7 @@ suppress_warnings = ['mystnb.unknown_mime_type', 'myst.header']
 
 autodoc_default_options = {'members': True, 'member-order': 'bysource', 'exclude-members': 'forward, train'}
 autodoc_preserve_defaults = True
+napoleon_use_ivar = True  # attributes may be properties with a docstring of their own
 python_maximum_signature_line_length = 88
 
 html_theme = 'pydata_sphinx_theme'

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from flsl_mm.scenes.painter import render_scene
-from flsl_mm.selfsup.mean_shift import sample_queries
+from flsl_mm.selfsup.crops import crop_resize
 from flsl_mm.selfsup.photometric import PhotometricPolicy, apply_photometric, draw_photometric
-from flsl_mm.selfsup.views import crop_resize
+from flsl_mm.selfsup.queries import sample_queries
 
 OUT = Path(__file__).with_name('method.svg')
 SCENE = dict(seed=0, index=2, size_hw=(256, 256), split='val')
