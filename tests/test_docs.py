@@ -11,11 +11,15 @@ import shlex
 import shutil
 import subprocess
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 import yaml
+
+import flsl_mm
 
 pytest.importorskip('mmdet')
 pytest.importorskip('mmpretrain')
@@ -27,10 +31,16 @@ from flsl_mm.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / 'docs').rglob('*.md'))
-PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *DOCS, *sorted(ROOT.glob('configs/*/README.md'))]
-OTHER_PROGRAMS = {'pip', 'mkdocs', 'git', 'jupyter', 'pre-commit', 'ruff', 'torchrun'}
+PAGES = [
+    *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'SECURITY.md')),
+    *DOCS,
+    *sorted(ROOT.glob('configs/*/README.md')),
+]
+OTHER_PROGRAMS = {'pip', 'sphinx-build', 'git', 'jupyter', 'pre-commit', 'ruff', 'torchrun'}
 OTHER_PROGRAMS |= {'cd', 'do', 'done', 'export', 'find', 'for', 'sed', 'sort', 'split', 'tar', 'unzip', 'wget'}
 """Programs that pages call and that are not ours."""
+OTHER_PAGES = {'README', 'index', 'faq', 'troubleshooting', 'changes', 'results', 'differences', 'status'}
+GUIDES = [page for page in DOCS if page.parent.name == 'docs' and page.stem not in OTHER_PAGES]
 
 
 def name_of(path: Path) -> str:
@@ -199,29 +209,70 @@ def test_files_that_are_named_exist(page):
 
 @pytest.mark.parametrize('page', [ROOT / 'README.md', *DOCS], ids=name_of)
 def test_a_page_shows_something(page):
-    """A figure, what a program prints, or Python as it is used."""
-    assert re.search(r'!\[|<img|```(?:text|python)?\n', page.read_text(encoding='utf-8'))
+    """A guide has a figure or what a program prints; other pages may have Python as it is used, or another file."""
+    text = page.read_text(encoding='utf-8')
+    kinds = r'!\[|<img|^```text\n' if page in GUIDES else r'!\[|<img|^```(?:text|python|\{include\})'
+    assert re.search(kinds, text, re.MULTILINE)
+
+
+@pytest.mark.parametrize('page', DOCS, ids=name_of)
+def test_lists_and_tables_stand_apart(page):
+    """Without a blank line before it, a list or table is shown as a part of the paragraph."""
+    lines = re.sub(r'^```.*?^```', '', page.read_text(encoding='utf-8'), flags=re.DOTALL | re.MULTILINE).splitlines()
+    starts = re.compile(r'[-*] |\|')
+    joined = [
+        line
+        for before, line in pairwise(lines)
+        if starts.match(line) and before.strip() and not before.startswith((' ', '- ', '* ', '|', '<'))
+    ]
+    assert joined == []
+
+
+def test_no_two_pages_have_one_name():
+    titles = [re.search(r'^# (.+)', page.read_text(encoding='utf-8'), re.MULTILINE)[1] for page in DOCS]
+    assert sorted(titles) == sorted(set(titles))
+
+
+@pytest.mark.parametrize('words', ['finetune', 'custom loss', 'license'])
+def test_the_search_finds(words):
+    """Sphinx's search finds pages that have all words."""
+    texts = [page.read_text(encoding='utf-8').lower() for page in DOCS]
+    assert any(all(word in text for word in words.split()) and words in text for text in texts)
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    assert citation['version'] == flsl_mm.__version__
+    assert citation['preferred-citation']['title'] in (ROOT / 'README.md').read_text(encoding='utf-8').replace(
+        '{', ''
+    ).replace('}', '')
 
 
 def test_every_page_is_in_the_navigation():
-    def leaves(node) -> list[str]:
-        if isinstance(node, str):
-            return [node]
-        return [leaf for part in (node.values() if isinstance(node, dict) else node) for leaf in leaves(part)]
-
-    listed = leaves(yaml.safe_load((ROOT / 'mkdocs.yml').read_text(encoding='utf-8'))['nav'])
-    pages = [path for path in DOCS if path.name != 'README.md']  # these are notes beside files
-    assert sorted(listed) == sorted(path.relative_to(ROOT / 'docs').as_posix() for path in pages)
+    trees = re.findall(
+        r'```\{toctree\}\n((?:.+\n)+?)\n((?:.+\n)+?)```', (ROOT / 'docs/index.md').read_text(encoding='utf-8')
+    )
+    listed = [re.sub(r'.*<(.+)>', r'\1', line) for _, lines in trees for line in lines.splitlines()]
+    pages = [
+        path for path in DOCS if path.name not in ('README.md', 'index.md')
+    ]  # notes beside files, and the tree itself
+    names = [path.relative_to(ROOT / 'docs').with_suffix('').as_posix() for path in pages]
+    assert sorted(listed) == sorted([*names, 'first_look'])
 
 
 def test_modules_of_the_reference_exist():
-    for page in (ROOT / 'docs' / 'reference').glob('*.md'):
-        for name in re.findall(r'^::: ([\w.]+)$', page.read_text(encoding='utf-8'), re.MULTILINE):
-            try:
-                importlib.import_module(name)
-            except ModuleNotFoundError:
-                module, _, attribute = name.rpartition('.')
-                assert hasattr(importlib.import_module(module), attribute), name
+    names = [
+        name
+        for page in (ROOT / 'docs' / 'reference').glob('*.md')
+        for name in re.findall(r'^\.\. auto\w+:: ([\w.]+)$', page.read_text(encoding='utf-8'), re.MULTILINE)
+    ]
+    assert len(names) > 50
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            module, _, attribute = name.rpartition('.')
+            assert hasattr(importlib.import_module(module), attribute), name
 
 
 def constant_texts() -> str:
@@ -247,3 +298,12 @@ def test_bibliography_and_ci_commands_stay_in_the_readme():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     assert "pip install -e '.[mm,tests]' -c requirements/tested.txt && pytest\n" in text
     assert '@inproceedings{su2023flsl' in text
+
+
+def test_the_pictures_can_be_made_again(monkeypatch):
+    """The scripts beside the pages import what they use, and the drawing of the method is an image."""
+    monkeypatch.syspath_prepend(str(ROOT / 'docs'))
+    for script in (ROOT / 'docs').glob('make_*.py'):
+        importlib.import_module(script.stem)
+    image = ElementTree.fromstring(importlib.import_module('make_method').drawing())
+    assert len(image.findall('.//{*}image')) == 5  # the scene, the teacher view, three student views
