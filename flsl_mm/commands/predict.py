@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +114,6 @@ def load(weights: Path, config: str | os.PathLike | None, device: str) -> Detect
     Raises:
         ValueError: If the config describes neither.
     """
-    from mmengine.logging import MMLogger
-
     from flsl_mm.checkpoint import check_strict
 
     path = command_line.find_config(config) if config else command_line.saved_config(weights.parent)
@@ -125,13 +125,8 @@ def load(weights: Path, config: str | os.PathLike | None, device: str) -> Detect
         from flsl_mm.segmentation.inference import Segmentor as Model
     else:
         raise ValueError(f'{path} is of no detector or segmentor: `flsl-mm visualize` shows what a backbone learned')
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel('WARNING')  # that it reads the checkpoint has been said
-    try:
+    with redirect_stdout(io.StringIO()):  # MMEngine prints that it reads the checkpoint
         model = Model(cfg, weights, device)
-    finally:
-        logger.setLevel(level)
     check_strict(model.model, os.fspath(weights))
     return model
 

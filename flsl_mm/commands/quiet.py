@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flsl_mm.utils.fileio import printable
+from flsl_mm.utils.terminal import printable_lines
 
 from .config_files import import_custom_modules
 
@@ -60,7 +61,7 @@ def without_debug_messages() -> Iterator[None]:
 
     def print_without_debug(msg, logger=None, level=logging.INFO):
         if logger is not None or level > logging.DEBUG:
-            print_log(msg, logger, level)
+            print_log(printable_lines(msg) if isinstance(msg, str) else msg, logger, level)
 
     mm_logging.print_log = print_without_debug
     # Said by mmdet of a metric that no config of ours uses; CocoMetric works without the package.

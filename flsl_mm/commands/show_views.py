@@ -10,6 +10,7 @@ from flsl_mm.utils.terminal import say
 
 from . import command_line, model_options
 from .config_files import find_config
+from .config_options import ConfigOptions, check_options
 from .model_options import positive
 from .parser import Parser
 from .quiet import read_config_quietly
@@ -40,8 +41,6 @@ COLORS = ((230, 40, 40), (30, 120, 255), (30, 170, 60), (240, 150, 0), (170, 60,
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    from mmengine.config import DictAction
-
     parser = Parser(__doc__, EPILOG)
     parser.add_argument('folder', metavar='FOLDER', help='images, flat or nested')
     parser.add_argument(
@@ -50,7 +49,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', type=Path, default=Path('views.png'), metavar='PNG', help='default: views.png')
     parser.add_argument('--images', type=positive, default=4, metavar='N', help='images that are drawn (default: 4)')
     parser.add_argument('--seed', type=int, default=0, help='of crops, jitter and queries (default: 0)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as of flsl-mm train')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=ConfigOptions, metavar='KEY=VALUE', help='as of flsl-mm train'
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     args = parser.parse_args(argv)
     if args.out.suffix.lower() != '.png':
@@ -65,7 +66,9 @@ def read_pretraining(args: argparse.Namespace) -> Config:
         ValueError: If it is no pretraining config.
     """
     cfg = read_config_quietly(str(find_config(args.config)))
-    cfg.merge_from_dict(args.cfg_options or {})
+    if args.cfg_options:
+        check_options(cfg, args.cfg_options)
+        cfg.merge_from_dict(args.cfg_options)
     preprocessor = cfg.get('model', {}).get('data_preprocessor') or {}
     if preprocessor.get('type') != 'FLSLDataPreprocessor':
         raise ValueError(f'{args.config} has no FLSLDataPreprocessor: give a pretraining config (flsl-mm lists them)')

@@ -132,7 +132,7 @@ def take_geometry(backbone: ConfigDict, checkpoint: str) -> None:
     if differing:
         backbone.arch = spec.arch
         backbone.update({key: value for key in options if (value := getattr(spec, key)) is not None})
-        print(f'the backbone is that of the file: {format_differences(differing, "file", "config")}')
+        say(f'the backbone is that of the file: {format_differences(differing, "file", "config")}')
 
 
 def test(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,11 @@ class Detector:
 
     def draw(self, image: np.ndarray, sample: Any, path: str | os.PathLike, score: float) -> None:
         """Write an image with what was detected with at least a score."""
-        self.inferencer.visualizer.add_datasample(
-            'image', image, sample, draw_gt=False, pred_score_thr=score, out_file=os.fspath(path)
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='.* is out of bounds')  # boxes end at the image's last pixel
+            self.inferencer.visualizer.add_datasample(
+                'image', image, sample, draw_gt=False, pred_score_thr=score, out_file=os.fspath(path)
+            )
 
     def describe(self, sample: Any) -> dict[str, Any]:
         """Return what was detected, by falling score, as plain types.

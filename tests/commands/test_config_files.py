@@ -68,7 +68,7 @@ def test_every_program_is_a_command_with_a_description(capsys):
     listed = [line.split() for line in lines[lines.index('commands:') + 1 : lines.index('', 3)]]
     for path in (ROOT / 'tools').glob('[!_]*.py'):
         assert any(words[0] == path.stem.replace('_', '-') and len(words) > 3 for words in listed), path
-    assert [words[0] for words in listed][:3] == ['train', 'test', 'evaluate']
+    assert [words[0] for words in listed][:4] == ['train', 'test', 'predict', 'evaluate']
     assert {'convert', 'make-scenes', 'uavdt2coco', 'doctor'} <= {words[0] for words in listed}
     assert '  pretrain/flsl_vit-s16' in lines
 

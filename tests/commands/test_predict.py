@@ -69,7 +69,7 @@ def test_a_detector(detector, images, tmp_path, capsys):
     report = json.loads((tmp_path / 'out/results.json').read_text())
     assert list(report['skipped']) == [str(images / 'bad.jpg')]
     assert [entry['image'] for entry in report['images']] == [str(images / 'a.png'), str(images / 'b.png')]
-    for entry, name in zip(report['images'], ('0001_a.jpg', '0003_b.jpg'), strict=True):
+    for entry, name in zip(report['images'], ('0001_a.jpg', '0002_b.jpg'), strict=True):
         assert entry['drawn'] == name
         with Image.open(tmp_path / 'out' / name) as drawn:
             assert drawn.size == (64, 48)

@@ -39,5 +39,5 @@ def test_warnings_take_a_line_and_are_said_once(shown, line):
 def test_debug_messages_without_a_logger_are_not_printed(capsys):
     with without_debug_messages():
         mm_logging.print_log('for developers', level=logging.DEBUG)
-        mm_logging.print_log('for users')
-    assert capsys.readouterr().out == 'for users\n'
+        mm_logging.print_log('for\nusers\x1b')
+    assert capsys.readouterr().out == 'for\nusers\\x1b\n'

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from mmengine.hooks import Hook
 
+from flsl_mm.datasets.images import FLSLImages
+from flsl_mm.engine import report
 from flsl_mm.engine.report import data_line
 from flsl_mm.utils.work_folder import SKIPPED
+from tests.images import make_image
 from tests.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
 
 LOGGER = dict(logger=dict(type='FLSLLoggerHook', interval=1))
@@ -92,3 +96,17 @@ def test_nothing_is_said_of_files_where_none_was_skipped(tmp_path):
     runner = toy_runner(tmp_path, [], default_hooks=LOGGER)
     assert not [line for line in messages_of(runner, runner.train) if 'image files' in line]
     assert not (tmp_path / SKIPPED).exists()
+
+
+def test_small_images_are_warned_of(tmp_path, monkeypatch):
+    """Before the first step, with counts."""
+    (tmp_path / 'images').mkdir()
+    for number, side in enumerate((32, 300, 40)):
+        make_image(side, 300, number).save(tmp_path / 'images' / f'{number}.png')
+    monkeypatch.setattr(report, 'teacher_initial_share', lambda runner: 0.0)
+    loader = SimpleNamespace(dataset=FLSLImages(tmp_path / 'images', size=224), batch_size=64)
+    runner = SimpleNamespace(model=SimpleNamespace(volume_weight=5.0), train_dataloader=loader, world_size=1)
+    (line,) = report.pretraining_warnings(runner)
+    assert line.startswith('2 of 3 images have fewer than 224 pixels on a side and are enlarged to the teacher view')
+    loader.dataset.size = 32
+    assert list(report.pretraining_warnings(runner)) == []
