@@ -61,14 +61,6 @@ def test_mixed_precision_says_that_it_runs_in_float32_here(monkeypatch):
         assert layer(torch.ones(1, 2)).dtype == torch.float32
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an accelerator')
-def test_mixed_precision_uses_bfloat16_on_an_accelerator():
-    layer = nn.Linear(2, 2).cuda()
-    wrapper = FLSLAmpOptimWrapper(optimizer=torch.optim.SGD(layer.parameters(), lr=1.0))
-    with wrapper.optim_context(layer):
-        assert layer(torch.ones(1, 2).cuda()).dtype == torch.bfloat16
-
-
 def test_float16_goes_on_where_a_run_without_an_accelerator_stopped():
     layer = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)

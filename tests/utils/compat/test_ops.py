@@ -44,21 +44,6 @@ def test_roi_align_matches_compiled_mmcv(number):
     np.testing.assert_allclose(gradient, RECORDED[f'roi_{number}_gradient'], atol=1e-5)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-@pytest.mark.parametrize('number', range(len(ROI_CASES)))
-def test_roi_align_and_nms_match_compiled_mmcv_on_cuda(number):
-    case = ROI_CASES[number]
-    features, rois, grad_output = (tensor.cuda() for tensor in roi_input(case))
-    output, gradient, unused = torch.empty_like(grad_output), torch.empty_like(features), features.new_zeros(0)
-    ops.roi_align_forward(features, rois, output, unused, unused, **roi_settings(case))
-    ops.roi_align_backward(grad_output, rois, unused, unused, gradient, **roi_settings(case))
-    np.testing.assert_allclose(output.cpu(), RECORDED[f'roi_{number}_output'], atol=1e-5)
-    np.testing.assert_allclose(gradient.cpu(), RECORDED[f'roi_{number}_gradient'], atol=1e-5)
-    boxes, scores = (tensor.cuda() for tensor in nms_input(NMS_CASES[number]))
-    kept = ops.nms(boxes, scores, NMS_CASES[number].iou_threshold, NMS_CASES[number].offset)
-    assert kept.tolist() == RECORDED[f'nms_{number}'].tolist()
-
-
 def test_nms_offset_widens_boxes():
     # Side 2: areas 4, overlap 2, IoU 1/3. With offset 1: areas 9, overlap 6, IoU 1/2.
     boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 3.0, 2.0]])

@@ -1,0 +1,121 @@
+"""A training step waits for the device at one place alone, where it asks whether all gradients are finite."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import flsl_mm
+from tests.selfsup.toy import toy_model
+
+from .devices import JITTERED, make_wrapper, needs_gpu, take_step
+
+pytestmark = pytest.mark.gpu
+
+ROOT = Path(flsl_mm.__file__).parent
+GUARD = 'engine/optim/wrapper.py:_clip_grad'
+FIRST = 'selfsup/teacher.py:check'
+"""Before the first step of the attached optimizer: is it the one that trains the student?"""
+
+MODELS = {
+    'paper': {},
+    'centered': dict(center_momentum=0.9),
+    'jittered, anchored, sinkhorn': JITTERED,
+    'modes': dict(normalize='modes'),
+}
+
+
+class Waits(TorchDispatchMode):
+    """Notes where a program asks the meta device for numbers, and answers with ones.
+
+    Tensors of the meta device have no numbers: ``item``, ``tolist``, ``bool``, ``float``, ``cpu`` and ``numpy`` all end
+    in one of two operations, and what else depends on numbers (``nonzero``, boolean indices) fails there by itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        """Run an operation."""
+        kwargs = kwargs or {}
+        on_device = [value for value in args if isinstance(value, torch.Tensor) and value.is_meta]
+        if function is torch.ops.aten._local_scalar_dense.default and on_device:
+            self.places.append(self.place())
+            return 1.0
+        to_host = str(kwargs.get('device')) == 'cpu'
+        if function is torch.ops.aten._to_copy.default and on_device and to_host:
+            self.places.append(self.place())
+            return torch.ones(args[0].shape, dtype=kwargs.get('dtype') or args[0].dtype)
+        return function(*args, **kwargs)
+
+    def place(self) -> str:
+        """Return file and function of the package that asks."""
+        frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).is_relative_to(ROOT)]
+        return f'{Path(frames[-1].filename).relative_to(ROOT)}:{frames[-1].name}' if frames else 'elsewhere'
+
+
+@pytest.fixture
+def without_autocast(monkeypatch):
+    """It knows no meta device."""
+    monkeypatch.setattr(torch, 'autocast', lambda *args, **kwargs: nullcontext())
+
+
+def steps(model, count=3) -> list[list[str]]:
+    """Train a model on the meta device, and list the waits of each step."""
+    model = model.to('meta').train()
+    wrapper = make_wrapper(model)
+    model.attach_optimizer(wrapper.optimizer)
+    images = torch.randint(256, (4, 3, 48, 48), dtype=torch.uint8)
+    found = []
+    for _ in range(count):
+        with Waits() as waits:
+            model.train_step(dict(inputs=images), wrapper)
+        found.append(waits.places)
+    return found
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_a_step_waits_once(name, without_autocast):
+    assert steps(toy_model(**MODELS[name])) == [[FIRST, GUARD], [GUARD], [GUARD]]
+
+
+@pytest.mark.parametrize('ask', [torch.Tensor.item, float, bool, torch.Tensor.tolist, torch.Tensor.cpu])
+def test_a_wait_is_seen(ask, without_autocast, monkeypatch):
+    model = toy_model()
+    original = model.intra_loss
+
+    def intra_loss(queries, modes):
+        loss = original(queries, modes)
+        ask(loss.detach())
+        return loss
+
+    monkeypatch.setattr(model, 'intra_loss', intra_loss)
+    assert [len(places) for places in steps(model, 1)] == [3]
+
+
+@needs_gpu
+@pytest.mark.parametrize('name', MODELS)
+def test_torch_counts_one_wait_too(name, record_property):
+    model = toy_model(**MODELS[name]).cuda().train()
+    wrapper = make_wrapper(model, 'bfloat16')
+    model.attach_optimizer(wrapper.optimizer)
+    for seed in range(2):
+        take_step(model, wrapper, seed)
+    images = torch.randint(256, (4, 3, 48, 48), dtype=torch.uint8).pin_memory()
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter('always')
+            model.train_step(dict(inputs=images), wrapper)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    waits = [str(warning.message) for warning in caught if 'synchroniz' in str(warning.message)]
+    record_property('waits', len(waits))
+    assert len(waits) == 1, waits
