@@ -11,9 +11,9 @@ from flsl_mm.commands import embed, evaluate, visualize
 from flsl_mm.evaluation.features import FeatureExtractor, load_timm_model
 from flsl_mm.evaluation.probes import ScenesProbe, measure, trivial_sources
 from flsl_mm.visualization.clusters import mean_shift_clusters
-from tests.checkpoint.cases import file_of, tiny
-from tests.images import make_image
-from tests.timm_families import FAMILIES, TINY, every_family, tiny_config, tiny_timm
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.images import make_image
+from tests.builders.timm_families import FAMILIES, TINY, every_family, tiny_config, tiny_timm
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_probes_and_their_zeros(name):
 def test_video_propagation(name):
     pytest.importorskip('mmengine')
     from flsl_mm.vos.propagator import FLSLLabelPropagator
-    from tests.vos.tiny_davis import COLORS, moving_squares
+    from tests.builders.davis_tree import COLORS, moving_squares
 
     torch.manual_seed(0)
     config = dict(tiny_config(name, stride=16), init_cfg=None)
@@ -63,7 +63,7 @@ def test_detector_trains_and_predicts(name):
     from mmengine.registry import MODELS, init_default_scope
 
     from flsl_mm.detection.check_hook import check_strides
-    from tests.detection.detectors import DETECTORS, NUM_CLASSES
+    from tests.builders.detectors import DETECTORS, NUM_CLASSES
     from tests.detection.test_drop_in import training_step
 
     torch.manual_seed(0)

@@ -15,7 +15,7 @@ pytest.importorskip('mmdet')
 
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
-from tests.checkpoint.cases import file_of
+from tests.builders.checkpoints import file_of
 
 pytestmark = pytest.mark.slow
 

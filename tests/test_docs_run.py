@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from flsl_mm.datasets.palette import write_palette_mask
-from tests.checkpoint.cases import file_of, timm_vit, tiny
+from tests.builders.checkpoints import file_of, timm_vit, tiny
+from tests.builders.images import make_image
+from tests.builders.probe_data import write_boxes, write_classes, write_segmentation
 from tests.commands.plot_run.test_read import write_run
-from tests.evaluation.probes.data import write_boxes, write_classes, write_segmentation
-from tests.images import make_image
 from tests.test_docs import ALL, ROOT
 
 QUICK = {

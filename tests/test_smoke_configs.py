@@ -17,7 +17,7 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 
 from flsl_mm.commands.command_line import build_runner
-from tests.vos.tiny_davis import moving_squares, write_tree
+from tests.builders.davis_tree import moving_squares, write_tree
 
 ROOT = Path(__file__).parents[1]
 FILES = [*ROOT.glob('configs/*/*.py'), *ROOT.glob('configs/*/ablations/*.py')]

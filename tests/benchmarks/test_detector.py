@@ -13,7 +13,7 @@ pytest.importorskip('mmdet')
 import detector
 from mmengine.config import Config
 
-from .cases import give_durations
+from tests.builders.benchmarks import give_durations
 
 TINY = ['--height', '60', '--width', '90', '--batch-size', '2', '--objects', '3', '--candidates', '5']
 TINY += ['--device', 'cpu', '--repeats', '3']

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image, UnidentifiedImageError
 
-from .cases import DETECTION, PRETRAIN, Clock, tiny_pretraining
+from tests.builders.benchmarks import DETECTION, PRETRAIN, Clock, tiny_pretraining
 
 
 def test_generated_files_are_like_imagenets(tmp_path):

@@ -9,7 +9,7 @@ import measure
 import pytest
 import torch
 
-from .cases import Clock
+from tests.builders.benchmarks import Clock
 
 
 @pytest.fixture

@@ -12,8 +12,7 @@ import train_step
 from mmengine.config import Config
 
 from flsl_mm.engine.hooks import compile as compile_hook
-
-from .cases import DETECTION, Clock, tiny_pretraining
+from tests.builders.benchmarks import DETECTION, Clock, tiny_pretraining
 
 TINY = ['--batch-size', '2', '--repeats', '2', '--device', 'cpu']
 

@@ -9,8 +9,7 @@ import torch
 import vos
 
 from flsl_mm.models import FLSLViT
-
-from .cases import give_durations
+from tests.builders.benchmarks import give_durations
 
 TINY = ['--arch', 'tiny', '--height', '64', '--width', '96', '--objects', '2', '--device', 'cpu', '--repeats', '3']
 

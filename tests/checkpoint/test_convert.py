@@ -18,8 +18,8 @@ from flsl_mm.checkpoint import (
 )
 from flsl_mm.checkpoint.convert import complete_spec, split_branches
 from flsl_mm.models import FLSLHead, FLSLViT
-from tests.checkpoint.cases import ARCH, file_of, head_state, layouts, official, same, timm_vit, tiny, training
-from tests.reference import arch_of, load, noise, official_checkpoint, official_part
+from tests.builders.checkpoints import ARCH, file_of, head_state, layouts, official, same, timm_vit, tiny, training
+from tests.builders.reference import arch_of, load, noise, official_checkpoint, official_part
 
 
 def test_ours_there_and_back():

@@ -26,7 +26,7 @@ from flsl_mm.checkpoint import (
     write_safetensors,
 )
 from flsl_mm.checkpoint.files import OLD_FORMAT, _explain
-from tests.checkpoint.cases import file_of, same, tiny
+from tests.builders.checkpoints import file_of, same, tiny
 
 
 def test_safetensors(tmp_path):

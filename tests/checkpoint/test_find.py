@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flsl_mm.checkpoint import CheckpointError, find_backbone
 from flsl_mm.models import BackboneSpec
-from tests.checkpoint.cases import ARCH, layouts, official, prefixed, timm_vit, tiny, with_meta
+from tests.builders.checkpoints import ARCH, layouts, official, prefixed, timm_vit, tiny, with_meta
 
 NONSENSE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just(10**400),

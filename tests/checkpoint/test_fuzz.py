@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint, to_flsl, to_official, to_timm
-from tests.checkpoint.cases import layouts, tiny
+from tests.builders.checkpoints import layouts, tiny
 
 NONSENSE = st.recursive(
     st.none()

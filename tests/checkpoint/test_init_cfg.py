@@ -16,8 +16,8 @@ from torch import nn
 from flsl_mm.checkpoint import CheckpointError, backbone_file
 from flsl_mm.models import FLSLViT
 from flsl_mm.utils.compat import install
-from tests.checkpoint.cases import ARCH, equal_states, official, tiny
-from tests.reference import FOLDER, arch_of, load, noise, official_part
+from tests.builders.checkpoints import ARCH, equal_states, official, tiny
+from tests.builders.reference import FOLDER, arch_of, load, noise, official_part
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
 from flsl_mm.checkpoint.integrity import named_tensors
-from tests.checkpoint.cases import file_of, same, tiny
+from tests.builders.checkpoints import file_of, same, tiny
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import CheckpointError, find_backbone, load_backbone
-from tests.checkpoint.cases import equal_states, prefixed, timm_vit, tiny
+from tests.builders.checkpoints import equal_states, prefixed, timm_vit, tiny
 
 
 def mmpretrain_vit(**options):

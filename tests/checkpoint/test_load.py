@@ -11,7 +11,7 @@ from torch import nn
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
 from flsl_mm.models import FLSLViT
 from flsl_mm.models.pos_embed import resize_pos_embed
-from tests.checkpoint.cases import (
+from tests.builders.checkpoints import (
     ARCH,
     equal_states,
     file_of,
@@ -22,7 +22,7 @@ from tests.checkpoint.cases import (
     training,
     with_meta,
 )
-from tests.reference import FOLDER, arch_of, official_part
+from tests.builders.reference import FOLDER, arch_of, official_part
 
 
 @pytest.mark.parametrize('layout', layouts())

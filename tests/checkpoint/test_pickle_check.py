@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, pickle_check, read_checkpoint
-from tests.checkpoint.cases import equal_states, file_of, tiny
+from tests.builders.checkpoints import equal_states, file_of, tiny
 
 OLD = dict(_use_new_zipfile_serialization=False)
 

@@ -10,7 +10,7 @@ import torch
 
 import flsl_mm
 from flsl_mm.checkpoint import local_file, shipped
-from tests.checkpoint.cases import file_of, tiny
+from tests.builders.checkpoints import file_of, tiny
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from flsl_mm.checkpoint import (
     read_checkpoint,
     start_anew,
 )
-from tests.checkpoint.cases import ARCH, tiny
+from tests.builders.checkpoints import ARCH, tiny
 
 
 def test_a_file_to_evaluate_must_hold_the_whole_model(tmp_path):
@@ -120,7 +120,7 @@ HEADS = {
 @pytest.mark.parametrize('name', HEADS)
 def test_the_layers_of_detectors(name):
     pytest.importorskip('mmdet')
-    from tests.detection.detectors import DETECTORS, build
+    from tests.builders.detectors import DETECTORS, build
 
     names = class_tensors(build(name), Config(dict(model=DETECTORS[name]())).model)
     assert {name.rpartition('.')[0] for name in names} == set(HEADS[name])
@@ -128,7 +128,7 @@ def test_the_layers_of_detectors(name):
 
 def test_the_layers_of_a_segmentor(tmp_path):
     pytest.importorskip('mmseg')
-    from tests.segmentation.cases import tiny_config
+    from tests.builders.segmentors import tiny_config
 
     cfg = tiny_config(tmp_path, tmp_path / 'work')
     init_default_scope('mmseg')

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from flsl_mm.checkpoint import CheckpointError, check_backbone_file, load_backbone
 from flsl_mm.models.spec import IMAGENET_MEAN
-from tests.timm_families import FAMILIES, TINY, every_family, tiny_timm, visible
+from tests.builders.timm_families import FAMILIES, TINY, every_family, tiny_timm, visible
 
 
 def published(name: str, seed: int = 5) -> dict:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.checkpoint.cases import file_of, tiny
+from tests.builders.checkpoints import file_of, tiny
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flsl_mm.commands.auto_recipe import PAPER, ROWS, SMALL, TrainingSetup, choose_recipe, inspect_folder
-from tests.images import make_image
+from tests.builders.images import make_image
 
 GPU = dict(gpu_memory=80, short_side=400, cores=16)
 

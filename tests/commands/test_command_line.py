@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from flsl_mm.commands import command_line
-from tests.toy_run import toy_config, write_images
+from tests.builders.toy_run import toy_config, write_images
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
 

@@ -12,8 +12,8 @@ import torch
 
 from flsl_mm.checkpoint import load_backbone, read_checkpoint
 from flsl_mm.commands import convert
-from tests.checkpoint.cases import official, same, timm_vit, tiny, training
-from tests.reference import FOLDER, official_checkpoint
+from tests.builders.checkpoints import official, same, timm_vit, tiny, training
+from tests.builders.reference import FOLDER, official_checkpoint
 
 
 def run(*arguments) -> int:

@@ -13,8 +13,8 @@ from flsl_mm.commands import embed, visualize
 from flsl_mm.commands.embed.table import read_embeddings
 from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.evaluation.probes import ClassificationProbe
-from tests.checkpoint.cases import file_of, tiny
-from tests.images import make_image
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.images import make_image
 
 
 @pytest.fixture

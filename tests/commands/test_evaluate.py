@@ -11,8 +11,8 @@ import torch
 import flsl_mm
 from flsl_mm.commands import evaluate
 from flsl_mm.evaluation.probes import SegmentationProbe
-from tests.checkpoint.cases import file_of, timm_vit, tiny, training
-from tests.evaluation.probes.data import write_boxes, write_classes, write_segmentation
+from tests.builders.checkpoints import file_of, timm_vit, tiny, training
+from tests.builders.probe_data import write_boxes, write_classes, write_segmentation
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 

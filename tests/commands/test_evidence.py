@@ -9,7 +9,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from flsl_mm.commands import evidence
-from tests.toy_run import toy_config, write_images
+from tests.builders.toy_run import toy_config, write_images
 
 
 @pytest.fixture

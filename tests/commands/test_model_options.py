@@ -59,7 +59,7 @@ def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
 
 def test_files_without_geometry_name_the_options(tmp_path, capsys):
     from flsl_mm.commands import embed, export
-    from tests.checkpoint.cases import timm_vit
+    from tests.builders.checkpoints import timm_vit
 
     torch.save(timm_vit(7).state_dict(), tmp_path / 'a.pth')
     (tmp_path / 'images').mkdir()

@@ -10,7 +10,7 @@ import pytest
 from flsl_mm.commands import evaluate, evidence
 from flsl_mm.commands.names import distinct_names, numbered_if_alike, safe_name
 from flsl_mm.evaluation.probes.table import NO_MODELS
-from tests.checkpoint.cases import file_of, tiny
+from tests.builders.checkpoints import file_of, tiny
 
 torch = pytest.importorskip('torch')
 

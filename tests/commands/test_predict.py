@@ -19,10 +19,10 @@ from mmengine.runner import Runner
 import flsl_mm
 from flsl_mm.commands import predict as command
 from flsl_mm.commands.predict import find_weights
-from tests.checkpoint.cases import file_of, tiny
-from tests.detection.small import scenes_config
-from tests.images import make_image
-from tests.segmentation.cases import CLASSES, tiny_config, write_folder
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.images import make_image
+from tests.builders.segmentors import CLASSES, tiny_config, write_folder
+from tests.builders.small_detector import scenes_config
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 

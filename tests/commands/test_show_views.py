@@ -11,7 +11,7 @@ from flsl_mm.commands import show_views
 from flsl_mm.commands.show_views import COLORS, draw_rows, make_views, read_pretraining
 from flsl_mm.datasets import images
 from flsl_mm.selfsup.views import FLSLDataPreprocessor
-from tests.images import make_image
+from tests.builders.images import make_image
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 

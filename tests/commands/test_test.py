@@ -17,7 +17,7 @@ from flsl_mm import checkpoint
 from flsl_mm.checkpoint import load_backbone
 from flsl_mm.commands import command_line
 from flsl_mm.commands import test as program
-from tests.checkpoint.cases import file_of, tiny
+from tests.builders.checkpoints import file_of, tiny
 
 DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 DAVIS = 'configs/vos/flsl_vit-t16_davis2016.py'

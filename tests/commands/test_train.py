@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from flsl_mm.commands import command_line, train
 from flsl_mm.engine import backends
-from tests.toy_run import write_images
+from tests.builders.toy_run import write_images
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
 DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'

@@ -10,7 +10,7 @@ from PIL import Image
 
 from flsl_mm.commands import uavdt2coco
 from flsl_mm.uavdt.convert import CocoSplitWriter
-from tests.uavdt.tree import write_sequence
+from tests.builders.uavdt_tree import write_sequence
 
 OUTPUT = ['check_sheet.png', 'instances_test.json', 'instances_train.json']
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from flsl_mm.commands.embed.folder import embed
-from tests.checkpoint.cases import file_of, tiny
-from tests.images import make_image
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.images import make_image
 
 DOCS = (Path(__file__).parents[2] / 'docs' / 'using.md').read_text(encoding='utf-8')
 PROGRAMS = re.findall(r'flsl-mm ([\w-]+) ', DOCS)

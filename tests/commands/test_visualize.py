@@ -11,8 +11,8 @@ import torch
 
 from flsl_mm.commands import visualize
 from flsl_mm.datasets.palette import write_palette_mask
-from tests.checkpoint.cases import file_of, timm_vit, tiny
-from tests.images import make_image
+from tests.builders.checkpoints import file_of, timm_vit, tiny
+from tests.builders.images import make_image
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 

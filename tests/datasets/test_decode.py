@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from flsl_mm.datasets.decode import decode_teacher_view, read_image
-from tests.images import jpeg, make_image, png
+from tests.builders.images import jpeg, make_image, png
 
 IMAGE = make_image(64, 64, 5)
 

@@ -6,7 +6,7 @@ import pytest
 
 from flsl_mm.datasets.file_digest import file_digest, least_changes
 from flsl_mm.datasets.images import FLSLImages
-from tests.images import make_image
+from tests.builders.images import make_image
 
 NAMES = [f'{number}.jpg' for number in range(1000)]
 

@@ -9,7 +9,7 @@ import pytest
 
 from flsl_mm.datasets import folder as module
 from flsl_mm.datasets.folder import find_images
-from tests.images import jpeg, make_image
+from tests.builders.images import jpeg, make_image
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from flsl_mm.datasets.skipped import read_skipped
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_boxes
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_object_ids
-from tests.images import make_image
+from tests.builders.images import make_image
 
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n'
 

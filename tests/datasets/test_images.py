@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from flsl_mm.datasets import images as module
 from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.datasets.skipped import read_skipped
-from tests.images import jpeg, make_image, png
+from tests.builders.images import jpeg, make_image, png
 
 SIZE = 32
 

@@ -16,7 +16,7 @@ from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.datasets.shards import FLSLShards
 from flsl_mm.datasets.skipped import read_skipped
-from tests.images import jpeg, make_image
+from tests.builders.images import jpeg, make_image
 
 SIZE = 32
 

@@ -7,7 +7,7 @@ from torch.utils.data import TensorDataset
 
 from flsl_mm.datasets import images, small_images
 from flsl_mm.datasets.small_images import small_images_line
-from tests.images import make_image
+from tests.builders.images import make_image
 
 
 @pytest.fixture

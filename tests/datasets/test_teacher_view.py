@@ -6,7 +6,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as pil
 
 from flsl_mm.datasets.teacher_view import random_crop_box, resized_crop, teacher_view
-from tests.images import make_image
+from tests.builders.images import make_image
 
 
 @pytest.mark.parametrize('shape', [(500, 375), (170, 333), (900, 200)])

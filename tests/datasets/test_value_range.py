@@ -14,7 +14,7 @@ from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.datasets.value_range import checked_range, to_8_bits, using_range
 from flsl_mm.evaluation.features import load_model
-from tests.checkpoint.cases import tiny
+from tests.builders.checkpoints import tiny
 
 
 @pytest.fixture

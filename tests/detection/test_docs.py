@@ -19,7 +19,7 @@ from flsl_mm.detection.check_hook import check_channels, check_num_classes, chec
 from flsl_mm.engine.model_check import check_model_input
 from flsl_mm.models import FLSLViT
 from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD
-from tests.detection.detectors import DETECTORS
+from tests.builders.detectors import DETECTORS
 
 pytestmark = pytest.mark.smoke
 

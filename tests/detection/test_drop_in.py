@@ -6,7 +6,7 @@ import torch
 pytest.importorskip('mmdet')
 
 from flsl_mm.detection.check_hook import check_num_classes, check_strides
-from tests.detection.detectors import DETECTORS, NUM_CLASSES, build
+from tests.builders.detectors import DETECTORS, NUM_CLASSES, build
 
 pytestmark = pytest.mark.smoke
 

@@ -18,7 +18,7 @@ from PIL import Image
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.commands import test as program
 from flsl_mm.scenes.painter import CLASSES
-from tests.detection.small import scenes_config
+from tests.builders.small_detector import scenes_config
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'using.md'

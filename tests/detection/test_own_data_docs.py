@@ -17,7 +17,7 @@ from flsl_mm.commands import via2coco
 from flsl_mm.detection import FLSLCocoDataset
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
-from tests.detection.small import narrow
+from tests.builders.small_detector import narrow
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'own_detection_data.md'

@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.commands import uavdt2coco
-from tests.detection.small import narrow
-from tests.uavdt.tree import write_sequence
+from tests.builders.small_detector import narrow
+from tests.builders.uavdt_tree import write_sequence
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'det'
 SIZE = (256, 160)

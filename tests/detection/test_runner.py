@@ -11,7 +11,7 @@ pytest.importorskip('mmdet')
 from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
-from tests.detection.small import scenes_config
+from tests.builders.small_detector import scenes_config
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoint.cases import same
+from tests.builders.checkpoints import same
 
 pytest.importorskip('detectron2', reason='detectron2 is not installed (docs/detectron2.md says how)')
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, to_flsl
-from tests.checkpoint.cases import same, timm_vit
+from tests.builders.checkpoints import same, timm_vit
 
 pytest.importorskip('detectron2', reason='detectron2 is not installed (docs/detectron2.md says how)')
 
@@ -22,8 +22,7 @@ from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from detectron2.utils.events import EventStorage
 
 from flsl_mm import detectron2 as flsl
-
-from .cases import ARCH, CONFIGS, batch, built, predicted, small
+from tests.builders.detectron2_models import ARCH, CONFIGS, batch, built, predicted, small
 
 
 @pytest.mark.parametrize('name', sorted(path.stem for path in CONFIGS.glob('*.py')))

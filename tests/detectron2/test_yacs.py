@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.checkpoint.cases import same
+from tests.builders.checkpoints import same
 
 pytest.importorskip('detectron2', reason='detectron2 is not installed (docs/detectron2.md says how)')
 
@@ -13,8 +13,7 @@ from detectron2.modeling import build_backbone, build_model
 from detectron2.utils.events import EventStorage
 
 from flsl_mm.detectron2 import add_flsl_config
-
-from .cases import batch, predicted
+from tests.builders.detectron2_models import batch, predicted
 
 
 def mask_rcnn(**flsl_vit) -> CfgNode:

@@ -11,7 +11,7 @@ from mmengine.fileio import get_file_backend
 from flsl_mm.engine import FLSLAtomicBackend, FLSLVisBackend
 from flsl_mm.engine.backends import VIEWERS, add_vis_backend
 from flsl_mm.evaluation.probes import FLSLProbeHook
-from tests.toy_run import toy_runner
+from tests.builders.toy_run import toy_runner
 
 BACKEND = dict(backend='FLSLAtomicBackend')
 

@@ -8,7 +8,7 @@ import pytest
 from mmengine.hooks import Hook
 
 from flsl_mm.engine.log_processor import format_value
-from tests.toy_run import messages_of, toy_runner
+from tests.builders.toy_run import messages_of, toy_runner
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from mmengine.model import ImgDataPreprocessor
 from torch import nn
 
 from flsl_mm.engine.model_check import check_model_input
-from tests.checkpoint.cases import file_of, tiny
+from tests.builders.checkpoints import file_of, tiny
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 

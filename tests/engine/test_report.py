@@ -11,8 +11,8 @@ from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.engine import report
 from flsl_mm.engine.report import data_line
 from flsl_mm.utils.work_folder import SKIPPED
-from tests.images import make_image
-from tests.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
+from tests.builders.images import make_image
+from tests.builders.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
 
 LOGGER = dict(logger=dict(type='FLSLLoggerHook', interval=1))
 

@@ -10,7 +10,7 @@ pytest.importorskip('mmpretrain')
 from mmengine.hooks import Hook
 
 from flsl_mm.commands import command_line
-from tests.toy_run import messages_of, toy_config, write_images
+from tests.builders.toy_run import messages_of, toy_config, write_images
 
 
 class Stop(Hook):

@@ -16,8 +16,8 @@ from mmengine.registry import MODELS, RUNNERS
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
 from flsl_mm.commands import command_line
 from flsl_mm.engine.runner import RETIRED_HOOKS, FLSLRunner
-from tests.reliability.children import OUTPUT, train
-from tests.toy_run import messages_of, toy_config, write_images
+from tests.builders.children import OUTPUT, train
+from tests.builders.toy_run import messages_of, toy_config, write_images
 
 PROTOTYPES = 'head.last_layer.parametrizations.weight.original0'
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from flsl_mm.engine.schedules import FLSLWarmupCosineLR, cosine, linear_by_epoch, scaled_momentum, warmup_cosine
-from tests.reference import load
+from tests.builders.reference import load
 
 
 def test_cosine_by_hand():

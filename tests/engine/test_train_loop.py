@@ -9,9 +9,9 @@ import torch
 from mmengine.hooks import Hook
 
 from flsl_mm.datasets.folder import find_images
-from tests.images import make_image
-from tests.selfsup.toy import toy_model
-from tests.toy_run import ToyImages, toy_runner
+from tests.builders.images import make_image
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import ToyImages, toy_runner
 
 LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)
 

@@ -11,7 +11,7 @@ from flsl_mm.evaluation.bbox_knn import (
     largest_box,
     resized_boxes,
 )
-from tests.reference import load
+from tests.builders.reference import load
 
 
 @pytest.fixture(scope='module')

@@ -11,8 +11,8 @@ import flsl_mm
 from flsl_mm.checkpoint import CheckpointError, backbone_file
 from flsl_mm.evaluation.features import FeatureExtractor, image_tensor
 from flsl_mm.models.spec import IMAGENET_MEAN
-from tests.checkpoint.cases import layouts, same, tiny
-from tests.images import make_image
+from tests.builders.checkpoints import layouts, same, tiny
+from tests.builders.images import make_image
 
 LAYOUTS = layouts()
 

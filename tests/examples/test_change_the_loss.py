@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from flsl_mm.commands import train
+from tests.builders.toy_run import write_images
 from tests.test_without_openmmlab import ROOT
-from tests.toy_run import write_images
 
 FOLDER = ROOT / 'examples' / 'change_the_loss'
 

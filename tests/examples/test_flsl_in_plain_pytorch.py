@@ -7,8 +7,8 @@ import json
 import pytest
 from mmengine.runner import Runner
 
+from tests.builders.toy_run import toy_config, write_images
 from tests.test_without_openmmlab import OPENMMLAB, ROOT, run
-from tests.toy_run import toy_config, write_images
 
 PROGRAM = """
 import json, sys

@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
 from flsl_mm.selfsup import FLSL
-from tests.selfsup.toy import toy_model
+from tests.builders.toy_flsl import toy_model
 
 NO_GPU = 'needs a GPU, and torch finds none'
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)

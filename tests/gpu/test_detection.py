@@ -11,8 +11,8 @@ import torch
 pytest.importorskip('mmdet')
 
 from flsl_mm.utils.compat import ops
-from tests.detection.detectors import NUM_CLASSES, build
-from tests.utils.compat.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
+from tests.builders.detectors import NUM_CLASSES, build
+from tests.builders.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
 from tests.utils.compat.test_ops import RECORDED, roi_settings
 
 pytestmark = pytest.mark.gpu

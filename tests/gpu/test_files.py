@@ -11,8 +11,8 @@ import torch
 
 import flsl_mm
 from flsl_mm.commands import embed, export
-from tests.checkpoint.cases import file_of, tiny
-from tests.images import make_image
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.images import make_image
 
 pytestmark = pytest.mark.gpu
 

@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import flsl_mm
-from tests.selfsup.toy import toy_model
+from tests.builders.toy_flsl import toy_model
 
 from .devices import JITTERED, make_wrapper, needs_gpu, take_step
 

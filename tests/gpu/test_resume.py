@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.reliability.children import Fault, finish, start
-from tests.toy_run import ITERATIONS, toy_config, write_images
+from tests.builders.children import Fault, finish, start
+from tests.builders.toy_run import ITERATIONS, toy_config, write_images
 
 from .devices import JITTERED
 

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from tests.timm_families import every_family, tiny_timm
+from tests.builders.timm_families import every_family, tiny_timm
 
 pytestmark = pytest.mark.gpu
 

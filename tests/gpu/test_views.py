@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from flsl_mm.models.device import to_device
-from tests.selfsup.toy import toy_model
-from tests.toy_run import ToyImages
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import ToyImages
 
 pytestmark = pytest.mark.gpu
 

@@ -10,7 +10,7 @@ pytest.importorskip('cv2')
 
 from flsl_mm.vos.measures import contour_accuracy, region_similarity
 from flsl_mm.vos.propagator import FLSLLabelPropagator
-from tests.vos.tiny_davis import COLORS, moving_squares
+from tests.builders.davis_tree import COLORS, moving_squares
 
 pytestmark = pytest.mark.gpu
 

@@ -7,7 +7,7 @@ import timm
 import torch
 
 from flsl_mm.models import TimmViT
-from tests.timm_families import FAMILIES, TINY, every_family, tiny_timm, visible
+from tests.builders.timm_families import FAMILIES, TINY, every_family, tiny_timm, visible
 
 DINO, DINOV2 = FAMILIES['DINO'], FAMILIES['DINOv2']
 

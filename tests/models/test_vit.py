@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch.nn import functional as F
 
 from flsl_mm.models import FLSLViT
-from tests.reference import arch_of, load, noise, official_part
+from tests.builders.reference import arch_of, load, noise, official_part
 
 TINY = dict(embed_dim=16, depth=3, num_heads=2)
 

@@ -14,9 +14,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from flsl_mm.datasets.skipped import read_skipped
-from tests.images import make_image
-from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_images
+from tests.builders.children import OUTPUT, train
+from tests.builders.images import make_image
+from tests.builders.toy_run import toy_config, write_images
 
 EPOCHS = 2
 OPTIONS = dict(

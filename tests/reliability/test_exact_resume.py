@@ -17,8 +17,8 @@ from mmengine.config import Config
 
 from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.hooks.preemption import EXIT_CODE
-from tests.reliability.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
-from tests.toy_run import ITERATIONS, toy_config, write_images
+from tests.builders.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
+from tests.builders.toy_run import ITERATIONS, toy_config, write_images
 
 PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer', 'export')
 # Runs of up to seven kills at chosen places, and twice as many kills at any moment.

@@ -12,8 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.reliability.children import OUTPUT, Fault, train
-from tests.toy_run import ITERATIONS, toy_config, write_images
+from tests.builders.children import OUTPUT, Fault, train
+from tests.builders.toy_run import ITERATIONS, toy_config, write_images
 
 LOADER = dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.toy_run import toy_config, write_images
+from tests.builders.toy_run import toy_config, write_images
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -63,7 +63,7 @@ def test_two_nodes_and_a_rank_that_dies(tmp_path):
     mark = tmp_path / 'killed'
     with config.open('a') as file:
         file.write(
-            "custom_imports['imports'].append('tests.reliability.kill_hook')\n"
+            "custom_imports['imports'].append('tests.builders.kill_hook')\n"
             f"default_hooks['kill'] = dict(type='KillRankHook', rank=1, iteration=9, mark={str(mark)!r})\n"
         )
     port = free_port()

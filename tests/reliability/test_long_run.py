@@ -12,8 +12,8 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from tests.reliability.children import finish, start
-from tests.toy_run import EPOCH_LENGTH, toy_config, write_images
+from tests.builders.children import finish, start
+from tests.builders.toy_run import EPOCH_LENGTH, toy_config, write_images
 
 EPOCHS = 80
 INTERVAL = 10

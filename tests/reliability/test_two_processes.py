@@ -14,8 +14,8 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 
 from flsl_mm.engine.optim import FLSLOptimWrapper
 from flsl_mm.selfsup import FLSLDataPreprocessor
-from tests.reliability.children import CONTEXT
-from tests.selfsup.toy import HEAD, toy_model, toy_views
+from tests.builders.children import CONTEXT
+from tests.builders.toy_flsl import HEAD, toy_model, toy_views
 
 STEPS = 3
 RELATIVE = 1e-5

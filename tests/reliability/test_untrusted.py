@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.reliability.children import OUTPUT, train
-from tests.toy_run import toy_config, write_images
+from tests.builders.children import OUTPUT, train
+from tests.builders.toy_run import toy_config, write_images
 
 
 class Payload:

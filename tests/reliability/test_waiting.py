@@ -12,8 +12,8 @@ import pytest
 from mmengine.runner import Runner
 
 from flsl_mm.datasets import images
-from tests.reliability.children import OUTPUT, finish, start, train
-from tests.toy_run import ITERATIONS, toy_config, write_images
+from tests.builders.children import OUTPUT, finish, start, train
+from tests.builders.toy_run import ITERATIONS, toy_config, write_images
 
 
 def hang_in_second_epoch(flag: Path, runner: Runner) -> None:

@@ -7,7 +7,7 @@ from pycocotools.coco import COCO
 
 from flsl_mm.scenes.coco import MIN_VISIBLE_PIXELS, coco_annotations, write_coco
 from flsl_mm.scenes.painter import CLASSES, Scene, render_scene
-from tests.scenes.trees import REQUESTS, assert_jpeg_of
+from tests.builders.scene_trees import REQUESTS, assert_jpeg_of
 
 
 @pytest.fixture(scope='module')

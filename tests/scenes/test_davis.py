@@ -6,7 +6,7 @@ from PIL import Image
 
 from flsl_mm.scenes import davis
 from flsl_mm.scenes.painter import Scene, render_clip
-from tests.scenes.trees import REQUESTS, assert_jpeg_of, pixels
+from tests.builders.scene_trees import REQUESTS, assert_jpeg_of, pixels
 
 
 @pytest.fixture(scope='module')

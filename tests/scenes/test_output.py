@@ -14,7 +14,7 @@ from flsl_mm.scenes.output import (
     tint_instances,
     write_manifest,
 )
-from tests.scenes.trees import files_of, pixels
+from tests.builders.scene_trees import files_of, pixels
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from flsl_mm.scenes.uavdt import (
 from flsl_mm.uavdt.annotations import ATTRIBUTES
 from flsl_mm.uavdt.convert import read_sequences
 from flsl_mm.uavdt.layout import find_sequences
-from tests.scenes.trees import assert_jpeg_of, files_of, pixels
+from tests.builders.scene_trees import assert_jpeg_of, files_of, pixels
 
 SIZE = (64, 112)
 

@@ -11,7 +11,7 @@ from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.painter import render_scene
 from flsl_mm.scenes.writers import WRITERS, write_scenes
 from flsl_mm.utils.version import __version__
-from tests.scenes.trees import REQUESTS, SMALL, assert_jpeg_of, files_of, pixels
+from tests.builders.scene_trees import REQUESTS, SMALL, assert_jpeg_of, files_of, pixels
 
 
 @pytest.fixture(scope='module')

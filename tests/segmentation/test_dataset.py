@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from flsl_mm.scenes.painter import render_scene
 from flsl_mm.scenes.segmentation import class_map
 from flsl_mm.segmentation import FLSLADE20KDataset, FLSLCamVidDataset, FLSLScenesSegmentation, FLSLSegmentationDataset
-from tests.segmentation.cases import CLASSES, write_folder
+from tests.builders.segmentors import CLASSES, write_folder
 
 PIPELINE = [dict(type='LoadImageFromFile'), dict(type='FLSLLoadSegmentation'), dict(type='PackSegInputs')]
 

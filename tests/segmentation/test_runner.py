@@ -18,9 +18,9 @@ from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.commands import command_line
 from flsl_mm.commands import test as test_tool
 from flsl_mm.segmentation.check_hook import check_maps, check_num_classes
-from tests.segmentation.cases import CLASSES, tiny_config, write_folder
-from tests.timm_families import every_family
-from tests.timm_families import tiny_config as timm_config
+from tests.builders.segmentors import CLASSES, tiny_config, write_folder
+from tests.builders.timm_families import every_family
+from tests.builders.timm_families import tiny_config as timm_config
 
 
 @pytest.fixture

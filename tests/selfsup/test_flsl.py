@@ -16,8 +16,8 @@ from flsl_mm.selfsup import FLSL, losses
 from flsl_mm.selfsup.crops import group_by_kind
 from flsl_mm.selfsup.mean_shift import mean_shift, stage_attention
 from flsl_mm.selfsup.queries import gather_queries, per_image
-from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model, toy_views
-from tests.timm_families import FAMILIES, tiny_config
+from tests.builders.timm_families import FAMILIES, tiny_config
+from tests.builders.toy_flsl import BACKBONE, HEAD, VIEWS, toy_model, toy_views
 
 ROOT = Path(__file__).parents[2]
 

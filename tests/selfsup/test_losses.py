@@ -11,7 +11,7 @@ from flsl_mm.models import FLSLHead
 from flsl_mm.selfsup import losses
 from flsl_mm.selfsup.mean_shift import mean_shift
 from flsl_mm.selfsup.queries import gather_queries
-from tests.reference import load, official_part
+from tests.builders.reference import load, official_part
 
 
 def test_intra_by_hand():

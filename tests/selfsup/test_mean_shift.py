@@ -9,7 +9,7 @@ import torch
 
 from flsl_mm.selfsup.mean_shift import anchored_queries, attention, mean_shift, stage_attention
 from flsl_mm.selfsup.queries import gather_queries, token_places
-from tests.reference import load
+from tests.builders.reference import load
 
 
 def test_mean_shift_by_hand():

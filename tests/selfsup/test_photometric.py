@@ -18,7 +18,7 @@ from flsl_mm.selfsup.photometric import (
     box_blur_kernel,
     draw_photometric,
 )
-from tests.images import make_image
+from tests.builders.images import make_image
 
 PIL_IMAGES = [make_image(96, 96, seed) for seed in range(6)]
 IMAGES = torch.stack([pil.pil_to_tensor(image) for image in PIL_IMAGES]).float() / 255

@@ -11,8 +11,8 @@ from torch import nn
 
 from flsl_mm.selfsup import FLSL
 from flsl_mm.selfsup.teacher import OptimizerStepCallback, ema_update
-from tests.selfsup.toy import toy_model, toy_views
-from tests.toy_run import toy_runner
+from tests.builders.toy_flsl import toy_model, toy_views
+from tests.builders.toy_run import toy_runner
 
 
 def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:

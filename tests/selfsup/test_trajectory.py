@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from flsl_mm.selfsup import FLSL
 from flsl_mm.selfsup.crops import Crops
-from tests.reference import arch_of, load, noise
+from tests.builders.reference import arch_of, load, noise
 
 
 class RecordedViews(BaseDataPreprocessor):

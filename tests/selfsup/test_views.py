@@ -4,7 +4,7 @@ from mmengine.registry import MODELS
 from torchvision.transforms import functional as pil
 
 from flsl_mm.selfsup.views import FLSLDataPreprocessor
-from tests.images import make_image
+from tests.builders.images import make_image
 
 IMAGES = [make_image(224, 224, seed) for seed in range(5)]
 TEACHER = torch.stack([pil.pil_to_tensor(image) for image in IMAGES])

@@ -7,7 +7,7 @@ from flsl_mm.uavdt.check_sheet import COLORS, REGION_COLOR, choose_evenly, draw_
 from flsl_mm.uavdt.convert import read_sequences
 from flsl_mm.uavdt.layout import find_sequences
 from flsl_mm.visualization.sheet import GAP, LINE_HEIGHT, MIN_WIDTH, NAME_HEIGHT
-from tests.uavdt.tree import write_sequence
+from tests.builders.uavdt_tree import write_sequence
 
 BOXES = [(1, 7, 4, 5, 20, 10, 1, 4, 1), (1, 8, 30, 5, 9, 9, 2, 2, 3), (3, 7, 5, 6, 20, 10, 3, 1, 2)]
 REGIONS = [(1, 1, 40, 30, 20, 10, 1, -1, -1), (2, 1, 41, 30, 20, 10, 1, -1, -1)]

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, read_sequences, rectangle
 from flsl_mm.uavdt.layout import UAVDTFrames, UAVDTSequence, find_sequences
-from tests.uavdt.tree import write_sequence
+from tests.builders.uavdt_tree import write_sequence
 
 BOXES = [(1, 7, 4, 5, 20, 10, 1, 4, 1), (1, 8, 30, 5, 9, 9, 2, 2, 3), (3, 7, 5, 6, 20, 10, 3, 1, 2)]
 REGIONS = [(1, 1, 40, 30, 20, 10, 1, -1, -1), (2, 1, 41, 30, 20, 10, 1, -1, -1)]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from flsl_mm.uavdt.layout import clip_boxes, find_sequences, read_frames
-from tests.uavdt.tree import ATTRIBUTES, write_sequence
+from tests.builders.uavdt_tree import ATTRIBUTES, write_sequence
 
 CAR = (1, 1, 1)
 

@@ -16,7 +16,7 @@ from flsl_mm.uavdt.annotations import ATTRIBUTES
 from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, read_sequences
 from flsl_mm.uavdt.layout import find_sequences
 from flsl_mm.uavdt.metric import UAVDTMetric
-from tests.uavdt.tree import write_sequence
+from tests.builders.uavdt_tree import write_sequence
 
 DAY_LOW_FRONT, NIGHT_HIGH_SIDE_BIRD = (1, 0, 0, 1, 0, 0, 1, 0, 0, 0), (0, 1, 0, 0, 0, 1, 0, 1, 1, 1)
 

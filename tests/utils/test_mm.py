@@ -11,7 +11,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.checkpoint.cases import file_of, official, same, tiny, training
+from tests.builders.checkpoints import file_of, official, same, tiny, training
 
 PROGRAM = """
 import logging, sys

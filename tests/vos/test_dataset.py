@@ -11,7 +11,7 @@ from PIL import Image
 
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.vos.dataset import DAVISDataset
-from tests.vos.tiny_davis import COLORS, moving_squares, write_tree
+from tests.builders.davis_tree import COLORS, moving_squares, write_tree
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from flsl_mm.vos.drawing import paint_objects, write_gif, write_strip
-from tests.vos.tiny_davis import COLORS, moving_squares
+from tests.builders.davis_tree import COLORS, moving_squares
 
 
 def test_objects_are_painted_with_contours():

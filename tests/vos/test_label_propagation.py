@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flsl_mm.vos import label_propagation as lp
-
-from .. import reference
+from tests.builders import reference
 
 
 def unit_features(generator: torch.Generator, *shape: int) -> torch.Tensor:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flsl_mm.vos.measures import contour_accuracy, disk, frame_statistics, mask_boundary, region_similarity
-
-from .. import reference
+from tests.builders import reference
 
 
 def square(top: int, left: int, side: int, size_hw: tuple[int, int] = (40, 60)) -> np.ndarray:

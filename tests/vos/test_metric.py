@@ -7,7 +7,7 @@ import pytest
 
 from flsl_mm.vos import metric
 from flsl_mm.vos.metric import COLUMNS, DAVISMetric, score_columns, score_video
-from tests.vos.tiny_davis import moving_squares
+from tests.builders.davis_tree import moving_squares
 
 PROTOCOL = dict(short_side=480, topk=5)
 

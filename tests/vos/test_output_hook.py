@@ -13,7 +13,7 @@ from PIL import Image
 
 from flsl_mm.vos.metric import COLUMNS, DAVISMetric
 from flsl_mm.vos.output_hook import DAVISOutputHook, write_tables
-from tests.vos.tiny_davis import COLORS, moving_squares
+from tests.builders.davis_tree import COLORS, moving_squares
 
 
 def evaluated_metric() -> DAVISMetric:

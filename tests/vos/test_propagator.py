@@ -15,9 +15,8 @@ from flsl_mm.vos import propagator
 from flsl_mm.vos.dataset import DAVISDataset
 from flsl_mm.vos.measures import contour_accuracy, region_similarity
 from flsl_mm.vos.propagator import FLSLLabelPropagator, resize_nearest
-from tests.vos.tiny_davis import COLORS, moving_squares
-
-from .. import reference
+from tests.builders import reference
+from tests.builders.davis_tree import COLORS, moving_squares
 
 TOY = dict(type='ToyColorBackbone')
 

@@ -11,8 +11,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 
-from tests.vos.tiny_davis import moving_squares, write_tree
-from tests.vos.toy_run import CONFIGS, run, toy_config
+from tests.builders.davis_tree import moving_squares, write_tree
+from tests.builders.vos_run import CONFIGS, run, toy_config
 
 
 @pytest.fixture(scope='module')
@@ -72,7 +72,7 @@ def test_processes_change_nothing(tree, single, tmp_path):
     """Two processes share three videos, so that one video is done twice."""
     root = Path(__file__).parents[2]
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
-    command += ['-m', 'tests.vos.toy_run', str(tree), str(tmp_path)]
+    command += ['-m', 'tests.builders.vos_run', str(tree), str(tmp_path)]
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(root), os.environ.get('PYTHONPATH', '')]))
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

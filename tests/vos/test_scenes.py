@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from flsl_mm.vos.metric import DAVISMetric
-from tests.vos.toy_run import CONFIGS, run, toy_config
+from tests.builders.vos_run import CONFIGS, run, toy_config
 
 
 @pytest.fixture(scope='module')

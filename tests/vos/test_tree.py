@@ -8,7 +8,7 @@ from PIL import Image
 
 from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.vos.tree import find_video, input_size, read_frame, read_object_ids, read_video_names
-from tests.vos.tiny_davis import moving_squares, write_video
+from tests.builders.davis_tree import moving_squares, write_video
 
 
 @pytest.mark.parametrize(

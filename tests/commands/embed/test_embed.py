@@ -17,8 +17,8 @@ from flsl_mm.commands.embed.folder import embed
 from flsl_mm.commands.embed.journal import Journal
 from flsl_mm.commands.embed.table import patch_file, read_embeddings
 from flsl_mm.evaluation.probes.images import fitted
-from tests.checkpoint.cases import file_of, tiny
-from tests.images import make_image
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.images import make_image
 
 COUNT, BAD = 9, 4
 

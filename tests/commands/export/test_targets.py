@@ -13,7 +13,7 @@ from flsl_mm.commands.export import graphs, timm_file
 from flsl_mm.commands.export.check import TOLERANCE, ExportError, compare, other_hw
 from flsl_mm.commands.export.graphs import traced  # a fixture replaces the one of the module
 from flsl_mm.commands.export.targets import TARGETS, timm_at_other_size
-from tests.checkpoint.cases import tiny
+from tests.builders.checkpoints import tiny
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.1, 0.2, 0.3)
 

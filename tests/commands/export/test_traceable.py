@@ -5,7 +5,7 @@ import torch
 
 from flsl_mm.commands.export.traceable import TraceableFeatures, resized_positions
 from flsl_mm.models.pos_embed import resize_pos_embed
-from tests.checkpoint.cases import tiny
+from tests.builders.checkpoints import tiny
 
 
 @pytest.mark.parametrize('mode', ['offset', 'size'])

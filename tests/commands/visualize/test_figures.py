@@ -18,7 +18,7 @@ from flsl_mm.commands.visualize.figures import (
 from flsl_mm.commands.visualize.view import LEGEND, compute_view
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.visualization.pca import color_basis
-from tests.checkpoint.cases import tiny
+from tests.builders.checkpoints import tiny
 from tests.commands.visualize.test_view import pixels
 
 SCALES = (5.0, 10.0, 40.0)

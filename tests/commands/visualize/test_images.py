@@ -19,8 +19,8 @@ from flsl_mm.commands.visualize.images import (
 )
 from flsl_mm.commands.visualize.view import LEGEND
 from flsl_mm.evaluation.features import FeatureExtractor
-from tests.checkpoint.cases import tiny
-from tests.images import make_image
+from tests.builders.checkpoints import tiny
+from tests.builders.images import make_image
 
 QUICK = Settings(kinds=('colors',), long_side=16)
 

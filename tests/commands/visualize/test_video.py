@@ -12,8 +12,8 @@ from flsl_mm.datasets.palette import write_palette_mask
 from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.scenes.painter import render_clip
 from flsl_mm.vos import FLSLLabelPropagator
-from tests.checkpoint.cases import tiny
-from tests.images import make_image
+from tests.builders.checkpoints import tiny
+from tests.builders.images import make_image
 
 
 @pytest.fixture(scope='module')

@@ -26,8 +26,8 @@ from flsl_mm.visualization.paint_clusters import paint_clusters
 from flsl_mm.visualization.panels import color_map, heat_map, mark_points
 from flsl_mm.visualization.pca import color_basis, pca_rgb
 from flsl_mm.visualization.similarity import aggregated_similarity, similarity_map
-from tests.checkpoint.cases import tiny
-from tests.images import make_image
+from tests.builders.checkpoints import tiny
+from tests.builders.images import make_image
 
 
 def pixels(width: int = 64, height: int = 48, seed: int = 0) -> Tensor:

@@ -22,8 +22,8 @@ from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.hooks.checkpoint import regular_names, remove_regular, restrict_to_own_files
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
 from flsl_mm.models import FLSLViT
-from tests.selfsup.toy import BACKBONE, toy_model
-from tests.toy_run import toy_runner
+from tests.builders.toy_flsl import BACKBONE, toy_model
+from tests.builders.toy_run import toy_runner
 
 
 class Toy(BaseModel):

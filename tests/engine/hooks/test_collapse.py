@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import Dataset
 
 from flsl_mm.engine.hooks import FLSLCollapseHook
-from tests.images import make_image
-from tests.selfsup.toy import toy_model
-from tests.toy_run import messages_of, toy_runner
+from tests.builders.images import make_image
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import messages_of, toy_runner
 
 
 class ToyImages(Dataset):

@@ -13,8 +13,8 @@ from torch import nn
 from flsl_mm.engine.hooks import FLSLCompileHook
 from flsl_mm.engine.hooks.compile import compile_blocks
 from flsl_mm.models import FLSLViT
-from tests.selfsup.toy import toy_model
-from tests.toy_run import toy_runner
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import toy_runner
 
 BACKENDS = ['aot_eager', pytest.param('inductor', marks=pytest.mark.skipif(not shutil.which('c++'), reason='no C++'))]
 

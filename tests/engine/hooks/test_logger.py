@@ -18,8 +18,8 @@ from flsl_mm.commands import command_line
 from flsl_mm.engine.log_processor import batch_size_of
 from flsl_mm.selfsup import FLSL
 from flsl_mm.utils import console
-from tests.selfsup.toy import toy_model
-from tests.toy_run import ToyImages, toy_config, toy_runner, write_images
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import ToyImages, toy_config, toy_runner, write_images
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 

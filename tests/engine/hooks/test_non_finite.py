@@ -16,7 +16,7 @@ from torch import nn
 from flsl_mm.commands import command_line
 from flsl_mm.engine.hooks.non_finite import DAMAGED_INPUT, DAMAGED_WEIGHTS, DIVERGED, batch_files
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper, FLSLOptimWrapper
-from tests.toy_run import toy_config, write_images
+from tests.builders.toy_run import toy_config, write_images
 
 WRAPPERS = [FLSLOptimWrapper, FLSLAmpOptimWrapper]
 

@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flsl_mm.engine.hooks import FLSLPreemptionHook, preemption
-from tests.toy_run import toy_runner
+from tests.builders.toy_run import toy_runner
 
 
 class Preempt(Hook):

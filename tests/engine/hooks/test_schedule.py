@@ -6,8 +6,8 @@ import pytest
 
 from flsl_mm.engine.hooks import FLSLFreezeLastLayerHook, FLSLScheduleHook
 from flsl_mm.engine.schedules import cosine
-from tests.selfsup.toy import toy_model
-from tests.toy_run import OPTIM_WRAPPER, messages_of, record, toy_runner
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import OPTIM_WRAPPER, messages_of, record, toy_runner
 
 
 def test_schedules_reach_the_model_in_every_iteration(tmp_path):

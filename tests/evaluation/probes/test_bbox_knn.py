@@ -4,7 +4,7 @@ import pytest
 
 from flsl_mm.evaluation.probes.bbox_knn import BBoxKNNProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.evaluation.probes.data import SPEC, write_boxes
+from tests.builders.probe_data import SPEC, write_boxes
 
 
 @pytest.fixture(scope='module')
@@ -50,7 +50,7 @@ def test_boxes_in_the_square_in_the_middle(probe):
 
 
 def MIDDLE(target):
-    from tests.evaluation.probes.data import COLORS
+    from tests.builders.probe_data import COLORS
 
     return (COLORS[target.label] / 255).tolist()
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from flsl_mm.evaluation.probes.boxes import read_boxed_images
-from tests.evaluation.probes.data import write_boxes
+from tests.builders.probe_data import write_boxes
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from flsl_mm.evaluation.probes.classification import ClassificationProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.evaluation.probes.data import PATCH, SPEC, write_classes
+from tests.builders.probe_data import PATCH, SPEC, write_classes
 
 
 @pytest.fixture(scope='module')

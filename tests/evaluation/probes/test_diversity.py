@@ -7,7 +7,7 @@ import torch
 
 from flsl_mm.evaluation.probes.diversity import DiversityProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.evaluation.probes.data import PATCH, SPEC
+from tests.builders.probe_data import PATCH, SPEC
 
 IMAGES = torch.randint(256, (6, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 

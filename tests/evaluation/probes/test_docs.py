@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import HOOKS
 
 from flsl_mm.evaluation.probes.hook import PROBES
-from tests.checkpoint.cases import file_of, tiny
-from tests.evaluation.probes.data import write_segmentation
+from tests.builders.checkpoints import file_of, tiny
+from tests.builders.probe_data import write_segmentation
 
 DOCS = Path(__file__).parents[3] / 'docs' / 'evaluation.md'
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from flsl_mm.evaluation.probes import FLSLProbeHook
-from tests.evaluation.probes.data import write_classes
-from tests.toy_run import messages_of, toy_runner
+from tests.builders.probe_data import write_classes
+from tests.builders.toy_run import messages_of, toy_runner
 
 
 def scenes_hook(**options):

@@ -7,7 +7,7 @@ from flsl_mm.datasets.folder import find_images
 from flsl_mm.evaluation.probes import images as module
 from flsl_mm.evaluation.probes.images import feature_maps, fitted, fitting_hw, sample
 from flsl_mm.evaluation.probes.sources import MeanColor
-from tests.images import make_image
+from tests.builders.images import make_image
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from flsl_mm.evaluation.probes.object_discovery import ObjectDiscoveryProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.evaluation.probes.data import PATCH, SPEC, write_boxes
+from tests.builders.probe_data import PATCH, SPEC, write_boxes
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,7 @@ import pytest
 
 from flsl_mm.evaluation.probes import ClusteringProbe, RetrievalProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.evaluation.probes.data import PATCH, SPEC, write_segmentation
+from tests.builders.probe_data import PATCH, SPEC, write_segmentation
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ import torch
 from flsl_mm.evaluation.probes.scenes import ScenesProbe
 from flsl_mm.evaluation.probes.sources import Constant, PositionAlone
 from flsl_mm.scenes.painter import render_scene
-from tests.evaluation.probes.data import PATCH, SPEC
+from tests.builders.probe_data import PATCH, SPEC
 
 
 class Oracle:

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from flsl_mm.evaluation.probes.segmentation import SegmentationProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.evaluation.probes.data import PATCH, SPEC, write_segmentation
+from tests.builders.probe_data import PATCH, SPEC, write_segmentation
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ import torch
 
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone, random_weights
 from flsl_mm.models.pos_embed import sincos_pos_embed
-from tests.evaluation.probes.data import SPEC
+from tests.builders.probe_data import SPEC
 
 
 @pytest.mark.parametrize('source', [MeanColor(8), PositionAlone(SPEC), Constant(8), random_weights(SPEC)])

@@ -10,7 +10,7 @@ import pytest
 
 from flsl_mm.evaluation.probes.scores import Score
 from flsl_mm.evaluation.probes.table import CHANCE, MARK, RANDOM, measure, render, trivial_sources
-from tests.evaluation.probes.data import SPEC
+from tests.builders.probe_data import SPEC
 
 
 class ProbeOfNames:

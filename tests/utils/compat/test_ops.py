@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from flsl_mm.utils.compat import ops
-from tests.utils.compat.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
+from tests.builders.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
 
 RECORDED = np.load(Path(__file__).parents[2] / 'data' / 'mmcv_ops.npz')
 

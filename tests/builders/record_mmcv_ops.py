@@ -1,8 +1,8 @@
 """Record what compiled mmcv ops return on random inputs: run it once where mmcv was built with ops.
 
-    python -m tests.utils.compat.record_mmcv_ops tests/data/mmcv_ops.npz
+    python -m tests.builders.record_mmcv_ops tests/data/mmcv_ops.npz
 
-The recorded file holds the settings of every case; inputs follow from the seeds (tests/compat/mmcv_cases.py).
+The recorded file holds the settings of every case; inputs follow from the seeds (tests/builders/mmcv_cases.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mmcv
 import numpy as np
 from mmcv.ops import nms, roi_align
 
-from tests.utils.compat.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
+from tests.builders.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
 
 
 def record() -> dict[str, np.ndarray]:

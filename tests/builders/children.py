@@ -25,7 +25,7 @@ from mmengine.runner import Runner
 
 from flsl_mm.commands import command_line
 from flsl_mm.utils import fileio
-from tests import toy_run  # noqa: F401  imported here so that the server has it
+from tests.builders import toy_run  # noqa: F401  imported here so that the server has it
 
 CONTEXT = multiprocessing.get_context('forkserver')
 CONTEXT.set_forkserver_preload([__name__])

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from flsl_mm.commands.command_line import build_runner
 from flsl_mm.vos import dataset  # noqa: F401  registers the data set
 
-from . import tiny_davis  # noqa: F401  registers the backbone
+from . import davis_tree  # noqa: F401  registers the backbone
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'vos'
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-FOLDER = Path(os.environ.get('FLSL_REFERENCE_DIR', Path(__file__).parent / 'data' / 'reference'))
+FOLDER = Path(os.environ.get('FLSL_REFERENCE_DIR', Path(__file__).parents[1] / 'data' / 'reference'))
 
 
 def load(name: str) -> dict[str, np.ndarray]:

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from flsl_mm.engine import FLSLRunner
 from flsl_mm.selfsup import FLSL
-from tests.images import make_image
-from tests.selfsup.toy import BACKBONE, HEAD, VIEWS, toy_model
+from tests.builders.images import make_image
+from tests.builders.toy_flsl import BACKBONE, HEAD, VIEWS, toy_model
 
 ITERATIONS, EPOCH_LENGTH = 18, 6
 """Iterations of a run of :func:`toy_config`, and of an epoch."""
