@@ -99,11 +99,6 @@ class FLSLShards(FLSLImages):
         self.files[number] = file
         return nullcontext(file)
 
-    def close(self) -> None:
-        """Close the shards that this process has open; they are opened again where an image is read."""
-        while self.files:
-            os.close(self.files.popitem()[1])
-
     def __getstate__(self) -> dict:
         """Leave out the open files, which are this process's."""
         return vars(self) | dict(files={})

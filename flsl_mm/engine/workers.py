@@ -52,9 +52,7 @@ def ignore_signals(then: Callable[[int], None] | None, worker_id: int) -> None:
 
 
 def end_workers(loader: DataLoader) -> None:
-    """End a loader's workers, one that hangs after five seconds, and close the files that its data set has open."""
+    """End a loader's workers, one that hangs after five seconds."""
     for iterator in list(getattr(loader, 'started', ())):
         iterator._shutdown_workers()
     loader._iterator = None  # of persistent workers; the next one starts new ones
-    if hasattr(loader.dataset, 'close'):
-        loader.dataset.close()
