@@ -21,6 +21,8 @@ from tests.builders.probe_data import write_boxes, write_classes, write_segmenta
 from tests.commands.plot_run.test_read import write_run
 from tests.test_docs import ALL, ROOT
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     'evaluate': ['--num-scenes', '3', '--random-seeds', '1', '--limit', '4', '--device', 'cpu'],
     'embed': ['--device', 'cpu'],

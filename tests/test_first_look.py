@@ -16,6 +16,8 @@ import flsl_mm
 from flsl_mm.checkpoint import backbone_file, read_checkpoint
 from flsl_mm.scenes.painter import render_scene
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / 'docs'
 SHIPPED = DOCS / 'first_look'
 

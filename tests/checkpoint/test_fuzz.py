@@ -66,6 +66,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp('fuzz')
 
 
+@pytest.mark.slow
 @given(layout=st.sampled_from(sorted(LAYOUTS)), changes=CHANGES, branch=st.sampled_from(['teacher', 'student']))
 @settings(max_examples=60, deadline=None)
 def test_changed_contents(layout, changes, branch, folder):

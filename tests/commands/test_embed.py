@@ -78,6 +78,7 @@ sys.exit(embed.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_without_openmmlab(given, tmp_path):
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
     command = [sys.executable, '-c', WITHOUT_OPENMMLAB, *given, '--out', str(tmp_path / 'x.npz')]

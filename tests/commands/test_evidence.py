@@ -26,6 +26,7 @@ def comparison(tmp_path):
     return [*map(str, command), '--out', str(tmp_path / 'out'), '--', '--scenes', '--num-scenes', '3']
 
 
+@pytest.mark.slow
 def test_it_trains_measures_and_writes_and_does_nothing_twice(comparison, tmp_path, capsys, monkeypatch):
     assert evidence.main(comparison) == 0
     out = capsys.readouterr().out
@@ -55,6 +56,7 @@ def test_it_trains_measures_and_writes_and_does_nothing_twice(comparison, tmp_pa
     assert 'plans another comparison: give the same options, or another --out' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_is_told_with_its_log(comparison, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evidence, 'seconds_per_step', lambda config: 0.01)
     cfg = Config.fromfile(comparison[2])

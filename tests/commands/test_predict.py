@@ -24,7 +24,7 @@ from tests.builders.images import make_image
 from tests.builders.segmentors import CLASSES, tiny_config, write_folder
 from tests.builders.small_detector import scenes_config
 
-pytestmark = pytest.mark.usefixtures('fresh_logger')
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('fresh_logger')]
 
 
 def save_untrained(cfg, folder, classes):

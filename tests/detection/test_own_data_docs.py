@@ -19,6 +19,8 @@ from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
 from tests.builders.small_detector import narrow
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / 'docs' / 'own_detection_data.md'
 LAPTOP = 'mask-rcnn_flsl-vit-t16_fpn_coco.py'

@@ -159,6 +159,7 @@ def test_test_pipeline(name, root, variable, request, monkeypatch):
     assert Path(sample.img_path).is_file()
 
 
+@pytest.mark.slow
 def test_uavdt_config_trains_and_evaluates(uavdt, monkeypatch, tmp_path):
     monkeypatch.setenv('UAVDT_SCENES_ROOT', str(uavdt))
     cfg = Config.fromfile(CONFIGS / 'mask-rcnn_flsl-vit-t16_fpn_uavdt-scenes.py')

@@ -33,6 +33,7 @@ def test_scenes_config_writes_its_data_trains_evaluates_and_saves(cfg, tmp_path)
     assert len(runner.optim_wrapper.optimizer.param_groups) == 2
 
 
+@pytest.mark.slow
 def test_two_images_are_learned_by_heart(cfg):
     # Decoding, labels, scales of boxes and masks and the metric all have to fit for these figures: 0.02 after one step,
     # 0.5 to 0.7 after 60, by seed and number of threads.

@@ -20,6 +20,8 @@ from flsl_mm.engine.hooks.preemption import EXIT_CODE
 from tests.builders.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
 from tests.builders.toy_run import ITERATIONS, toy_config, write_images
 
+pytestmark = pytest.mark.slow
+
 PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer', 'export')
 # Runs of up to seven kills at chosen places, and twice as many kills at any moment.
 CHAINS = int(os.environ.get('FLSL_KILL_CHAINS', 2))

@@ -19,6 +19,7 @@ from tests.builders.toy_run import toy_config, write_images
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(shutil.which('bash') is None, reason='needs bash'),
     pytest.mark.skipif(torch.cuda.is_available(), reason='speaks of machines without an accelerator'),
 ]

@@ -21,7 +21,10 @@ SAMPLES = 'samples.json'
 MOST_GROWTH_MB = dict(main=4.0, first_worker=1.0, second_worker=1.0)
 """From the third quarter of the run to the last: 120 iterations, in which a worker makes 240 views of 7 kB each."""
 
-pytestmark = pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='reads /proc/<pid>/smaps_rollup')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path('/proc/self/smaps_rollup').exists(), reason='reads /proc/<pid>/smaps_rollup'),
+]
 
 
 def look_at(pid: int) -> dict[str, float]:

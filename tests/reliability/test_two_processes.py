@@ -17,6 +17,8 @@ from flsl_mm.selfsup import FLSLDataPreprocessor
 from tests.builders.children import CONTEXT
 from tests.builders.toy_flsl import HEAD, toy_model, toy_views
 
+pytestmark = pytest.mark.slow
+
 STEPS = 3
 RELATIVE = 1e-5
 # Grids of 6x6 and 4x4 tokens, which windows of 2x2 divide; else a random corner of the grid is sampled.

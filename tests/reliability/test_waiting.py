@@ -15,6 +15,8 @@ from flsl_mm.datasets import images
 from tests.builders.children import OUTPUT, finish, start, train
 from tests.builders.toy_run import ITERATIONS, toy_config, write_images
 
+pytestmark = pytest.mark.slow
+
 
 def hang_in_second_epoch(flag: Path, runner: Runner) -> None:
     """Have the data set wait for ever where the second epoch's images are read, whose virtual indices follow."""

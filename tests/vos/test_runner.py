@@ -68,6 +68,7 @@ def test_workers_change_nothing(tree, single, tmp_path, prefetch_factor):
     assert written(tmp_path) == written(single[1])
 
 
+@pytest.mark.slow
 def test_processes_change_nothing(tree, single, tmp_path):
     """Two processes share three videos, so that one video is done twice."""
     root = Path(__file__).parents[2]

@@ -64,6 +64,7 @@ def test_too_short(tmp_path):
     assert written['verdict'] == 'too short to tell: 6 steps'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('options', 'symptom'),
     [

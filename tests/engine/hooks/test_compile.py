@@ -26,6 +26,7 @@ def no_compiled_code_of_other_tests():
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_same_training(tmp_path, backend):
     """Drop path (0.2), two view sizes and the EMA teacher included; two epochs of four steps."""
