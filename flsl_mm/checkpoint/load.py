@@ -13,6 +13,7 @@ from flsl_mm.models.pos_embed import resize_pos_embed
 from flsl_mm.models.spec import BackboneSpec
 from flsl_mm.models.timm_vit import TimmViT
 from flsl_mm.models.vit import FLSLViT
+from flsl_mm.utils.fileio import printable
 from flsl_mm.utils.mm import WEIGHT_INITIALIZERS, print_log
 
 from .files import CheckpointError, read_checkpoint
@@ -106,7 +107,7 @@ def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
 def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
     """Describe what was loaded and what deserves attention."""
     count = len(found.tensors)
-    parts = [f'loaded {count}/{count} backbone tensors from {source} ({found.layout})']
+    parts = [f'loaded {count}/{count} backbone tensors from {printable(source)} ({found.layout})']
     if found.ignored:
         names = (f'{name} ({number})' if name.endswith('*') else name for name, number in found.ignored.items())
         parts.append(f'ignored {", ".join(names)}')

@@ -35,6 +35,9 @@ LOST_CONNECTION = re.compile(r'closed by peer|[Cc]onnection reset|ncclRemoteErro
 WRONG_WIDTH = re.compile(r'mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)')
 """What torch says of a linear layer for inputs of another width."""
 
+REGISTRY_PREFIX = re.compile(r'class \S+ in \S+: .*\n')
+"""Line that registries put before a message."""
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a system says of a full disk, a used-up quota, and a file beyond the limit."""
 
@@ -128,9 +131,11 @@ def explain(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and len(error.args) == 1 else str(error)
     if isinstance(error, KeyError) and text.isidentifier():
         return f'no entry {text!r} where one is needed; a part of the config may lack it (--traceback shows where)'
-    # Registries put "class X in file:" before a message.
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    message = printable(lines[-1]) if lines else type(error).__name__
+    if isinstance(error, (ValueError, OSError)):  # a name in it may have line breaks, which are shown
+        message = printable(REGISTRY_PREFIX.sub('', text.strip()))
+    else:
+        message = printable(next((line.strip() for line in reversed(text.splitlines()) if line.strip()), ''))
+    message = message or type(error).__name__
     expected = isinstance(error, (ValueError, OSError, ImportError, KeyError, FloatingPointError))
     return message if expected else f'{message} ({type(error).__name__}; --traceback shows where)'
 

@@ -42,10 +42,6 @@ class ConsoleFormatter(logging.Formatter):
             record.message = f'{record.levelname.lower()}: {record.message}'
         return super().formatMessage(record)
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Leave nothing for the terminal to obey but line breaks."""
-        return printable_lines(super().format(record))
-
 
 class ConsoleHandler(logging.StreamHandler):
     """Writes log records above the progress bar, if there is one, without those of :data:`FILE_ONLY`."""
@@ -58,7 +54,7 @@ class ConsoleHandler(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
         try:
-            tqdm.write(self.format(record), file=self.stream)
+            tqdm.write(printable_lines(self.format(record)), file=self.stream)
             self.flush()
         except Exception:
             self.handleError(record)
