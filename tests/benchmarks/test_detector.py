@@ -11,7 +11,7 @@ import torch
 pytest.importorskip('mmdet')
 
 import detector
-from mmengine.config import Config
+import tiny
 
 from tests.builders.benchmarks import give_durations
 
@@ -21,16 +21,7 @@ TINY += ['--device', 'cpu', '--repeats', '3']
 
 @pytest.fixture
 def config(tmp_path) -> Path:
-    """Write the default config with less in it: a narrow backbone and few boxes."""
-    cfg = Config.fromfile(detector.CONFIG)
-    cfg.model.backbone.update(arch=dict(embed_dim=16, depth=4, num_heads=2), out_indices=(0, 1, 2, 3), img_size=64)
-    cfg.model.neck[0].in_channels = 16
-    cfg.model.neck[1].in_channels = [16] * 4
-    cfg.model.train_cfg.rpn_proposal.max_per_img = 20
-    cfg.model.train_cfg.rcnn.sampler.num = 16
-    cfg.model.test_cfg.rpn.max_per_img = 20
-    cfg.dump(tmp_path / 'tiny.py')
-    return tmp_path / 'tiny.py'
+    return tiny.detection(tmp_path)
 
 
 def test_ratios_are_those_of_given_durations(config, tmp_path, monkeypatch, capsys):

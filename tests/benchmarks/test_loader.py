@@ -8,11 +8,12 @@ from types import SimpleNamespace
 
 import loader
 import pytest
+import tiny
 import torch
 from mmengine.config import Config
 from PIL import Image, UnidentifiedImageError
 
-from tests.builders.benchmarks import DETECTION, PRETRAIN, Clock, tiny_pretraining
+from tests.builders.benchmarks import DETECTION, PRETRAIN, Clock
 
 
 def test_generated_files_are_like_imagenets(tmp_path):
@@ -129,7 +130,7 @@ def test_program(tmp_path, monkeypatch, capsys):
     own = loader.write_images(tmp_path / 'own', 2)
     (tmp_path / 'temporary').mkdir()
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
-    options = ['--config', tiny_pretraining(tmp_path), '--data', tmp_path / 'own', '--out', tmp_path / 'numbers.json']
+    options = ['--config', tiny.pretraining(tmp_path), '--data', tmp_path / 'own', '--out', tmp_path / 'numbers.json']
     options += ['--workers', 2, 1, 0, '--batch-size', 2, '--rounds', 1, '--repeats', 2, '--train', '--iterations', 1]
     trained = []
     build_runner = loader.cli.build_runner

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import run_all
+import train_step
 
 WRITE = """
 import json, sys
@@ -109,6 +110,7 @@ def test_only_some(plan, run, capfd):
     ('options', 'line'),
     [
         (['--limit-seconds', '0'], '--limit-seconds must be positive'),
+        (['--minutes', '-1'], '--minutes must be positive'),
         (['--out', 'no/folder/all.json'], 'no/folder for --out'),
         (['--only', 'three'], 'no benchmark three: choose from one, two'),
     ],
@@ -130,4 +132,34 @@ def test_programs_know_their_options(device):
         assert getattr(args, 'device', device) == device
         assert getattr(args, 'config', Path(__file__)).is_file()
     s16 = run_all.plan('cuda')['train_step_s16']
-    assert ' '.join(s16) == 'train_step.py --device cuda --dtype bfloat16 --batch-size 256 --compile'
+    assert ' '.join(s16) == 'train_step.py --device cuda --dtype bfloat16 --batch-size 256'
+
+
+def test_the_plan_of_a_gpu_runs_small_on_the_cpu(run, capfd, fresh_logger, monkeypatch):
+    """Every program with the very options it will get, so that none of them dies on an import or an option."""
+    monkeypatch.setitem(train_step.COPY_BYTES, 'cpu', 2**12)
+    monkeypatch.setitem(train_step.MATRIX_SIDE, 'cpu', 8)
+    code, results = run('--device', 'cuda', '--dry-run')
+    assert (code, results['failed']) == (0, {})
+    assert list(results['benchmarks']) == list(run_all.plan('cuda'))
+    assert results['benchmarks']['compiled_s16']['setting']['dtype'] == 'bfloat16'
+    assert {'compiled_step', 'compiled_limit'} <= set(results['benchmarks']['compiled_s16']['seconds'])
+    assert 'run_images_per_second' in results['benchmarks']['loader']['train']
+    assert 'TORCHDYNAMO_DISABLE' not in os.environ
+
+
+def test_what_there_is_no_time_for_is_named(plan, run, monkeypatch):
+    plan(first=WRITE, second=WRITE)
+    run_one = run_all.run_one
+
+    def slow(command, limit):
+        assert limit <= 6
+        problem = run_one(command, 60)
+        now = time.monotonic()
+        monkeypatch.setattr(run_all.time, 'monotonic', lambda: now + 7)
+        return problem
+
+    monkeypatch.setattr(run_all, 'run_one', slow)
+    code, results = run('--minutes', 0.1)
+    assert code == 1
+    assert (list(results['benchmarks']), results['failed']) == (['first'], {'second': 'no time was left'})

@@ -7,12 +7,13 @@ import statistics
 from types import SimpleNamespace
 
 import pytest
+import tiny
 import torch
 import train_step
 from mmengine.config import Config
 
 from flsl_mm.engine.hooks import compile as compile_hook
-from tests.builders.benchmarks import DETECTION, Clock, tiny_pretraining
+from tests.builders.benchmarks import DETECTION, Clock
 
 TINY = ['--batch-size', '2', '--repeats', '2', '--device', 'cpu']
 
@@ -21,7 +22,7 @@ TINY = ['--batch-size', '2', '--repeats', '2', '--device', 'cpu']
 def config(tmp_path, monkeypatch):
     monkeypatch.setitem(train_step.COPY_BYTES, 'cpu', 2**12)
     monkeypatch.setitem(train_step.MATRIX_SIDE, 'cpu', 8)
-    return tiny_pretraining(tmp_path)
+    return tiny.pretraining(tmp_path)
 
 
 def test_numbers_by_hand():

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import measure
 import pytest
-from mmengine.config import Config
 
 PRETRAIN = measure.ROOT / 'configs' / 'pretrain'
 DETECTION = measure.ROOT / 'configs' / 'det'
@@ -41,14 +39,3 @@ def give_durations(monkeypatch: pytest.MonkeyPatch, **seconds: list[float]) -> d
 
     monkeypatch.setattr(measure, 'time_alternating', time_alternating)
     return asked
-
-
-def tiny_pretraining(folder: Path) -> Path:
-    """Write the default pretraining config with a narrow model and small views."""
-    cfg = Config.fromfile(PRETRAIN / 'flsl_vit-s16.py')
-    cfg.model.backbone.update(arch=dict(embed_dim=16, depth=2, num_heads=2), img_size=64)
-    cfg.model.head.update(in_channels=16, hidden_channels=(16,), bottleneck_channels=8, num_prototypes=8)
-    cfg.model.data_preprocessor.update(global_crops=dict(size=64), local_crops=dict(size=32))
-    cfg.train_dataloader.dataset.size = 64
-    cfg.dump(folder / 'tiny.py')
-    return folder / 'tiny.py'
