@@ -296,7 +296,7 @@ def test_error_lines_that_are_explained_are_those_of_the_package():
 
 def test_bibliography_and_ci_commands_stay_in_the_readme():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
-    assert "pip install -e '.[mm,tests]' -c requirements/tested.txt && pytest\n" in text
+    assert "pip install -e '.[mm,tests]' -c requirements/tested.txt && pytest" in text
     assert '@inproceedings{su2023flsl' in text
 
 
