@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from mmengine.config import Config
 from PIL import Image
 
 from flsl_mm.commands import evidence
+from flsl_mm.commands.evidence import plan, table, training
 from tests.builders.toy_run import toy_config, write_images
 
 
@@ -39,26 +41,52 @@ def test_it_trains_measures_and_writes_and_does_nothing_twice(comparison, tmp_pa
     assert auc['curves']['one'] != auc['curves']['other']
     assert set(auc['trivial']) == {'random weights', 'mean color', 'position alone'}
     assert auc['chance'] == 0.5
-    table = (tmp_path / 'out' / 'table.md').read_text()
-    assert table in out
-    assert f'| {auc["curves"]["one"][-1][0]:.3f} |' in table
+    printed = (tmp_path / 'out' / 'table.md').read_text()
+    assert printed in out
+    assert f'| {auc["curves"]["one"][-1][0]:.3f} |' in printed
     assert Image.open(tmp_path / 'out' / 'curves.png').width > 500
 
     def fail(*args, **kwargs):
         raise AssertionError('done already')
 
-    monkeypatch.setattr(evidence.subprocess, 'run', fail)
-    monkeypatch.setattr(evidence, 'seconds_per_step', fail)
+    monkeypatch.setattr(training.subprocess, 'run', fail)
+    monkeypatch.setattr(plan, 'seconds_per_step', fail)
     assert evidence.main(comparison) == 0
-    assert (tmp_path / 'out' / 'table.md').read_text() == table
+    assert (tmp_path / 'out' / 'table.md').read_text() == printed
     comparison[comparison.index('--points') + 1] = '1'
     assert evidence.main(comparison) == 2
     assert 'plans another comparison: give the same options, or another --out' in capsys.readouterr().err
+    comparison[comparison.index('--points') + 1] = '2'
+    stops_itself(comparison, tmp_path / 'out', capsys, monkeypatch)
+
+
+def stops_itself(comparison, out, capsys, monkeypatch):
+    """A training that time ends counts as far as it got, and what there is no time for is not measured."""
+    for file in out.glob('other/seed_0/epoch_2_backbone.*'):
+        file.unlink()
+
+    def end(command, timeout, **kwargs):
+        assert 0 < timeout <= 0.7 * 60 / (1 if 'other' in str(command) else 2)
+        raise training.subprocess.TimeoutExpired(command, timeout)
+
+    monkeypatch.setattr(training.subprocess, 'run', end)
+    assert evidence.main([*comparison[:1], '--total-minutes', '1', *comparison[1:]]) == 0
+    said = capsys.readouterr().out
+    assert 'the time for training is over: this one was ended' in said
+    assert 'after 2 of 4 steps; seeds: one 1, other 1' in said
+    assert json.loads((out / 'table.json').read_text())['steps'] == [2]
+    monkeypatch.setattr(plan.Clock, 'left_for_training', lambda clock: -1)
+    assert evidence.main(comparison) == 0
+    assert '2 of 2 trainings were not begun' in capsys.readouterr().out
+    for file in out.glob('other/seed_0/*_backbone.pth'):
+        file.unlink()
+    assert evidence.main(comparison) == 2
+    assert 'raise --total-minutes' in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_training_that_fails_is_told_with_its_log(comparison, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(evidence, 'seconds_per_step', lambda config: 0.01)
+    monkeypatch.setattr(plan, 'seconds_per_step', lambda config: 0.01)
     cfg = Config.fromfile(comparison[2])
     cfg.train_cfg.type = 'NoLoop'
     cfg.dump(comparison[2])
@@ -75,7 +103,25 @@ def test_no_images(comparison, tmp_path, capsys):
     assert 'nowhere' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('option', ['--total-minutes', '--minutes'])
+@pytest.mark.parametrize('value', ['0', 'nan', 'x'])
+def test_durations_that_are_none(comparison, option, value, capsys):
+    with pytest.raises(SystemExit):
+        evidence.main([*comparison[:1], option, value, *comparison[1:]])
+    assert option in capsys.readouterr().err
+
+
+def test_one_training_takes_what_fits():
+    args = SimpleNamespace(minutes=None, total_minutes=10.0, seeds=2, configs=['a', 'b'])
+    # 7 of 10 minutes for four trainings, each a quarter of a minute less, and a fifth of that for all but the steps.
+    assert plan.minutes_of_one(args) == pytest.approx(0.8 * 1.5)
+    args.minutes = 3.0
+    assert plan.minutes_of_one(args) == 3
+    args.minutes = args.total_minutes = None
+    assert plan.minutes_of_one(args) == 10
+
+
 def test_means_and_standard_errors_by_hand():
-    assert evidence.mean_and_error([2.0]) == (2.0, None)
+    assert table.mean_and_error([2.0]) == (2.0, None)
     # Deviations -1, 0, 1: variance 1 of three values, so the mean's error is 1 / sqrt(3).
-    assert evidence.mean_and_error([1.0, 2.0, 3.0]) == pytest.approx((2.0, 3**-0.5))
+    assert table.mean_and_error([1.0, 2.0, 3.0]) == pytest.approx((2.0, 3**-0.5))
