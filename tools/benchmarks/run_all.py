@@ -93,9 +93,9 @@ def run_one(command: list[str], limit: float, grace: float = 0) -> str | None:
                 process.wait(grace)
         return f'took longer than {limit:g} s'
     finally:
-        with suppress(ProcessLookupError):
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait()
     return f'exit code {code}' if code else None
 
 

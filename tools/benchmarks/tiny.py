@@ -34,6 +34,19 @@ def detection(folder: Path) -> Path:
     return folder / 'tiny_detector.py'
 
 
+def evidence(config: Path, folder: Path) -> Path:
+    """Write a pretraining config, with all that its method is, on a narrow model, small views and batches of four."""
+    cfg = measure.read_config(config)
+    patch_size = cfg.model.backbone.patch_size
+    cfg.model.backbone.update(arch=dict(embed_dim=16, depth=1, num_heads=2), img_size=4 * patch_size)
+    cfg.model.head.update(hidden_channels=(16,), bottleneck_channels=8, num_prototypes=8)
+    cfg.model.data_preprocessor.global_crops.size = cfg.train_dataloader.dataset.size = 4 * patch_size
+    cfg.model.data_preprocessor.local_crops.size = 3 * patch_size
+    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    cfg.dump(folder / config.name)
+    return folder / config.name
+
+
 def options(script: str, folder: Path) -> list[str]:
     """Return the options that make a benchmark small; given behind its own, they take the place of those."""
     if script == 'vos.py':
