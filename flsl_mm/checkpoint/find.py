@@ -1,4 +1,4 @@
-"""The backbone in a checkpoint, what the file says about it, and whether it is that of a module (pure functions)."""
+"""Find the backbone in a checkpoint, and what the file says about it (pure functions)."""
 
 from __future__ import annotations
 

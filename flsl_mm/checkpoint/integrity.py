@@ -1,4 +1,4 @@
-"""What every tensor and file has to be: whole, plain, finite, and no larger than the file's own bytes justify."""
+"""Gate for all tensors and files that are read: whole, dense, plain, finite, no larger than their bytes."""
 
 from __future__ import annotations
 

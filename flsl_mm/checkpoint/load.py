@@ -1,4 +1,4 @@
-"""Loading a backbone so that it either has every weight of the file or raises."""
+"""Load a backbone from a file: every weight, or an error."""
 
 from __future__ import annotations
 

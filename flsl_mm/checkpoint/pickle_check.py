@@ -1,4 +1,4 @@
-"""What a pickle would build, looked at before anything is built: its names, its size, and where its tensors lie."""
+"""Scan a pickle before it is loaded: its names, its size, and where its tensors lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole models from files: every tensor of the model and no other, but for layers that belong to other classes."""
+"""Load whole models: every tensor must match, but for layers of another number of classes."""
 
 from __future__ import annotations
 

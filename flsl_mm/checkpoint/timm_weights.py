@@ -1,4 +1,4 @@
-"""Loading published weights into a vision transformer of timm, all of them or none."""
+"""Load published weights into timm's vision transformers: all of them, or an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding of one image file of any kind to a teacher view."""
+"""Decode an image file of any kind to a teacher view."""
 
 import os
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The image files of a folder tree: one list for training, embedding, drawing and evaluation."""
+"""Find the image files of a folder: one list for training, embedding, drawing and evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image file may cost, told from its headers before anything is decoded."""
+"""Bound the memory that an image file takes, from its headers, before it is decoded."""
 
 from __future__ import annotations
 

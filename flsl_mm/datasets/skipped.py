@@ -1,4 +1,4 @@
-"""The list of image files that a run could not use, written by several processes."""
+"""List of the image files that a run could not use, shared by its processes."""
 
 from __future__ import annotations
 

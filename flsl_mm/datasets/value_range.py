@@ -1,4 +1,4 @@
-"""Images of more than 8 bits: which of their values are black and white."""
+"""Map images of more than 8 bits to 8: find, or take, the values that are black and white."""
 
 from __future__ import annotations
 

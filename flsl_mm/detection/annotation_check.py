@@ -1,4 +1,4 @@
-"""What can be learned from a COCO annotation file: signs of a mistake in all of it end a run, the rest is counted."""
+"""Check what a COCO annotation file can teach: refuse systematic mistakes, count what is left out."""
 
 from __future__ import annotations
 

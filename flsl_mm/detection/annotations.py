@@ -1,4 +1,4 @@
-"""Reading COCO annotation files: structure and shapes are checked before mmdet and compiled code trust them."""
+"""Read COCO annotation files; structure and shapes are checked before mmdet and compiled code use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image files of a data set: there, whole, and of the size that the annotations say."""
+"""Check the images of a detection data set: present, whole, of the annotated size."""
 
 from __future__ import annotations
 

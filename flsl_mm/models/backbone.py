@@ -1,4 +1,4 @@
-"""What every backbone of patch tokens has in common, whoever wrote its blocks."""
+"""Base class of backbones that give patch tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies from the host to a device that nothing waits for."""
+"""Copy tensors to a device without waiting for it."""
 
 from __future__ import annotations
 

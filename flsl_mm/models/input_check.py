@@ -1,4 +1,4 @@
-"""Comparing how a model's images are normalized with how its backbone saw them in its own training."""
+"""Compare the normalization of a model's images with that of its backbone's training."""
 
 from __future__ import annotations
 

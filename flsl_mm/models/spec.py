@@ -1,4 +1,4 @@
-"""What a backbone is, in one form for configs, modules and files."""
+"""Description of a backbone, the same for configs, modules and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any plain vision transformer of timm, with the outputs of the FLSL backbone: what others have, in the same tests."""
+"""Any plain vision transformer of timm, with the interface of FLSLViT."""
 
 from __future__ import annotations
 

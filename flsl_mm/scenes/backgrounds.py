@@ -1,4 +1,4 @@
-"""The backgrounds of the procedural scenes: kinds of ground, each drawn at random within its range.
+"""Backgrounds of the procedural scenes: kinds of ground, each drawn at random within its range.
 
 A painter works on a grid whose unit is the image's short side, v pointing down, and returns colors (H, W, 3) in
 0..1. Only the hills have an up and a down; every other kind is turned by a random angle.

@@ -1,4 +1,4 @@
-"""The object classes of the procedural scenes: what each draws at random for a member, and how it paints one.
+"""Object classes of the procedural scenes: random parameters of a member, and how it is painted.
 
 A painter works on a grid whose coordinates put the object in the unit disc, v pointing down. It returns a field (H, W),
 negative inside the object, and the colors (H, W, 3) in 0..1 before shading. A style is what one member of the class

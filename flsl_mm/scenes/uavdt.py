@@ -1,4 +1,4 @@
-"""Writing clips of moving objects in the layout of UAVDT, with its attributes, occlusions and ignore regions.
+"""Write clips of moving objects in the layout of UAVDT, with attributes, occlusions and ignore regions.
 
 Three classes of objects stand for car, truck and bus; the others are left out. The attributes show in the images:
 night is dark, fog pales them, the higher the camera the smaller the objects, and the view is the direction in which

@@ -1,4 +1,4 @@
-"""Chooses the queries of the student views; another one can be named in a config."""
+"""Sampler of the queries of the student views; a config can name another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check sheet of a converted UAVDT: a grid of frames with their boxes and ignore regions drawn in."""
+"""Draw frames of a converted UAVDT with their boxes and ignore regions."""
 
 from __future__ import annotations
 

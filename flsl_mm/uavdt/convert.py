@@ -1,4 +1,4 @@
-"""UAVDT to COCO's JSON, written piece by piece so that the memory holds one sequence at a time."""
+"""Convert UAVDT to COCO's JSON, with one sequence in memory at a time."""
 
 from __future__ import annotations
 

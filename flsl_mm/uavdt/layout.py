@@ -1,4 +1,4 @@
-"""What is where in a UAVDT download: sequences, their split, images and attributes; and the reading of a sequence."""
+"""Files of a UAVDT download: sequences, split, images and attributes; reading of a sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a converted UAVDT split says about its frames, ready for COCO's evaluation."""
+"""Ground truth of a converted UAVDT split, ready for COCO's evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes what a test of label propagation gives: masks, images and tables."""
+"""Hook that writes the masks, images and tables of label propagation."""
 
 from __future__ import annotations
 

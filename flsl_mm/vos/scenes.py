@@ -1,4 +1,4 @@
-"""Procedural videos in DAVIS layout that write themselves; list this module in ``custom_imports``."""
+"""Procedural videos in DAVIS layout, written on first use; list this module in ``custom_imports``."""
 
 from __future__ import annotations
 

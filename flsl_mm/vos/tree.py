@@ -1,4 +1,4 @@
-"""Files of a DAVIS tree: which videos there are, whether they are complete, and how a frame and a mask are read."""
+"""Read DAVIS trees: which videos there are, their frames and masks."""
 
 from __future__ import annotations
 
