@@ -135,6 +135,7 @@ def test_programs_know_their_options(device):
     assert ' '.join(s16) == 'train_step.py --device cuda --dtype bfloat16 --batch-size 256'
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_gpu_runs_small_on_the_cpu(run, capfd, fresh_logger, monkeypatch):
     """Every program with the very options it will get, so that none of them dies on an import or an option."""
     monkeypatch.setitem(train_step.COPY_BYTES, 'cpu', 2**12)
