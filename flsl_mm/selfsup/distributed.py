@@ -37,7 +37,7 @@ def mean_over_processes(total: Tensor, count: int) -> tuple[Tensor, Tensor]:
     processes = get_world_size()
     if processes == 1:
         return total / count, total.new_ones(())
-    packed = torch.cat([total.detach().float(), total.new_tensor([count], dtype=torch.float32)])
+    packed = torch.cat([total.detach().float(), total.new_full((1,), count, dtype=torch.float32)])
     distributed.all_reduce(packed)
     mean = packed[:-1] / packed[-1]
     local = total * (processes / packed[-1])

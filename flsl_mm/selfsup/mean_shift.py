@@ -60,7 +60,8 @@ def anchored_queries(tokens: Tensor, places: Tensor, width: float) -> Tensor:
     """
     with torch.autocast(tokens.device.type, enabled=False):
         side = round(tokens.shape[1] ** 0.5)
-        whole = places.new_tensor([[0.0, 0.0, 1.0, 1.0]])
+        whole = places.new_zeros(1, 4)
+        whole[:, 2:] = 1.0  # written on the device: for numbers from the host it would be waited for
         distances = torch.cdist(places, token_places(whole, side).expand(len(places), -1, -1))
         return (-(distances**2) / (2 * width**2)).softmax(-1) @ tokens.float()
 

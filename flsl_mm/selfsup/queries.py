@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from flsl_mm.models.device import to_device
+
 
 def sample_queries(
     batch_size: int, grid_hw: tuple[int, int], window: int, member: str = 'random', device: str | torch.device = 'cpu'
@@ -42,7 +44,7 @@ def sample_queries(
     corner = torch.randint(2, (2, batch_size, 1, 1))
     y = torch.arange(rows).view(1, -1, 1) * window + inside[0] + corner[0] * (h % window)
     x = torch.arange(cols).view(1, 1, -1) * window + inside[1] + corner[1] * (w % window)
-    return (y * w + x).flatten(1).to(device, non_blocking=True)
+    return to_device((y * w + x).flatten(1), torch.device(device))
 
 
 def gather_queries(tokens: Tensor, indices: Tensor) -> Tensor:

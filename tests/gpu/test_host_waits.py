@@ -23,6 +23,10 @@ GUARD = 'engine/optim/wrapper.py:_clip_grad'
 FIRST = 'selfsup/teacher.py:check'
 """Before the first step of the attached optimizer: is it the one that trains the student?"""
 
+BATCH = 'selfsup/views.py:forward'
+"""The loader has pinned it."""
+PINNED = 'models/device.py:to_device'
+
 MODELS = {
     'paper': {},
     'centered': dict(center_momentum=0.9),
@@ -41,6 +45,7 @@ class Waits(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.places: list[str] = []
+        self.copies: set[str] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         """Run an operation."""
@@ -53,7 +58,16 @@ class Waits(TorchDispatchMode):
         if function is torch.ops.aten._to_copy.default and on_device and to_host:
             self.places.append(self.place())
             return torch.ones(args[0].shape, dtype=kwargs.get('dtype') or args[0].dtype)
+        self.note_copies(function, args, kwargs)
         return function(*args, **kwargs)
+
+    def note_copies(self, function, args, kwargs) -> None:
+        """Note where memory of the host goes to the device: from any but pinned memory that is a wait too."""
+        tensors = [value for value in args if isinstance(value, torch.Tensor)]
+        moved = function is torch.ops.aten._to_copy.default and str(kwargs.get('device')) == 'meta'
+        written = function is torch.ops.aten.copy_.default and tensors[0].is_meta
+        if (moved or written) and not tensors[-1].is_meta:
+            self.copies.add(self.place())
 
     def place(self) -> str:
         """Return file and function of the package that asks."""
@@ -63,12 +77,19 @@ class Waits(TorchDispatchMode):
 
 @pytest.fixture
 def without_autocast(monkeypatch):
-    """It knows no meta device."""
+    """It knows no meta device; and ``new_tensor``, which copies from the host, shows as no copy there."""
     monkeypatch.setattr(torch, 'autocast', lambda *args, **kwargs: nullcontext())
+    new_tensor = torch.Tensor.new_tensor
+
+    def refused(tensor, *args, **kwargs):
+        assert not tensor.is_meta, 'new_tensor copies from the host and waits: use new_full'
+        return new_tensor(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, 'new_tensor', refused)
 
 
-def steps(model, count=3) -> list[list[str]]:
-    """Train a model on the meta device, and list the waits of each step."""
+def steps(model, count=3) -> list[Waits]:
+    """Train a model on the meta device, and return what each step waited for."""
     model = model.to('meta').train()
     wrapper = make_wrapper(model)
     model.attach_optimizer(wrapper.optimizer)
@@ -77,13 +98,15 @@ def steps(model, count=3) -> list[list[str]]:
     for _ in range(count):
         with Waits() as waits:
             model.train_step(dict(inputs=images), wrapper)
-        found.append(waits.places)
+        found.append(waits)
     return found
 
 
 @pytest.mark.parametrize('name', MODELS)
 def test_a_step_waits_once(name, without_autocast):
-    assert steps(toy_model(**MODELS[name])) == [[FIRST, GUARD], [GUARD], [GUARD]]
+    found = steps(toy_model(**MODELS[name]))
+    assert [waits.places for waits in found] == [[FIRST, GUARD], [GUARD], [GUARD]]
+    assert set().union(*(waits.copies for waits in found)) == {BATCH, PINNED}
 
 
 @pytest.mark.parametrize('ask', [torch.Tensor.item, float, bool, torch.Tensor.tolist, torch.Tensor.cpu])
@@ -97,7 +120,7 @@ def test_a_wait_is_seen(ask, without_autocast, monkeypatch):
         return loss
 
     monkeypatch.setattr(model, 'intra_loss', intra_loss)
-    assert [len(places) for places in steps(model, 1)] == [3]
+    assert [len(waits.places) for waits in steps(model, 1)] == [3]
 
 
 @needs_gpu
