@@ -7,16 +7,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flsl_mm.utils.mm import MODELS, print_log
 
 from .backbone import PatchBackbone
-from .spec import BackboneSpec
+from .pos_embed import resize_pos_embed
+from .spec import MODES, BackboneSpec
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,47 @@ def filter_of(vit: nn.Module) -> Callable | None:
     return getattr(sys.modules[type(vit).__module__], 'checkpoint_filter_fn', None)
 
 
+def add_positions(vit: VisionTransformer, patches: Tensor) -> Tensor:
+    """Add positions resized as DINO does, and put class and register tokens first: timm's ``_pos_embed`` otherwise.
+
+    Args:
+        vit: The model, with a position table.
+        patches: Embedded patches (B, h, w, C).
+
+    Returns:
+        Tokens (B, prefix + h * w, C).
+    """
+    given = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    grid_hw = patches.shape[1:3]
+    table = resize_pos_embed(vit.pos_embed[:, given:], vit.patch_embed.grid_size, grid_hw, 'offset')
+    tokens = patches.flatten(1, 2) + table
+    prefix = [token.expand(len(patches), -1, -1) for token in (vit.cls_token, vit.reg_token) if token is not None]
+    if given:
+        prefix = [torch.cat(prefix, dim=1) + vit.pos_embed[:, :given]]
+    return vit.pos_drop(torch.cat([*prefix, tokens], dim=1))
+
+
+def resize_like_dino(vit: nn.Module, model_name: str) -> None:
+    """Let a timm model resize its position table as DINO does.
+
+    Raises:
+        ValueError: If the model has no table, or adds positions in its own way.
+    """
+    if getattr(type(vit), '_pos_embed', None) is not VisionTransformer._pos_embed or vit.pos_embed is None:
+        raise ValueError(
+            f"pos_resize='offset' is for timm models whose positions are one learned table, as DINO's: {model_name} "
+            "has others, leave pos_resize='size'"
+        )
+    vit._pos_embed = partial(add_positions, vit)
+
+
 @MODELS.register_module()
 class TimmViT(PatchBackbone):
     """A plain vision transformer of timm (DINO, DINOv2, DINOv3, MAE, DeiT, CLIP, SigLIP, EVA-02) on patch tokens.
 
     The model is timm's own: class and register tokens take part in attention and are left out of the outputs, layer
-    scale and rotary positions are what they are there. Positions follow images of any size in timm's way; images are
-    padded with zeros on the right and bottom to whole patches. Heads and pooling are left out.
+    scale and rotary positions are what they are there. Images are padded with zeros on the right and bottom to whole
+    patches. Heads and pooling are left out.
 
     Args:
         model_name: timm's name; its tag says which weights, and with which normalization they were trained, for
@@ -110,9 +148,13 @@ class TimmViT(PatchBackbone):
         frozen_stages: As of :class:`~flsl_mm.models.backbone.PatchBackbone`.
         init_cfg: ``dict(type='Pretrained', checkpoint=...)``: timm's files (also safetensors) and the official ones
             that timm translates; verified, see :mod:`flsl_mm.checkpoint`.
+        pos_resize: How learned positions follow images of other sizes: ``'size'`` as timm does, bicubic with
+            antialiasing; ``'offset'`` as DINO's own programs do, without it and with an offset of 0.1, see
+            :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
 
     Raises:
-        ValueError: If timm has no such model, or it is not a plain vision transformer; or as of the base class.
+        ValueError: If timm has no such model, or it is not a plain vision transformer; if ``pos_resize`` is unknown or
+            ``'offset'`` for a model without a position table; or as of the base class.
         OSError: If weights are to be fetched and cannot be.
     """
 
@@ -129,9 +171,14 @@ class TimmViT(PatchBackbone):
         with_cp: bool = False,
         frozen_stages: int = -1,
         init_cfg: dict | None = None,
+        pos_resize: str = 'size',
     ) -> None:
+        if pos_resize not in MODES['pos_resize']:
+            raise ValueError(f"pos_resize must be 'offset' or 'size', got {pos_resize!r}")
         options = dict(model_options or {})
         vit = create_vit(model_name, pretrained, dict(options, drop_path_rate=drop_path_rate))
+        if pos_resize == 'offset':
+            resize_like_dino(vit, model_name)
         every_name = set(vit.state_dict())
         norm_name = 'fc_norm' if isinstance(vit.norm, nn.Identity) else 'norm'
         norm = getattr(vit, norm_name)
@@ -146,7 +193,7 @@ class TimmViT(PatchBackbone):
             patch_size=stride or patch_size,
             img_size=vit.patch_embed.grid_size[0] * (stride or patch_size),
             in_channels=3,
-            pos_resize='size',
+            pos_resize=pos_resize,
             model_name=model_name,
             model_options=tuple(sorted(options.items())),
         )
@@ -165,6 +212,7 @@ class TimmViT(PatchBackbone):
     @classmethod
     def from_spec(cls, spec: TimmSpec, **options: Any) -> TimmViT:
         """Build the backbone that a spec describes; ``options`` are other arguments."""
+        options.setdefault('pos_resize', spec.pos_resize)
         return cls(spec.model_name, dict(spec.model_options), stride=spec.patch_size, **options)
 
     @property

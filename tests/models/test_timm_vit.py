@@ -1,6 +1,8 @@
 """timm's vision transformers: the same outputs as the FLSL backbone's, at any size, of any family."""
 
+import copy
 import logging
+import math
 
 import pytest
 import timm
@@ -37,6 +39,64 @@ def test_maps_of_any_size(name):
     assert [tuple(each.shape) for each in maps] == [(2, 32, 3, 4)] * 4
     padded = torch.nn.functional.pad(torch.ones(1, 3, 3 * size - 5, 4 * size), (0, 0, 0, 5))
     assert torch.equal(backbone(padded)[-1], backbone(padded[:, :, :-5])[-1])
+
+
+def dino_tokens(vit: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return the patch tokens of DINO's vision_transformer.py, rewritten line by line, on a timm model's weights."""
+    height, width = images.shape[-2:]
+    tokens = vit.patch_embed.proj(images).flatten(2).transpose(1, 2)
+    patch_pos_embed = vit.pos_embed[:, 1:]
+    dim, side = tokens.shape[-1], int(math.sqrt(patch_pos_embed.shape[1]))
+    w0, h0 = height // 16 + 0.1, width // 16 + 0.1  # DINO calls the first side w
+    patch_pos_embed = torch.nn.functional.interpolate(
+        patch_pos_embed.reshape(1, side, side, dim).permute(0, 3, 1, 2),
+        scale_factor=(w0 / side, h0 / side),
+        mode='bicubic',
+    )
+    pos_embed = torch.cat([vit.pos_embed[:, :1], patch_pos_embed.permute(0, 2, 3, 1).reshape(1, -1, dim)], dim=1)
+    tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), tokens], dim=1) + pos_embed
+    for block in vit.blocks:
+        tokens = block(tokens)
+    return vit.norm(tokens)[:, 1:]
+
+
+@pytest.mark.parametrize('size', [(96, 176), (240, 272)], ids=['smaller', 'larger'])
+def test_dinos_resize_of_positions(size):
+    """The features of DINO's own programs, to rounding; timm resizes otherwise."""
+    backbone = tiny_timm(DINO, out_type='tokens', pos_resize='offset')
+    torch.nn.init.normal_(backbone.vit.pos_embed)
+    images = torch.randn(2, 3, *size)
+    with torch.no_grad():
+        expected, (tokens,) = dino_tokens(backbone.vit, images), backbone(images)
+        assert (tokens - expected).abs().max() < 5e-6
+        timms = tiny_timm(DINO, out_type='tokens')
+        timms.vit.load_state_dict(backbone.vit.state_dict())
+        assert (timms(images)[0] - expected).abs().max() > 0.01
+        other = copy.deepcopy(backbone)
+        other.vit.pos_embed.zero_()
+        assert (other(images)[0] - tokens).abs().max() > 0.01
+        assert torch.equal(backbone(images)[0], tokens)
+
+
+@pytest.mark.parametrize('family', ['DINO', 'DINOv2', 'DINOv2 with registers', 'SigLIP', 'CLIP'])
+def test_dinos_resize_leaves_the_size_of_the_table_alone(family):
+    """Class and register tokens are where timm has them."""
+    images = torch.randn(1, 3, *tiny_timm(FAMILIES[family]).vit.patch_embed.img_size)
+    timms, dinos = (tiny_timm(FAMILIES[family], pos_resize=mode) for mode in ('size', 'offset'))
+    assert torch.allclose(timms(images)[0], dinos(images)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('name', 'mode', 'line'),
+    [
+        (DINO, 'nearest', "pos_resize must be 'offset' or 'size', got 'nearest'"),
+        (FAMILIES['DINOv3'], 'offset', 'vit_small_patch16_dinov3.lvd1689m has others'),
+        (FAMILIES['EVA-02'], 'offset', "eva02_\\S+ has others, leave pos_resize='size'"),
+    ],
+)
+def test_other_ways_to_resize_positions_are_refused(name, mode, line):
+    with pytest.raises(ValueError, match=line):
+        tiny_timm(name, pos_resize=mode)
 
 
 def test_a_stride_of_its_own_resizes_images_to_whole_patches():
@@ -83,13 +143,13 @@ def test_depths_for_layer_decay():
 
 
 def test_the_spec_builds_the_same_network_and_survives_a_checkpoint():
-    backbone = tiny_timm(DINOV2, stride=16)
+    backbone = tiny_timm(DINOV2, stride=16, pos_resize='offset')
     again = TimmViT.from_spec(backbone.spec)
     assert again.spec == backbone.spec
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in backbone.state_dict().items()}
     backbone.note_input()
     again.load_state_dict(backbone.state_dict())
-    assert again.spec == backbone.spec != tiny_timm(DINOV2, stride=16).spec
+    assert again.spec == backbone.spec != tiny_timm(DINOV2, stride=16, pos_resize='offset').spec
 
 
 @pytest.mark.parametrize(
