@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 
 from flsl_mm.utils.console import LogText
 
+from .coco_table import coco_table
+
 SMOOTHED = r'loss|time|grad_norm|intra|inter|volume|entropy|prototypes_used'
 """What is averaged over the window: the total and all that is computed with it; set values are shown as they are."""
 
@@ -26,7 +28,7 @@ MAX_HISTORY = 1000
 class FLSLLogProcessor(LogProcessor):
     """MMEngine's ``LogProcessor`` with shorter lines on the console; the arguments are the same.
 
-    A training step's has loss, verdict so far, images per second and time left. What is
+    A training step's has loss, verdict so far, images per second and time left; COCO's figures are a table. What is
     logged to files and passed on is MMEngine's, but that the terms of the loss are averaged as their sum is. Of each
     number, the latest :data:`MAX_HISTORY` values are kept, or as many as the window has; MMEngine would keep a million.
     The log files have all.
@@ -43,6 +45,18 @@ class FLSLLogProcessor(LogProcessor):
             for history in runner.message_hub.log_scalars.values():
                 history.max_length = max(MAX_HISTORY, self.window_size)
         return tag, self.line(runner, batch_idx, tag) if mode == 'train' else line
+
+    def get_log_after_epoch(self, runner: Runner, batch_idx: int, mode: str, *args, **kwargs) -> tuple[dict, str]:
+        """Return the numbers of a validation or test and their line, on the console a table where they are COCO's."""
+        tag, line = super().get_log_after_epoch(runner, batch_idx, mode, *args, **kwargs)
+        table, others = coco_table(tag)
+        if not table:
+            return tag, line
+        title = [line.partition('  ')[0]]
+        title += [
+            f'{name}: {value:.4f}' for name, value in others.items() if isinstance(value, float) and 'time' not in name
+        ]
+        return tag, LogText(line, console='  '.join(title) + '\n' + table)
 
     def line(self, runner: Runner, batch_idx: int, tag: dict) -> LogText:
         """Write the line of a training step."""

@@ -24,6 +24,10 @@ FILE_ONLY = (
     'Checkpoints will be saved to',
     'LR is set based on batch size',
     'Exp name: ',
+    'Evaluating bbox...',
+    'Evaluating segm...',
+    'bbox_mAP_copypaste: ',
+    'segm_mAP_copypaste: ',
 )
 """How the messages begin that MMEngine and mmdet log of themselves; whatever else is logged is shown."""
 
