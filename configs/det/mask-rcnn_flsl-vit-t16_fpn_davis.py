@@ -49,7 +49,7 @@ val_dataloader = dict(
     dataset=dict(**dataset, frames=(-5, None), pipeline=test_pipeline, test_mode=True),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'])
+val_evaluator = dict(type='FLSLCocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
 # 40 images, 20 steps per epoch.

@@ -57,6 +57,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         help='how several processes were started (default: by torchrun, if it was)',
     )
+    parser.add_argument(
+        '--verbose', action='store_true', help='show on the console all that the log file in the work folder gets'
+    )
     parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
@@ -79,6 +82,9 @@ def read_config(args: argparse.Namespace) -> Config:
     if args.cfg_options:
         check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+    logger = (cfg.get('default_hooks') or {}).get('logger') or {}
+    if args.verbose and logger.get('type') == 'FLSLLoggerHook':  # MMEngine's own shows all by itself
+        logger.verbose = True
     cfg.launcher = args.launcher or 'none'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     return cfg

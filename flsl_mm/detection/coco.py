@@ -12,12 +12,14 @@ from pathlib import Path
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DATASETS, METRICS
 
 from flsl_mm.datasets.skipped import SkippedLog
 from flsl_mm.engine.model_check import check_names
+from flsl_mm.utils.console import LogText
 from flsl_mm.utils.fileio import printable
+from flsl_mm.utils.terminal import printable_lines
 
 from .annotation_check import BOXES_ONLY, check_annotations, check_plausible
 from .annotations import Annotations, read_annotations, shorten
@@ -230,6 +232,8 @@ class FLSLCocoDataset(CocoDataset):
 class FLSLCocoMetric(CocoMetric):
     """mmdet's ``CocoMetric`` that reads its annotation file as :class:`FLSLCocoDataset` does, and checks it.
 
+    What pycocotools prints goes to the log file; :class:`~flsl_mm.engine.log_processor.FLSLLogProcessor` shows a table.
+
     Args:
         ann_file: Annotation file; None takes the truth from the items.
         **options: As of ``CocoMetric``.
@@ -254,3 +258,12 @@ class FLSLCocoMetric(CocoMetric):
         if options.get('sort_categories'):
             found.content['categories'].sort(key=lambda category: category['id'])
         self._coco_api = index_annotations(found)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute as ``CocoMetric`` does, and log what pycocotools prints."""
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            numbers = super().compute_metrics(results)
+        # Not by print_log, which commands replace by one that makes plain text of it.
+        MMLogger.get_current_instance().info(LogText(printable_lines(printed.getvalue()), console=''))
+        return numbers

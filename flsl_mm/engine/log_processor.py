@@ -1,4 +1,4 @@
-"""Format the lines of the training log: the loss and its terms averaged over one window, speed, time left."""
+"""Format the lines of the log: all numbers for the file; loss, verdict, speed and time left for the console."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from datetime import timedelta
 from mmengine.registry import LOG_PROCESSORS
 from mmengine.runner import LogProcessor, Runner
 from torch.utils.data import DataLoader
+
+from flsl_mm.utils.console import LogText
+
+from .coco_table import coco_table
 
 SMOOTHED = r'loss|time|grad_norm|intra|inter|volume|entropy|prototypes_used'
 """What is averaged over the window: the total and all that is computed with it; set values are shown as they are."""
@@ -22,15 +26,17 @@ MAX_HISTORY = 1000
 
 @LOG_PROCESSORS.register_module()
 class FLSLLogProcessor(LogProcessor):
-    """MMEngine's ``LogProcessor`` with a shorter line for training steps; the arguments are the same.
+    """MMEngine's ``LogProcessor`` with shorter lines on the console; the arguments are the same.
 
-    What is logged to files and passed on is MMEngine's, but that the terms of the loss are averaged as their sum is.
-    Of each number, the latest :data:`MAX_HISTORY` values are kept, or as many as the window has; MMEngine would keep a
-    million. The log files have all.
+    A training step's has loss, verdict so far, images per second and time left; COCO's figures are a table. What is
+    logged to files and passed on is MMEngine's, but that the terms of the loss are averaged as their sum is. Of each
+    number, the latest :data:`MAX_HISTORY` values are kept, or as many as the window has; MMEngine would keep a million.
+    The log files have all.
     """
 
     def __init__(self, *args, mean_pattern: str = SMOOTHED, **kwargs) -> None:
         super().__init__(*args, mean_pattern=mean_pattern, **kwargs)
+        self.verdict = VerdictSoFar()
 
     def get_log_after_iter(self, runner: Runner, batch_idx: int, mode: str) -> tuple[dict, str]:
         """Return the numbers of a step and its line."""
@@ -40,28 +46,60 @@ class FLSLLogProcessor(LogProcessor):
                 history.max_length = max(MAX_HISTORY, self.window_size)
         return tag, self.line(runner, batch_idx, tag) if mode == 'train' else line
 
-    def line(self, runner: Runner, batch_idx: int, tag: dict) -> str:
+    def get_log_after_epoch(self, runner: Runner, batch_idx: int, mode: str, *args, **kwargs) -> tuple[dict, str]:
+        """Return the numbers of a validation or test and their line, on the console a table where they are COCO's."""
+        tag, line = super().get_log_after_epoch(runner, batch_idx, mode, *args, **kwargs)
+        table, others = coco_table(tag)
+        if not table:
+            return tag, line
+        title = [line.partition('  ')[0]]
+        title += [
+            f'{name}: {value:.4f}' for name, value in others.items() if isinstance(value, float) and 'time' not in name
+        ]
+        return tag, LogText(line, console='  '.join(title) + '\n' + table)
+
+    def line(self, runner: Runner, batch_idx: int, tag: dict) -> LogText:
         """Write the line of a training step."""
         numbers = {name.removeprefix('train/'): value for name, value in tag.items()}
         if self.by_epoch:
             steps = len(runner.train_dataloader)
-            parts = [f'epoch {runner.epoch + 1}/{runner.max_epochs}, step {batch_idx + 1:{len(str(steps))}}/{steps}']
+            place = f'epoch {runner.epoch + 1}/{runner.max_epochs}, step {batch_idx + 1:{len(str(steps))}}/{steps}'
         else:
-            parts = [f'step {runner.iter + 1}/{runner.max_iters}']
-        if 'loss' in numbers:
-            parts.append(f'loss {numbers["loss"]:.4f}')
+            place = f'step {runner.iter + 1}/{runner.max_iters}'
+        loss = f'loss {numbers["loss"]:.4f}' if 'loss' in numbers else ''
+        speed = f'{images_per_step(runner) / numbers["time"]:.3g} images/s' if numbers.get('time') else ''
+        eta = runner.message_hub.runtime_info.get('eta')
+        left = '' if eta is None else f'{timedelta(seconds=int(eta))} left'
+        short = [place, loss, self.verdict.text(runner), speed, left]
+        parts = [place, loss]
         terms = [f'{name} {format_value(name, value)}' for name, value in numbers.items() if name not in PLACED_NUMBERS]
         parts.append(' '.join(terms))
         if 'lr' in numbers:
             parts.append(f'lr {numbers["lr"]:.3g}')
-        if numbers.get('time'):
-            waiting = numbers.get('data_time', 0) / numbers['time']
-            parts.append(f'{images_per_step(runner) / numbers["time"]:.3g} images/s ({waiting:.0%} waiting for data)')
+        if speed:
+            parts.append(f'{speed} ({numbers.get("data_time", 0) / numbers["time"]:.0%} waiting for data)')
         if 'memory' in numbers:
             parts.append(f'{numbers["memory"]} MB')
-        if 'eta' in runner.message_hub.runtime_info:
-            parts.append(f'{timedelta(seconds=int(runner.message_hub.get_info("eta")))} left')
-        return ' | '.join(part for part in parts if part)
+        parts.append(left)
+        full, short = (' | '.join(part for part in each if part) for each in (parts, short))
+        return LogText(full, console=short)
+
+
+class VerdictSoFar:
+    """What lines say of a pretraining's verdict: that it is too early to tell once, anything else in each."""
+
+    def __init__(self) -> None:
+        self.early_said = False
+
+    def text(self, runner: Runner) -> str:
+        """Return the latest verdict without its reasons; empty where there is nothing to say."""
+        verdict = runner.message_hub.runtime_info.get('verdict', '').partition(':')[0]
+        if not verdict.startswith('too short'):
+            return verdict
+        if self.early_said:
+            return ''
+        self.early_said = True
+        return verdict.replace('too short', 'too early')
 
 
 def images_per_step(runner: Runner) -> int:

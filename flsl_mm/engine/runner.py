@@ -81,7 +81,7 @@ class FLSLRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         hook = (self.cfg.get('default_hooks') or {}).get('logger') or {}
         if hook.get('type') == 'FLSLLoggerHook':
-            use_short_lines(logger)
+            use_short_lines(logger, hook.get('verbose', False))
         return logger
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:

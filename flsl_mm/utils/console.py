@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -23,33 +24,70 @@ FILE_ONLY = (
     'Checkpoints will be saved to',
     'LR is set based on batch size',
     'Exp name: ',
+    'Evaluating bbox...',
+    'Evaluating segm...',
+    'bbox_mAP_copypaste: ',
+    'segm_mAP_copypaste: ',
 )
-"""How the messages begin that MMEngine logs of itself at the start of each run; whatever else is logged is shown."""
+"""How the messages begin that MMEngine and mmdet log of themselves; whatever else is logged is shown."""
 
 _open: set[tqdm] = set()
 _hiding = False
 
 
-class ConsoleFormatter(logging.Formatter):
-    """The time and the message; warnings and errors are called so."""
+class LogText(str):
+    """A message for the log file, of which the console shows something shorter.
 
-    def __init__(self) -> None:
+    Attributes:
+        console: What the console shows; nothing where it is empty.
+    """
+
+    console: str
+
+    def __new__(cls, text: str, console: str) -> LogText:
+        message = super().__new__(cls, text)
+        message.console = console
+        return message
+
+
+class ConsoleFormatter(logging.Formatter):
+    """The time and the message; warnings and errors are called so.
+
+    Args:
+        verbose: Whether messages are shown as the log file has them.
+    """
+
+    def __init__(self, verbose: bool = False) -> None:
         super().__init__('%(asctime)s %(message)s', '%H:%M:%S')
+        self.verbose = verbose
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Put the level before what is more than information."""
+        """Shorten what has a shorter form, and put the level before what is more than information."""
+        if isinstance(record.msg, LogText) and not self.verbose:
+            record.message = record.msg.console
         if record.levelno > logging.INFO:
             record.message = f'{record.levelname.lower()}: {record.message}'
         return super().formatMessage(record)
 
 
 class ConsoleHandler(logging.StreamHandler):
-    """Writes log records above the progress bar, if there is one, without those of :data:`FILE_ONLY`."""
+    """Writes log records above the progress bar, if there is one, without what is for the log file alone.
+
+    Args:
+        stream: The console.
+        verbose: Whether all records are shown.
+    """
+
+    def __init__(self, stream: TextIO | None = None, verbose: bool = False) -> None:
+        super().__init__(stream)
+        self.verbose = verbose
+        self.setFormatter(ConsoleFormatter(verbose))
 
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
         """Return whether a record is shown."""
-        shown = not _hiding and not record.getMessage().lstrip('\n-').startswith(FILE_ONLY)
-        return shown and super().filter(record)
+        file_only = getattr(record.msg, 'console', None) == '' or (_hiding and record.levelno <= logging.INFO)
+        file_only = file_only or record.getMessage().lstrip('\n-').startswith(FILE_ONLY)
+        return (self.verbose or not file_only) and super().filter(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
@@ -60,13 +98,17 @@ class ConsoleHandler(logging.StreamHandler):
             self.handleError(record)
 
 
-def use_short_lines(logger: logging.Logger) -> None:
-    """Put a :class:`ConsoleHandler` in the place of a logger's handler for the console; files are left as they are."""
+def use_short_lines(logger: logging.Logger, verbose: bool = False) -> None:
+    """Put a :class:`ConsoleHandler` in the place of a logger's handler for the console; files are left as they are.
+
+    Args:
+        logger: The logger.
+        verbose: Whether the console shows all that the files get.
+    """
     for index, handler in enumerate(logger.handlers):
         if type(handler) is logging.StreamHandler:
-            console = ConsoleHandler(handler.stream)
+            console = ConsoleHandler(handler.stream, verbose)
             console.setLevel(handler.level)
-            console.setFormatter(ConsoleFormatter())
             for each in handler.filters:
                 console.addFilter(each)
             logger.handlers[index] = console

@@ -124,6 +124,14 @@ def test_learning_rate_scales_with_accumulated_batches(built):
     assert built[0].auto_scale_lr == dict(enable=True, base_batch_size=base / 4)
 
 
+def test_verbose_is_for_our_logger(built):
+    """MMEngine's own has no such option, and shows all in any case."""
+    theirs = ['--cfg-options', 'default_hooks.logger.type=LoggerHook']
+    for options in ([], ['--verbose'], ['--verbose', *theirs]):
+        assert train.main([PRETRAIN, *options]) == 0
+    assert [cfg.default_hooks.logger.get('verbose') for cfg in built] == [None, True, None]
+
+
 def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
     """Options that are given win, and the command that is printed is the same run."""
     folder = write_images(tmp_path / 'my_images')

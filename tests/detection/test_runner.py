@@ -33,6 +33,19 @@ def test_scenes_config_writes_its_data_trains_evaluates_and_saves(cfg, tmp_path)
     assert len(runner.optim_wrapper.optimizer.param_groups) == 2
 
 
+def test_the_console_shows_cocos_figures_as_a_table(cfg, tmp_path, capsys):
+    Runner.from_cfg(cfg).train()
+    shown = capsys.readouterr().out
+    log = next(tmp_path.glob('work/*/*.log')).read_text()
+    lines = shown.splitlines()
+    start = next(index for index, line in enumerate(lines) if line.endswith('Epoch(val) [1][2/2]'))
+    assert lines[start + 1].split()[:3] == ['AP', 'AP50', 'AP75']
+    assert [line.split()[0] for line in lines[start + 2 : start + 4]] == ['coco/bbox', 'coco/segm']
+    for part in ('Average Precision', 'Evaluating bbox', 'copypaste', 'bbox_mAP', 'per image'):
+        assert part not in shown
+        assert part in log
+
+
 @pytest.mark.slow
 def test_two_images_are_learned_by_heart(cfg):
     # Decoding, labels, scales of boxes and masks and the metric all have to fit for these figures: 0.02 after one step,

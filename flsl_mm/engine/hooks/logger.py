@@ -17,7 +17,7 @@ from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.work_folder import SKIPPED
 
 from .. import report
-from ..log_processor import batch_size_of, images_per_step
+from ..log_processor import VerdictSoFar, batch_size_of, images_per_step
 from .schedule import is_pretraining
 
 REFRESH = 5
@@ -26,17 +26,24 @@ REFRESH = 5
 
 @HOOKS.register_module()
 class FLSLLoggerHook(LoggerHook):
-    """MMEngine's ``LoggerHook`` that shows a person little: what runs on what, then a bar, or lines; same arguments.
+    """MMEngine's ``LoggerHook`` that shows a person little: what runs on what, then a bar, or lines.
 
     In a terminal a bar has steps, time left, images per second, loss and the verdict so far; while a model is validated
     or tested, a bar has images, time left and speed. Elsewhere every ``interval`` steps a line is printed. The log file
     gets the lines in any case, and all that MMEngine logs of itself. A pretraining says its key numbers at the start,
     and at the end which images were skipped, which :class:`~flsl_mm.datasets.FLSLImages` lists in the work folder, and
     what was written.
+
+    Args:
+        *args: As of ``LoggerHook``.
+        verbose: Whether the console shows all that the log file gets.
+        **kwargs: As of ``LoggerHook``.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args, verbose: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self.verbose = verbose
+        self.verdict = VerdictSoFar()
         self.bar: tqdm | None = None
         self.images: tqdm | None = None  # the bar of validation and testing
         self.read_at = 0.0
@@ -46,7 +53,7 @@ class FLSLLoggerHook(LoggerHook):
         super().before_run(runner)
         if isinstance(runner._train_loop, IterBasedTrainLoop):
             self.log_metric_by_epoch = False
-        console.use_short_lines(runner.logger)
+        console.use_short_lines(runner.logger, self.verbose)
         for line in report.startup_lines(runner):
             runner.logger.info(line)
 
@@ -87,10 +94,8 @@ class FLSLLoggerHook(LoggerHook):
         losses = runner.message_hub.log_scalars.get('train/loss')
         if losses is not None:
             parts.append(f'loss {losses.mean(runner.log_processor.window_size):.4g}')
-        verdict = runner.message_hub.runtime_info.get('verdict')
-        if verdict is not None:
-            parts.append(verdict.partition(':')[0].replace('too short', 'too early'))
-        return ', '.join(parts)
+        parts.append(self.verdict.text(runner))
+        return ', '.join(part for part in parts if part)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Show the bar of the images in the place of the training's."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import sys
 from pathlib import Path
 from threading import Thread
@@ -55,6 +57,59 @@ def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
         assert part not in '\n'.join(lines)
         assert part in log.read_text()
     assert 'epoch 1/1, step 6/6' in log.read_text()
+
+
+STEP = re.compile(
+    r'[\d:]{8} epoch \d/2, step \d/6 \| loss \d+\.\d{4} \| (?:(.+) \| )?\S+ images/s \| \d:\d\d:\d\d left'
+)
+"""All that the console's line of a step has; the group is the verdict."""
+
+
+def step_lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if ', step ' in line]
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+def test_the_line_of_a_step_on_the_console_and_in_the_file(verbose, tmp_path, capsys):
+    options = dict(train_cfg__max_epochs=2, resume=False, default_hooks__logger__verbose=verbose)
+    cfg = toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options)
+    command_line.build_runner(cfg).train()
+    shown = capsys.readouterr().out
+    log = next(tmp_path.glob('work/*/*.log')).read_text()
+    lines = step_lines(shown)
+    assert len(lines) == 12
+    assert all(' intra ' in line and ' waiting for data)' in line for line in step_lines(log))
+    if verbose:
+        assert [line[9:] for line in lines] == [line.partition(' - INFO - ')[2] for line in step_lines(log)]
+        assert all(part in shown for part in DUMPS)
+    else:
+        verdicts = [STEP.fullmatch(line)[1] for line in lines]
+        assert [verdict for verdict in verdicts if verdict] == ['too early to tell']
+
+
+def test_a_verdict_is_in_each_line_once_it_can_be_told(tmp_path, capsys):
+    class Verdict(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            early = runner.iter < 3
+            runner.message_hub.update_info('verdict', 'too short to tell: 3 steps' if early else 'collapsed: by half')
+
+    logger = dict(type='FLSLLoggerHook', interval=1)
+    processor = dict(type='FLSLLogProcessor')
+    runner = toy_runner(tmp_path, [], log_level='INFO', default_hooks=dict(logger=logger), log_processor=processor)
+    runner.register_hook(Verdict(), 'NORMAL')
+    runner.train()
+    said = [STEP.fullmatch(line.replace('/4 ', '/6 '))[1] for line in step_lines(capsys.readouterr().out)]
+    assert said == ['too early to tell', None, None, *['collapsed'] * 5]
+
+
+def test_a_warning_is_shown_while_lines_are_hidden(capsys):
+    logger = logging.Logger('toy')
+    logger.addHandler(logging.StreamHandler(sys.stdout))
+    console.use_short_lines(logger)
+    with console.hidden(True):
+        logger.info('a step')
+        logger.warning('not finite')
+    assert [line[9:] for line in capsys.readouterr().out.splitlines()] == ['warning: not finite']
 
 
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
