@@ -1,5 +1,7 @@
 """Settings of all tests, and what tests of many rooms share."""
 
+import errno
+import os
 from collections import OrderedDict
 
 import pytest
@@ -16,3 +18,13 @@ def fresh_logger(monkeypatch):
     from mmengine.logging import MMLogger
 
     monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Have the disk turn out to be full when a file is flushed to it."""
+
+    def fsync(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', fsync)

@@ -77,7 +77,8 @@ def read_config(args: argparse.Namespace) -> Config:
         args.work_dir = args.work_dir or args.config
         args.config = str(saved_config(Path(args.config)))
     args.config = str(find_config(args.config))
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not os.environ.get('LOCAL_RANK', '').isdecimal():  # empty where a script passes on what is not set
+        os.environ['LOCAL_RANK'] = str(args.local_rank)
     cfg = read_config_quietly(args.config)
     if args.cfg_options:
         check_options(cfg, args.cfg_options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from flsl_mm.utils.terminal import say
 
 from .command_line import explain
-from .model_options import check_not_input
+from .model_options import check_writable
 from .parser import Parser
 
 TARGETS = ('flsl', 'official', 'timm')
@@ -54,13 +54,12 @@ def convert(args: argparse.Namespace) -> str:
 
     if args.dst.exists() and not args.force:
         raise FileExistsError(f'{args.dst} exists: choose another name or give --force')
-    check_not_input(args.dst, args.src)
     content = checkpoint.read_checkpoint(args.src)
     try:
         converted = getattr(checkpoint, f'to_{args.to}')(content, args.branch, args.heads)
     except checkpoint.CheckpointError as error:
         raise checkpoint.CheckpointError(f'{args.src}: {error}') from None
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(args.dst, args.src)
     checkpoint.write_checkpoint(converted, args.dst)
     return f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}'
 

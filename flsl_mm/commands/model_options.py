@@ -117,10 +117,14 @@ def check_writable(path: Path, *inputs: str | os.PathLike | None) -> None:
         *inputs: As of :func:`check_not_input`.
 
     Raises:
-        ValueError: If it is one of the inputs.
+        ValueError: If it is one of the inputs, or a link, a pipe or a device, which the file would replace.
         OSError: If it cannot be written.
     """
     check_not_input(path, *inputs)
+    if path.is_symlink():
+        raise ValueError(f'{path} is a link: remove it, or give the name of the file itself')
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f'{path} is not a regular file but a pipe or a device: give the name of a file')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists()

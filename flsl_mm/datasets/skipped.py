@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from flsl_mm.utils.fileio import open_in_place
+
 try:
     import fcntl
 except ModuleNotFoundError:  # not on this system: two workers may list a file at the same moment
@@ -37,7 +39,7 @@ class SkippedLog:
         name = os.fsencode(' '.join(path.splitlines()))
         if name in self._listed:
             return False
-        with open(self.log, 'ab+') as file:
+        with open_in_place(self.log) as file:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(self._place)

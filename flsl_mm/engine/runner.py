@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +28,9 @@ from flsl_mm.checkpoint import (
     start_anew,
 )
 from flsl_mm.utils.console import use_short_lines
+from flsl_mm.utils.fileio import write_text
 from flsl_mm.utils.mm import unwrap
-from flsl_mm.utils.work_folder import locked_folder
+from flsl_mm.utils.work_folder import locked_folder, refuse_links
 
 from .hooks.checkpoint import checkpoint_folder
 from .resume import Schedules
@@ -77,7 +79,12 @@ class FLSLRunner(Runner):
             super().setup_env(env_cfg)
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
-        """Build the logger; environment and config are logged before there are hooks."""
+        """Build the logger; environment and config are logged before there are hooks.
+
+        Raises:
+            ValueError: If a file that the run will write is a link.
+        """
+        refuse_links(self.work_dir, self._log_dir, self.config_name)
         logger = super().build_logger(*args, **kwargs)
         hook = (self.cfg.get('default_hooks') or {}).get('logger') or {}
         if hook.get('type') == 'FLSLLoggerHook':
@@ -185,8 +192,13 @@ class FLSLRunner(Runner):
 
     def dump_config(self) -> None:
         """Write the config into the work folder; not yet when the Runner is built, where MMEngine calls this too."""
-        if self.training_starts:
-            super().dump_config()
+        if self.training_starts and is_main_process():
+            write_text(Path(self.work_dir) / self.config_name, self.cfg.dump())
+
+    @property
+    def config_name(self) -> str:
+        """Name of the config in the work folder, as MMEngine chooses it."""
+        return Path(self.cfg.filename or f'{self.timestamp}.py').name
 
 
 def protected(loop: BaseLoop | dict, build: Callable[[dict], BaseLoop]) -> BaseLoop:

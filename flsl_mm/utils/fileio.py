@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -17,9 +18,10 @@ PARTIAL = '.partial'
 def atomic_writer(path: str | os.PathLike, mode: str = 'wb', flush: bool = True, **options) -> Iterator[IO]:
     """Open a file that takes its name when the block has ended without an error.
 
-    It is written under a temporary name beside ``path``, flushed to the disk and renamed, and the folder is flushed: a
-    kill or a loss of power at any moment leaves the earlier file of that name or the new one. Several of these in one
-    ``with`` statement (or :class:`contextlib.ExitStack`) take their names when all of them were written.
+    It is written under a temporary name beside ``path`` that nobody can guess, flushed to the disk and renamed, and the
+    folder is flushed: a kill or a loss of power at any moment leaves the earlier file of that name or the new one. A
+    link at ``path`` is replaced, not followed. Several of these in one ``with`` statement (or
+    :class:`contextlib.ExitStack`) take their names when all of them were written.
 
     Args:
         path: File to write; its folder must exist.
@@ -34,11 +36,12 @@ def atomic_writer(path: str | os.PathLike, mode: str = 'wb', flush: bool = True,
         OSError: If it cannot be written; an earlier file at ``path`` stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}{PARTIAL}')
+    # A name may have 255 bytes, of which a character takes up to 4.
+    temporary = path.with_name(f'.{path.name[:50]}.{os.urandom(8).hex()}{PARTIAL}')
     if 'b' not in mode:
         options.setdefault('encoding', 'utf-8')
     try:
-        with open(temporary, mode, **options) as file:
+        with open(temporary, mode.replace('w', 'x'), **options) as file:
             yield file
             if flush:
                 file.flush()
@@ -54,6 +57,31 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` in UTF-8 as :func:`atomic_writer` does."""
     with atomic_writer(path, 'w') as file:
         file.write(text)
+
+
+def open_in_place(path: str | os.PathLike) -> IO[bytes]:
+    """Open a file of ours, which a run adds to where it lies, for reading and appending; no link is followed.
+
+    Raises:
+        ValueError: If it is a link, another name of some file, or no regular file; the message says what to do.
+        OSError: If it cannot be opened.
+    """
+    return open(path, 'ab+', opener=_open_own)
+
+
+def _open_own(path: str | os.PathLike, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0), 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ValueError(f'{os.fspath(path)} is a link: remove it') from None
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    kind = 'a second name of another file' if stat.S_ISREG(status.st_mode) else 'not a regular file'
+    raise ValueError(f'{os.fspath(path)} is {kind}: remove it')
 
 
 def open_regular(path: str | bytes | os.PathLike) -> IO[bytes]:

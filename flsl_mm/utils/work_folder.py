@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .fileio import open_in_place
+
 try:
     import fcntl
 except ModuleNotFoundError:  # not on this system: nothing is locked
@@ -48,6 +50,25 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def refuse_links(work_dir: str | os.PathLike, log_dir: str | os.PathLike, config: str) -> None:
+    """Make sure that what a run writes stays in its work folder, before anything is written there.
+
+    Checkpoints may be links: they are replaced.
+
+    Args:
+        work_dir: The work folder, which may itself be a link.
+        log_dir: The folder of this run's logs.
+        config: Name under which the config is written.
+
+    Raises:
+        ValueError: If a file or folder that will be written is a link.
+    """
+    written = [Path(work_dir) / name for name in (LOCK, 'last_checkpoint', SKIPPED, VERDICT, config)]
+    for path in (*written, Path(log_dir), *Path(log_dir).rglob('*')):
+        if path.is_symlink():
+            raise ValueError(f'{path} is a link: remove it')
+
+
 @contextmanager
 def locked_folder(
     folder: str | os.PathLike, advice: str = 'wait for that run, end it, or give --work-dir another'
@@ -62,23 +83,24 @@ def locked_folder(
 
     Raises:
         BlockingIOError: If another run holds it; the message names that.
+        ValueError: If the file that is locked is a link.
     """
     if fcntl is None:
         yield
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with open(Path(folder) / LOCK, 'a+', encoding='utf-8') as file:
+    with open_in_place(Path(folder) / LOCK) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             file.seek(0)
-            holder = ' '.join(file.read().split()) or 'another process'
+            holder = ' '.join(file.read().decode('utf-8', 'replace').split()) or 'another process'
             raise BlockingIOError(f'the folder {folder} is in use by {holder}: {advice}') from None
         except OSError:  # a file system without locks
             yield
             return
         file.truncate(0)
-        file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+        file.write(f'process {os.getpid()} on {socket.gethostname()}\n'.encode())
         file.flush()
         yield
         file.truncate(0)

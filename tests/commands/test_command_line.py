@@ -100,6 +100,15 @@ def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
     assert Config.fromfile(tmp_path / 'work' / 'toy.py').optim_wrapper.optimizer.lr == 5e-3
 
 
+@pytest.mark.parametrize('value', ['', 'none'])
+def test_a_local_rank_that_is_no_number(value, tmp_path, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', value)
+    (tmp_path / 'a.py').touch()
+    args = argparse.Namespace(config=str(tmp_path / 'a.py'), work_dir=None, cfg_options={}, launcher=None, local_rank=0)
+    command_line.read_config(args)
+    assert os.environ['LOCAL_RANK'] == '0'
+
+
 def test_a_missing_package_of_a_config_is_named():
     """MMEngine's own message speaks of PYTHONPATH, whatever the reason."""
     try:

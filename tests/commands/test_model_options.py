@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,19 @@ def test_an_input_is_not_written(tmp_path):
         with pytest.raises(ValueError, match=r'model\.pth is to be written and is also read, as '):
             model_options.check_writable(tmp_path / 'model.pth', 'none', None, given)
     model_options.check_writable(tmp_path / 'new.json', tmp_path / 'model.pth')
+
+
+def test_what_the_file_would_replace(tmp_path):
+    (tmp_path / 'file.json').write_text('kept')
+    for name, target in (('link.json', 'file.json'), ('dangling.json', 'nowhere')):
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(ValueError, match=f'{name} is a link: remove it, or give the name of the file itself'):
+            model_options.check_writable(tmp_path / name)
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises(ValueError, match='pipe is not a regular file but a pipe or a device: give the name of a file'):
+        model_options.check_writable(tmp_path / 'pipe')
+    assert (tmp_path / 'file.json').read_text() == 'kept'
+    assert not (tmp_path / 'nowhere').exists()
 
 
 @pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', ''])

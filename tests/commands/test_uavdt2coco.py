@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -97,13 +96,11 @@ def test_one_line_and_the_earlier_output_stays(tree, tmp_path, capsys, damage, m
     assert contents(out) == before
 
 
-@pytest.mark.skipif(not Path('/dev/full').exists(), reason='needs /dev/full')
-def test_a_full_disk(tree, tmp_path, capsys):
+def test_a_full_disk(tree, tmp_path, capsys, request):
     out = tmp_path / 'annotations'
     assert run(tree, '--out', out) == 0
     before = contents(out)
-    # The second temporary file is on a disk without room.
-    (out / f'.instances_test.json.{os.getpid()}.partial').symlink_to('/dev/full')
+    request.getfixturevalue('full_disk')
     assert run(tree, '--out', out) == 2
     last_line = capsys.readouterr().err.splitlines()[-1]
     assert last_line == f'error: the disk of {out} is full; what was there before is unchanged'

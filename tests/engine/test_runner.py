@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from mmengine.registry import MODELS, RUNNERS
 
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
 from flsl_mm.commands import command_line
+from flsl_mm.commands import train as train_command
 from flsl_mm.engine.runner import RETIRED_HOOKS, FLSLRunner
 from tests.builders.children import OUTPUT, train
 from tests.builders.toy_run import messages_of, toy_config, write_images
@@ -218,3 +221,49 @@ def test_a_second_run_does_not_write_into_the_folders_of_the_first(folder, finis
             run(toy_config(finished[0], tmp_path / 'work', **options))
         holder.communicate()
     assert not [*tmp_path.rglob('*.pth')]
+
+
+def plant(work_dir: Path, name: str, target: Path) -> None:
+    """Put a link into a work folder; ``time`` names the folders of logs of the next two minutes."""
+    work_dir.mkdir()
+    names = [name]
+    if name == 'time':
+        names = [time.strftime('%Y%m%d_%H%M%S', time.localtime(time.time() + second)) for second in range(120)]
+        target.mkdir()
+    for name in names:
+        (work_dir / name).symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    'name', ['.training', 'last_checkpoint', 'skipped_images.txt', 'verdict.json', 'toy.py', 'time']
+)
+def test_a_link_where_something_is_written(name, tmp_path, capsys, fresh_logger):
+    target, work_dir = tmp_path / 'target', tmp_path / 'work'
+    plant(work_dir, name, target)
+    toy_config(write_images(tmp_path / 'images', 4), work_dir, resume=False).dump(tmp_path / 'toy.py')
+    assert train_command.main([str(tmp_path / 'toy.py')]) == 2
+    assert re.fullmatch(rf'error: {work_dir}/\S+ is a link: remove it', capsys.readouterr().err.splitlines()[-1])
+    assert not list(target.iterdir()) if name == 'time' else not target.exists()
+
+
+def test_links_to_checkpoints_are_replaced(tmp_path, fresh_logger):
+    work_dir, targets = tmp_path / 'work', {}
+    work_dir.mkdir()
+    for name in ('iter_2.pth', 'iter_2_backbone.pth'):
+        targets[name] = tmp_path / name
+        targets[name].write_text('another')
+        (work_dir / name).symlink_to(targets[name])
+    cfg = toy_config(write_images(tmp_path / 'images', 9), work_dir, resume=False, train_cfg__max_epochs=1)
+    run(cfg)
+    assert [target.read_text() for target in targets.values()] == ['another'] * 2
+    assert not any((work_dir / name).is_symlink() for name in targets)
+
+
+def test_a_full_disk_keeps_the_config(tmp_path, full_disk, fresh_logger):
+    cfg = toy_config(write_images(tmp_path / 'images', 4), tmp_path / 'work', resume=False)
+    cfg.dump(tmp_path / 'toy.py')
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work/toy.py').write_text('earlier')
+    with pytest.raises(OSError, match='No space left'):
+        run(Config.fromfile(tmp_path / 'toy.py'))
+    assert (tmp_path / 'work/toy.py').read_text() == 'earlier'

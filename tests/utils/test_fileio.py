@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flsl_mm.utils import fileio
-from flsl_mm.utils.fileio import atomic_writer, remove_partial, write_text
+from flsl_mm.utils.fileio import atomic_writer, open_in_place, remove_partial, write_text
 
 
 @pytest.fixture
@@ -48,14 +48,56 @@ def test_permissions_are_those_of_any_new_file(path):
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(path.with_name('other').stat().st_mode)
 
 
-@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs /dev/full')
-def test_full_disk_keeps_the_earlier_file(path):
-    # Every write to this device fails as on a full disk.
-    path.with_name(f'.file.txt.{os.getpid()}.partial').symlink_to('/dev/full')
+def test_full_disk_keeps_the_earlier_file(path, full_disk):
     with pytest.raises(OSError, match='No space left on device'):
         write_text(path, 'new')
     assert path.read_bytes() == b'good'
     assert os.listdir(path.parent) == ['file.txt']
+
+
+def test_no_link_is_followed(path, monkeypatch):
+    link = path.with_name('link.txt')
+    link.symlink_to(path)
+    write_text(link, 'new')
+    assert (link.read_text(), link.is_symlink()) == ('new', False)
+    # Even one under the temporary name, if it could be guessed.
+    monkeypatch.setattr(os, 'urandom', bytes)
+    path.with_name(f'.other.txt.{"00" * 8}.partial').symlink_to(path)
+    with pytest.raises(FileExistsError):
+        write_text(path.with_name('other.txt'), 'new')
+    assert path.read_bytes() == b'good'
+
+
+def test_a_long_name(path):
+    write_text(path.with_name('\u00e4' * 127), 'new')
+    assert path.with_name('\u00e4' * 127).read_text() == 'new'
+
+
+def test_a_file_that_is_added_to(path):
+    with open_in_place(path) as file:
+        file.write(b' one')
+    assert path.read_bytes() == b'good one'
+    with open_in_place(path.with_name('new')):
+        pass
+    assert path.with_name('new').read_bytes() == b''
+
+
+@pytest.mark.parametrize(
+    ('plant', 'line'),
+    [
+        (lambda place, target: place.symlink_to(target), 'is a link: remove it'),
+        (lambda place, target: place.symlink_to('nowhere'), 'is a link: remove it'),
+        (lambda place, target: place.hardlink_to(target), 'is a second name of another file: remove it'),
+        (lambda place, target: os.mkfifo(place), 'is not a regular file: remove it'),
+    ],
+)
+def test_what_would_lead_elsewhere_is_not_added_to(plant, line, path):
+    place = path.with_name('place')
+    plant(place, path)
+    with pytest.raises(ValueError, match=f'place {line}'):
+        open_in_place(place)
+    assert path.read_bytes() == b'good'
+    assert not path.with_name('nowhere').exists()
 
 
 @pytest.mark.parametrize('function', ['fsync', 'replace'])

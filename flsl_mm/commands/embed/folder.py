@@ -78,6 +78,8 @@ def embed(
     names = (found.name(index) for index in range(len(found)))
     settings = asdict(EmbeddingSettings(model_digest(model), _digest(map(_bytes, names)), size, patches))
     working = out.with_name(f'{out.name}.partial')
+    if working.is_symlink():
+        raise ValueError(f'{working} is a link: remove it')
     if out.exists() and not force:
         return _read_finished(out, settings)
     with locked_folder(working, advice='wait for that command, end it, or give --out another'):

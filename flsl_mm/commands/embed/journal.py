@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flsl_mm.utils.fileio import remove_partial, write_text
+from flsl_mm.utils.fileio import open_in_place, remove_partial, write_text
 
 HEADER_BYTES = 128
 """Room for the header of the .npy file of patch tokens, whose number of rows is known in the end."""
@@ -143,7 +143,7 @@ def _open_cut(path: Path, size: int):
     Raises:
         ValueError: If it has fewer.
     """
-    file = open(path, 'ab')  # noqa: SIM115  it is kept open
+    file = open_in_place(path)
     if file.tell() < size:
         file.close()
         raise ValueError(f'{path} is truncated: give --force to start over')

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flsl_mm.utils.fileio import open_in_place
+
 from .plan import backbones
 
 
@@ -55,7 +57,7 @@ def train(
     if torch.cuda.is_available():  # a GPU waits for one worker; how many there are changes no batch
         options.append(f'train_dataloader.num_workers={min(available_cores(), 16)}')
     program = [sys.executable, '-m', 'flsl_mm.commands', 'train', str(config), '--work-dir', str(folder)]
-    with (folder / 'log.txt').open('a') as log:
+    with open_in_place(folder / 'log.txt') as log:
         command = [*program, '--resume', '--cfg-options', *options]
         try:
             timeout = None if seconds == math.inf else seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import torch
@@ -54,9 +55,8 @@ def prepare_folder(folder: Path) -> None:
         raise FileExistsError(f'{folder} is a file: name a folder with --out')
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / '.flsl_mm.partial'
-        trial.touch()
-        trial.unlink()
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise type(error)(f'the output folder {printable(folder)} cannot be written: {error.strerror}') from None
     page = folder / PAGE
