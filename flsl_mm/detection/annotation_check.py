@@ -100,31 +100,31 @@ def check_plausible(found: Annotations) -> None:
 
     Raises:
         ValueError: If category ids are counted from another number, boxes are fractions of the image, two corners, of
-            an image of another size, or not those of the polygons.
+            an image of another size, or not those of the outlines.
     """
     if not len(found.boxes):
         return
     for problem in (_shifted_ids(found.content), _fractions(found), _corners(found), _other_size(found)):
         if problem:
             raise ValueError(f'{found.path}: {problem}')
-    differ, drawn = unlike_polygons(found)
+    differ, drawn = unlike_outlines(found)
     if differ.sum() > (1 - 2 * NEARLY_NOTHING) * drawn.sum():
         row = int(differ.argmax())
         box, bounds = (values[row].round(1).tolist() for values in (found.boxes, found.bounds))
         right = [bounds[0], bounds[1], round(bounds[2] - bounds[0], 1), round(bounds[3] - bounds[1], 1)]
         raise ValueError(
-            f'{found.path}: {differ.sum():,} of {drawn.sum():,} boxes are not those of their polygons, annotation '
-            f'{found.content["annotations"][row]["id"]!r} for one, with bbox {box} and a polygon in {right}: export '
-            'them again, or set each bbox to x, y, width, height of its polygon'
+            f'{found.path}: {differ.sum():,} of {drawn.sum():,} boxes are not those of their outlines, annotation '
+            f'{found.content["annotations"][row]["id"]!r} for one, with bbox {box} and an outline in {right}: export '
+            'them again, or set each bbox to x, y, width, height of its outline'
         )
 
 
-def unlike_polygons(found: Annotations) -> tuple[np.ndarray, np.ndarray]:
-    """Compare boxes with the bounds of polygons.
+def unlike_outlines(found: Annotations) -> tuple[np.ndarray, np.ndarray]:
+    """Compare boxes with the bounds of outlines, polygons or masks.
 
     Returns:
-        Whether an edge is off by more than 3 pixels and a tenth of the longer side (N,), and whether there is a
-        polygon (N,).
+        Whether an edge is off by more than 3 pixels and a tenth of the longer side (N,), and whether there is an
+        outline (N,).
     """
     drawn = ~np.isnan(found.bounds[:, 0])
     sides = np.fmax(found.bounds[:, 2] - found.bounds[:, 0], found.bounds[:, 3] - found.bounds[:, 1])
@@ -162,7 +162,7 @@ def _corners(found: Annotations) -> str | None:
     limits = found.image_hw[:, ::-1]
     as_corners = ((boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= limits + 2)).all(axis=1)
     if drawn.any():
-        differ, _ = unlike_polygons(found)
+        differ, _ = unlike_outlines(found)
         close = np.abs(boxes - found.bounds).max(axis=1) <= 3
         suspicious = (close & drawn).sum() > 0.5 * drawn.sum() and differ.sum() > 0.5 * drawn.sum()
     else:
@@ -190,12 +190,12 @@ def _other_size(found: Annotations) -> str | None:
 
 def _tell(found: Annotations, told: str, dropped: Mapping[str, int], learned: np.ndarray) -> None:
     """Log what is left out of a file: as a warning where it is more than crowds and images without objects."""
-    differ, drawn = unlike_polygons(found)
+    differ, drawn = unlike_outlines(found)
     if found.orphans:
         told = '; '.join([*filter(None, [told]), f'{found.orphans:,} of images that are not listed'])
     parts = [f'left out: {told}'] if told else []
     if differ.any():
-        parts.append(f'{differ.sum():,} of {drawn.sum():,} boxes are not those of their polygons')
+        parts.append(f'{differ.sum():,} of {drawn.sum():,} boxes are not those of their outlines')
     if found.short_parts:
         parts.append(f'{found.short_parts:,} polygons of fewer than three points are left out')
     serious = bool(dropped or found.orphans or parts[bool(told) :])

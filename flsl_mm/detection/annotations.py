@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .run_lengths import run_length_bounds, run_length_problem
+
 REQUIRED = {
     'images': ('id', 'file_name', 'height', 'width'),
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
@@ -32,7 +34,7 @@ class Annotations:
         path: The file.
         content: ``images``, ``annotations`` and ``categories``, as mmdet and pycocotools read them.
         boxes: x, y, width and height (N, 4).
-        bounds: Least x and y and greatest x and y of the polygons (N, 4); NaN where there are none.
+        bounds: Least x and y and greatest x and y of the outlines, polygons or masks (N, 4); NaN where there are none.
         image_hw: Height and width of the image (N, 2).
         orphans: Number of annotations left out because the file does not list their image.
         short_parts: Number of polygons left out because they have fewer than three points.
@@ -195,7 +197,10 @@ def check_shapes(content: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np
             raise ValueError(f'{_named(annotation)} has {problem}')
     image_hw = _rows(2, (sizes[annotation['image_id']] for annotation in annotations))
     boxes = _rows(4, (annotation['bbox'] for annotation in annotations))
-    bounds = polygon_bounds([annotation.get('segmentation') for annotation in annotations])
+    outlines = [annotation.get('segmentation') for annotation in annotations]
+    bounds = polygon_bounds(outlines)
+    masks = [row for row, outline in enumerate(outlines) if isinstance(outline, Mapping)]
+    bounds[masks] = run_length_bounds([outlines[row] for row in masks])
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     limits = np.concatenate([image_hw[:, ::-1]] * 2, axis=1)
     for name, edges in (('bbox', corners), ('polygon', bounds)):
@@ -242,39 +247,11 @@ def _shape_problem(annotation: Mapping[str, Any], size_hw: tuple[int, int]) -> s
     """Describe what is wrong with the outline of an annotation of an image of that size; None if nothing is."""
     shape = annotation.get('segmentation')
     if isinstance(shape, Mapping):
-        return _run_length_problem(shape, *size_hw)
+        return run_length_problem(shape, *size_hw)
     for polygon in shape or ():
         if not _are_numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
             return f'a polygon that is not three or more points: {_shown(polygon)}'
     return None
-
-
-def _run_length_problem(shape: Mapping[str, Any], height: int, width: int) -> str | None:
-    counts = shape.get('counts')
-    if shape.get('size') != [height, width]:
-        return f'a mask of size {_shown(shape.get("size"))} for an image of height {height} and width {width}'
-    if isinstance(counts, str):
-        return None if _total(counts) == height * width else 'a mask whose runs do not add up to its image'
-    if not _are_numbers(counts) or not all(type(count) is int and count >= 0 for count in counts):
-        return 'a mask without runs'
-    return None if sum(counts) == height * width else 'a mask whose runs do not add up to its image'
-
-
-def _total(counts: str) -> int | None:
-    """Add up the runs of COCO's compressed text, as pycocotools reads it; None if it is none."""
-    runs, value, shift = [], 0, 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64 or shift > 30:
-            return None
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            value -= (1 << shift) * bool(bits & 16)
-            # From the fourth on, runs are written as what they differ from the last but one.
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value, shift = 0, 0
-    return sum(runs) if not shift and all(run >= 0 for run in runs) else None
 
 
 def _are_numbers(values: Any) -> bool:

@@ -80,6 +80,21 @@ def moved(annotation):
     annotation['bbox'][0] -= 15
 
 
+def as_runs(annotation):
+    """Write the outline as a mask in runs, down the columns."""
+    x, y, w, h = annotation['bbox']
+    mask = np.zeros((160, 256), np.uint8)
+    mask[y : y + h, x : x + w] = 1
+    edges = np.flatnonzero(np.diff(mask.ravel(order='F'), prepend=0, append=0))
+    counts = np.diff(edges, prepend=0, append=mask.size).tolist()
+    annotation['segmentation'] = dict(size=[160, 256], counts=counts)
+
+
+def moved_from_runs(annotation):
+    as_runs(annotation)
+    moved(annotation)
+
+
 @pytest.mark.parametrize(
     ('edit', 'line'),
     [
@@ -93,7 +108,8 @@ def moved(annotation):
         (scale(2), '4 of 8 boxes have their center outside of the image, annotation 2 for one'),
         (corners, r'its boxes are two corners, x1 y1 x2 y2 \(\[20.0, 30.0, 100.0, 90.0\] in an image of 256x160\)'),
         (corners_alone, 'its boxes are two corners'),
-        (moved, r'8 of 8 boxes are not those of their polygons, annotation 1 .*\[20.0, 30.0, 80.0, 60.0\]: export'),
+        (moved, r'8 of 8 boxes are not those of their outlines, annotation 1 .*\[20.0, 30.0, 80.0, 60.0\]: export'),
+        (moved_from_runs, r'8 of 8 boxes are not those of their outlines, annotation 1 .*\[20.0, 30.0, 80.0, 60.0\]: '),
         (lambda a: a.update(category_id=a['category_id'] - 1), 'have the category ids 0 to 1, its categories 1 to 2'),
         (lambda a: a.update(category_id=a['category_id'] + 1), 'have the category ids 2 to 3, its categories 1 to 2'),
         (lambda a: a.update(category_id=99), r'0 of 8 objects .* 8 of categories that are not listed \(99\)'),
@@ -110,7 +126,8 @@ def test_a_file_that_teaches_nothing_or_nonsense_is_refused(folder, edit, line):
     [
         (lambda a: a['bbox'].__setitem__(2, 0), '4 objects to learn; left out: 4 of less than a pixel of width'),
         (lambda a: a.update(category_id=99), r'left out: 4 of categories that are not listed \(99\)'),
-        (moved, '8 objects to learn; 4 of 8 boxes are not those of their polygons'),
+        (moved, '8 objects to learn; 4 of 8 boxes are not those of their outlines'),
+        (moved_from_runs, '8 objects to learn; 4 of 8 boxes are not those of their outlines'),
         (lambda a: a.update(ignore=1), 'left out: 4 marked to be ignored'),
         (lambda a: a.update(image_id=99), '4 objects to learn; left out: 4 of images that are not listed'),
     ],
@@ -121,7 +138,9 @@ def test_what_is_left_out_is_counted(folder, edit, line, capsys):
     assert line.replace('\\', '') in capsys.readouterr().out
 
 
-def test_a_sound_file_says_nothing(folder, capsys):
+@pytest.mark.parametrize('edit', [lambda annotation: None, as_runs], ids=['polygons', 'runs'])
+def test_a_sound_file_says_nothing(folder, edit, capsys):
+    change(folder, edit)
     assert len(dataset(folder, LOAD_MASKS)) == 4
     assert capsys.readouterr().out == ''
 
