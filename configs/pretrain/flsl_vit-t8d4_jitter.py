@@ -1,4 +1,4 @@
-# The recipe for few images with position jitter: place alone cannot win, and what is learned is what things are.
+# The recipe for few images with position jitter, so that place is not what is learned; color is (docs/evidence.md).
 # The paper's scales and color jitter, a sharper teacher. 1,500 steps: 6 epochs of 4,000 images; more did not help.
 _base_ = 'flsl_vit-t8d4_small.py'
 
