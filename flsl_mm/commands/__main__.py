@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from flsl_mm import __version__
-from flsl_mm.utils.terminal import say
+from flsl_mm.utils.terminal import open_closed_streams, say
 
 from . import COMMANDS
 from .config_files import config_names, configs_folder
@@ -40,6 +40,7 @@ def overview() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code, 2 for one that does not exist."""
+    open_closed_streams()
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ('-h', '--help', 'help'):
         try:

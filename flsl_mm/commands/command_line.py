@@ -10,10 +10,12 @@ import errno
 import gc
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +73,7 @@ def read_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If a folder has several.
+        ValueError: If a folder has several, or the name of the work folder is not UTF-8.
     """
     if Path(args.config).is_dir():
         args.work_dir = args.work_dir or args.config
@@ -88,6 +90,8 @@ def read_config(args: argparse.Namespace) -> Config:
         logger.verbose = True
     cfg.launcher = args.launcher or 'none'
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    if cfg.work_dir != cfg.work_dir.encode('utf-8', 'ignore').decode():
+        raise ValueError(f'the name of the work folder {cfg.work_dir} is not UTF-8, as files in it need: rename it')
     return cfg
 
 
@@ -183,6 +187,19 @@ def leave_process_group(failed: bool) -> None:
         distributed.destroy_process_group()
 
 
+@contextmanager
+def dead_workers_ignored() -> Iterator[None]:
+    """Keep torch, which raises an error wherever the program is when a loader's worker dies, from raising it here."""
+    if not hasattr(signal, 'SIGCHLD') or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+
+
 def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace, mmengine: bool = True) -> int:
     """Run a program and turn its errors into one line on stderr.
 
@@ -218,10 +235,11 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
         # Held here, because its traceback would keep the Runner.
         return stop.code
     except Exception as error:
-        close_progress_bars()
-        if args.traceback:
-            say(*traceback.format_exc().splitlines(), error=True)
-        say(f'error{process or ""}: {explain(error)}', error=True)
+        with dead_workers_ignored():
+            close_progress_bars()
+            if args.traceback:
+                say(*traceback.format_exc().splitlines(), error=True)
+            say(f'error{process or ""}: {explain(error)}', error=True)
         return 2
     finally:
         leave_process_group(failed)

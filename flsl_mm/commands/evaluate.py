@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import platform
@@ -235,7 +234,7 @@ def evaluate(args: argparse.Namespace) -> None:
         model_options.check_writable(args.out, *args.files, *(args.coco or ()))
     from flsl_mm.evaluation.probes import measure, render, trivial_sources
     from flsl_mm.models import TimmSpec
-    from flsl_mm.utils.fileio import write_text
+    from flsl_mm.utils.fileio import write_json
 
     device = model_options.resolve_device(args.device)
     models = load_models(args, device)
@@ -252,7 +251,7 @@ def evaluate(args: argparse.Namespace) -> None:
             say(f'measuring: {probe.title}', error=True)
             table['probes'].append(measure(probe, alike, trivial))
             if args.out:
-                write_text(args.out, json.dumps(report, indent=1) + '\n')
+                write_json(args.out, report)
         positions = 'x'.join(map(str, spec.grid_hw))
         shape = f'{spec.embed_dim} channels, {spec.depth} blocks, patches of {spec.patch_size} pixels'
         name = f'{spec.model_name}: ' if isinstance(spec, TimmSpec) else ''

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flsl_mm import register
-from flsl_mm.utils.fileio import write_text
+from flsl_mm.utils.fileio import write_json
 from flsl_mm.utils.terminal import progress, say
 
 from . import command_line, model_options
@@ -169,7 +168,7 @@ def _predict(
         raise ValueError(f'none of the {len(paths)} images can be read, {path} for one: {reason}')
     if folder:
         report = dict(checkpoint=str(weights), images=listed, skipped=skipped)
-        write_text(folder / RESULTS, json.dumps(report, indent=1) + '\n')
+        write_json(folder / RESULTS, report)
     return results, skipped
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 PARTIAL = '.partial'
 """Ending of a file that is being written, or whose writer was killed."""
@@ -57,6 +59,19 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` in UTF-8 as :func:`atomic_writer` does."""
     with atomic_writer(path, 'w') as file:
         file.write(text)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write plain types as JSON as :func:`atomic_writer` does; numbers that JSON does not know become null."""
+    write_text(path, json.dumps(_without_nan(content), indent=1, allow_nan=False) + '\n')
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    return [_without_nan(value) for value in content] if isinstance(content, (list, tuple)) else content
 
 
 def open_in_place(path: str | os.PathLike) -> IO[bytes]:

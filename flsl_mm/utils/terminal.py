@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import TypeVar
@@ -20,6 +21,13 @@ def say(*lines: object, error: bool = False) -> None:
         error: Whether they go to stderr.
     """
     print(*(printable(str(line)) for line in lines), sep='\n', file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def open_closed_streams() -> None:
+    """Put an empty device where standard streams were closed; the next file that is opened would take their place."""
+    for name, mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding='utf-8'))  # noqa: SIM115  it stays open
 
 
 def printable_lines(text: str) -> str:

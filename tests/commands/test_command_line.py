@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
 
 import pytest
@@ -107,6 +108,39 @@ def test_a_local_rank_that_is_no_number(value, tmp_path, monkeypatch):
     args = argparse.Namespace(config=str(tmp_path / 'a.py'), work_dir=None, cfg_options={}, launcher=None, local_rank=0)
     command_line.read_config(args)
     assert os.environ['LOCAL_RANK'] == '0'
+
+
+def test_a_work_folder_whose_name_is_not_utf_8(tmp_path):
+    (tmp_path / 'a.py').touch()
+    folder = os.fsdecode(b'bad\xff')
+    args = argparse.Namespace(
+        config=str(tmp_path / 'a.py'), work_dir=folder, cfg_options={}, launcher=None, local_rank=0
+    )
+    with pytest.raises(
+        ValueError, match=r'the name of the work folder bad.* is not UTF-8, as files in it need: rename it'
+    ):
+        command_line.read_config(args)
+
+
+def test_a_worker_that_dies_while_an_error_is_reported(capsys):
+    class Slow(ValueError):
+        def __str__(self) -> str:
+            os.kill(os.getpid(), signal.SIGCHLD)
+            return 'wrong'
+
+    def program(args):
+        raise Slow
+
+    def died(signum, frame):
+        raise RuntimeError('DataLoader worker is killed')
+
+    handler = signal.signal(signal.SIGCHLD, died)
+    try:
+        assert command_line.run(program, argparse.Namespace(traceback=False)) == 2
+        assert signal.getsignal(signal.SIGCHLD) is died
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+    assert capsys.readouterr().err == 'error: wrong\n'
 
 
 def test_a_missing_package_of_a_config_is_named():

@@ -145,3 +145,13 @@ def test_an_import_that_fails_names_the_module(names, line, tmp_path, path_of_mo
     assert train.main([str(path), '--work-dir', str(tmp_path / 'work')]) == 2
     (error,) = capsys.readouterr().err.splitlines()
     assert line.replace('CONFIG', str(path)) in error
+
+
+def test_closed_streams():
+    """Nothing of a program fails, and no file that it opens gets what is printed."""
+    program = (
+        'import os, sys; from flsl_mm.commands.__main__ import main; main(["--version"]); main(["none"]); '
+        'file = open("file", "wb"); os._exit(file.fileno())'
+    )
+    command = f"exec {sys.executable} -c '{program}' <&- >&- 2>&-"
+    assert subprocess.run(command, shell=True).returncode > 2

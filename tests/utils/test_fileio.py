@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import stat
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flsl_mm.utils import fileio
-from flsl_mm.utils.fileio import atomic_writer, open_in_place, remove_partial, write_text
+from flsl_mm.utils.fileio import atomic_writer, open_in_place, remove_partial, write_json, write_text
 
 
 @pytest.fixture
@@ -40,6 +41,11 @@ def test_text_is_utf_8_with_the_line_ends_that_were_asked_for(path):
     with atomic_writer(path, 'w', newline='\r\n') as file:
         file.write('a\n')
     assert path.read_bytes() == b'a\r\n'
+
+
+def test_json_has_no_numbers_that_json_does_not_know(path):
+    write_json(path, dict(a=[float('inf'), (float('nan'), 0.5)], b=float('-inf'), c='NaN', d=None))
+    assert json.loads(path.read_text()) == dict(a=[None, [None, 0.5]], b=None, c='NaN', d=None)
 
 
 def test_permissions_are_those_of_any_new_file(path):

@@ -124,6 +124,9 @@ def _embed(
         skipped=dict(journal.skipped),
     )
     if patches:
+        out.unlink(
+            missing_ok=True
+        )  # an earlier file would not fit the new patch tokens, if the next step were not reached
         journal.finish_patches(model.embed_dim)
     finished.write(out)
     return finished

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.evaluation.diversity import between_image_share, effective_rank, place_share, within_image_cosine
-from flsl_mm.utils.fileio import write_text
+from flsl_mm.utils.fileio import write_json
 from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.work_folder import VERDICT
 
@@ -101,11 +100,7 @@ class FLSLCollapseHook(Hook):
         if not self.measurements:
             return
         verdict = self.verdict(runner)
-        measurements = [
-            {key: None if value != value else value for key, value in asdict(measurement).items()}
-            for measurement in self.measurements
-        ]
-        content = json.dumps(dict(verdict=verdict, measurements=measurements), indent=1)
-        write_text(Path(runner.work_dir) / VERDICT, content + '\n')
+        measurements = [asdict(measurement) for measurement in self.measurements]
+        write_json(Path(runner.work_dir) / VERDICT, dict(verdict=verdict, measurements=measurements))
         log = runner.logger.info if verdict == 'healthy' else runner.logger.warning
         log(f'Verdict: {verdict}\n  {health.summary(self.measurements)}')

@@ -125,6 +125,28 @@ def test_a_kill_between_the_two_files_of_the_end(folder, model, tmp_path, monkey
     check(read_embeddings(out), out, folder, model)
 
 
+def test_a_kill_there_leaves_no_earlier_file_beside_other_patches(folder, model, tmp_path, monkeypatch):
+    out = tmp_path / 'a.npz'
+    embed(model, folder, out, 32, patches=True)
+    with monkeypatch.context() as patch:
+        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            embed(model, folder, out, 16, patches=True, force=True)
+    with pytest.raises(ValueError, match='was started with another size'):
+        embed(model, folder, out, 32, patches=True)
+    finished = embed(model, folder, out, 16, patches=True)
+    assert len(np.load(patch_file(out))) == finished.grid_hw.prod(1).sum()
+
+
+def test_a_link_in_the_place_of_the_working_folder(folder, model, tmp_path):
+    (tmp_path / 'target').mkdir()
+    (tmp_path / 'target/settings.json').write_text('kept')
+    (tmp_path / 'a.npz.partial').symlink_to(tmp_path / 'target')
+    with pytest.raises(ValueError, match=r'a\.npz\.partial is a link: remove it'):
+        embed(model, folder, tmp_path / 'a.npz', 32, force=True)
+    assert [path.name for path in (tmp_path / 'target').iterdir()] == ['settings.json']
+
+
 def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_path, monkeypatch):
     out = tmp_path / 'a.npz'
     with monkeypatch.context() as patch:
