@@ -105,7 +105,7 @@ def test_config_segments_videos(path, tmp_path):
     if year == 2016:  # all objects as one
         truth = {name: (masks > 0).astype(np.uint8) for name, masks in truth.items()}
     root = write_tree(tmp_path / 'DAVIS', truth, year)
-    cfg.test_dataloader.dataset.update(data_root=str(root), short_side=64)
+    cfg.test_dataloader.dataset.update(data_root=str(root), short_side=64, id_gaps='count')
     cfg.update(work_dir=str(tmp_path / 'work'), experiment_name=f'smoke_{Path(path).stem}')
     metrics = build_runner(cfg).test()
 

@@ -13,7 +13,16 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch.utils.data import Dataset
 
-from .tree import FRAME_SUFFIXES, Video, find_video, input_size, read_frame, read_object_ids, read_video_names
+from .tree import (
+    FRAME_SUFFIXES,
+    Video,
+    find_video,
+    input_size,
+    read_frame,
+    read_object_ids,
+    read_video_names,
+    visible,
+)
 
 SPLIT_FOLDERS = {2016: ('480p', '2016'), 2017: ('2017',)}
 """Folders below ImageSets in which the official trees keep the lists of a year."""
@@ -91,7 +100,7 @@ class DAVISDataset(Dataset):
         if (self.data_root / 'ImageSets').is_dir() or not _holds_videos(self.frame_root):
             listed = read_video_names(path)
         else:
-            path, listed = self.frame_root, sorted(path.name for path in self.frame_root.iterdir() if path.is_dir())
+            path, listed = self.frame_root, [path.name for path in visible(self.frame_root) if path.is_dir()]
             line = f'no ImageSets in {self.data_root}: all {len(listed)} videos of {self.frame_root}'
             print_log(line, logger='current')
         unknown = sorted(set(videos or ()) - set(listed))
@@ -185,5 +194,5 @@ def _holds_videos(folder: Path) -> bool:
     """Return whether a folder's own folders hold frames."""
     if not folder.is_dir():
         return False
-    folders = (path for path in sorted(folder.iterdir()) if path.is_dir())
-    return any(file.suffix.lower() in FRAME_SUFFIXES for path in islice(folders, 3) for file in path.iterdir())
+    folders = (path for path in visible(folder) if path.is_dir())
+    return any(file.suffix.lower() in FRAME_SUFFIXES for path in islice(folders, 3) for file in visible(path))

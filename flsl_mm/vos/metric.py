@@ -145,7 +145,10 @@ class DAVISMetric(BaseMetric):
         self.protocol = propagated[0]['protocol']
         without = [result['video'] for result in propagated if not result['scores']]
         if without:
-            line = f'{len(without)} videos have no masks to compare with, and no scores: {", ".join(without[:5])}'
+            line = (
+                f'without masks to compare with, hence without scores: {len(without)} of {len(propagated)} videos, '
+                f'{", ".join(without[:5])}'
+            )
             print_log(line, logger='current', level=logging.WARNING)
         if not scored:
             return dict(videos=0, failed_videos=len(self.failures))

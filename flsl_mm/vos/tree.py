@@ -87,8 +87,14 @@ def _video_of_line(line: str) -> str:
     return line.split()[0].split('/')[-2] if '/' in line.split()[0] else line
 
 
+def visible(folder: Path) -> list[Path]:
+    """List what is in a folder, sorted, without hidden entries: macOS and Jupyter put copies there."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+
+
 def _numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes) if folder.is_dir() else []
+    found = visible(folder) if folder.is_dir() else []
+    files = [path for path in found if path.suffix.lower() in suffixes]
     wrong = [path.name for path in files if not path.stem.isdigit()]
     if wrong:
         raise ValueError(f'{folder / wrong[0]} is not named by a frame number such as 00000{suffixes[0]}')

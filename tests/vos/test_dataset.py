@@ -247,6 +247,17 @@ def test_youtube_vos(tree):
         DAVISDataset(tree)
 
 
+def test_hidden_files_and_folders_are_left_out(tree):
+    """What macOS writes to other disks, and Jupyter everywhere."""
+    youtube_vos(tree)
+    (tree / 'JPEGImages' / '.ipynb_checkpoints').mkdir()
+    for path in (tree / 'JPEGImages' / 'one' / '._00000.jpg', tree / 'Annotations' / 'one' / '._00000.png'):
+        path.write_bytes(b'Mac OS X')
+    dataset = DAVISDataset(tree, short_side=64)
+    assert dataset.names == ['one', 'two']
+    assert len(dataset[0]['frame_names']) == 4
+
+
 def test_masks_of_later_objects_are_not_taken_for_the_truth(tree):
     """As in valid of YouTube-VOS: 00000 and 00001 of five frames."""
     for number in (2, 3, 4):

@@ -153,4 +153,4 @@ def test_videos_with_a_first_mask_alone_have_no_scores(log):
     sample = dict(video='a', index=0, predictions=masks, protocol=PROTOCOL)
     metric.process(dict(masks=[masks[:1]], mask_index=[np.array([0])], object_ids=[np.array([1])]), [sample])
     assert metric.evaluate(size=1) == {'DAVIS/videos': 0, 'DAVIS/failed_videos': 0}
-    assert log == ['1 videos have no masks to compare with, and no scores: a']
+    assert log == ['without masks to compare with, hence without scores: 1 of 1 videos, a']
