@@ -294,6 +294,12 @@ def test_error_lines_that_are_explained_are_those_of_the_package():
     assert sorted(part for part in parts if len(part) > 3 and part not in source) == []
 
 
+def test_the_readme_lists_the_rooms():
+    text = (ROOT / 'README.md').read_text(encoding='utf-8')
+    listed = re.findall(r'^flsl_mm/(\w+)/ ', text, re.MULTILINE)
+    assert sorted(listed) == sorted(path.parent.name for path in (ROOT / 'flsl_mm').glob('*/__init__.py'))
+
+
 def test_bibliography_and_ci_commands_stay_in_the_readme():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     assert "pip install -e '.[mm,tests]' -c requirements/tested.txt && pytest" in text

@@ -177,7 +177,7 @@ def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSet
 
     from flsl_mm.datasets.folder import find_images
 
-    paths = find_images(folder)
+    paths = find_images(folder, logger='silent')  # the run says what is left out
     sides = [side for path in paths_to_measure(paths) if (side := short_side(path))]
     if not sides:
         raise ValueError(f'none of the images in {folder} that were tried can be read')

@@ -94,9 +94,9 @@ def choose(args: argparse.Namespace) -> None:
     if process.rank > 0:
         return
     say(f'chosen for {args.auto}', *(f'  {reason}' for reason in recipe.reasons))
-    if len(args.auto.split()) == 1:  # MMEngine takes spaces out of the values of --cfg-options
-        changes = ' '.join(shlex.quote(f'{key}={value}') for key, value in args.cfg_options.items())
-        say(f'the same again: flsl-mm train {recipe.config} --work-dir {args.work_dir} --cfg-options {changes}')
+    changes = [f'{key}={value}' for key, value in args.cfg_options.items()]
+    command = shlex.join([recipe.config, '--work-dir', args.work_dir, '--cfg-options', *changes])
+    say(f'the same again: flsl-mm train {command}')
 
 
 def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:

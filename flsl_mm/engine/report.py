@@ -61,7 +61,8 @@ def length(runner: Runner) -> str:
         return steps
     batches = f' of {accumulated} batches' if accumulated > 1 else ''
     each = len(runner.train_dataloader) / accumulated
-    return f'{each:,.10g} steps{batches} per epoch, {runner.max_epochs} epochs, {steps}'
+    epochs = f'{runner.max_epochs} epoch{"s" if runner.max_epochs > 1 else ""}'
+    return f'{each:,.10g} steps{batches} per epoch, {epochs}, {steps}'
 
 
 def device_name(processes: int) -> str:

@@ -132,9 +132,18 @@ def test_verbose_is_for_our_logger(built):
     assert [cfg.default_hooks.logger.get('verbose') for cfg in built] == [None, True, None]
 
 
-def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
+def test_what_is_left_out_of_a_folder_is_said_by_the_run_alone(built, tmp_path, capsys):
+    folder = write_images(tmp_path / 'images')
+    (folder / 'IMG_0001.HEIC').touch()
+    assert train.main(['--auto', str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert 'left out' not in printed.out + printed.err
+
+
+@pytest.mark.parametrize('name', ['my_images', 'my images, 2026'])
+def test_auto_says_what_it_chose_and_why(built, name, tmp_path, capsys):
     """Options that are given win, and the command that is printed is the same run."""
-    folder = write_images(tmp_path / 'my_images')
+    folder = write_images(tmp_path / name)
     assert train.main(['--auto', str(folder), '--cfg-options', 'train_dataloader.num_workers=0']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f'chosen for {folder}'
@@ -142,7 +151,7 @@ def test_auto_says_what_it_chose_and_why(built, tmp_path, capsys):
     cfg = built[0]
     assert cfg.train_dataloader.dataset.data_root == str(folder)
     assert (cfg.train_dataloader.num_workers, cfg.train_cfg.max_epochs) == (0, 576)
-    assert cfg.work_dir == 'work_dirs/flsl_vit-t8d4_small_my_images'
+    assert cfg.work_dir == f'work_dirs/flsl_vit-t8d4_small_{name}'
     command = shlex.split(lines[-1].partition('flsl-mm train ')[2])
     assert train.main(command) == 0
     assert built[1].to_dict() == cfg.to_dict()

@@ -70,6 +70,8 @@ def test_other_trainings_tell_data_and_length(tmp_path):
     runner = toy_runner(tmp_path, [])
     line = data_line(runner, runner.train_dataloader, trains=True)
     assert line == 'ToyImages: 8 images | batch 2 | 4 steps per epoch, 2 epochs, 8 steps'
+    once = toy_runner(tmp_path / 'once', [], epochs=1)
+    assert data_line(once, once.train_dataloader, trains=True).endswith('4 steps per epoch, 1 epoch, 4 steps')
 
 
 def test_skipped_files_are_listed_and_counted(tmp_path):
