@@ -101,7 +101,7 @@ def test_config_segments_videos(path, tmp_path):
     cfg = Config.fromfile(path)
     year = cfg.test_dataloader.dataset.get('year', 2017)
     size_hw = (96, 192)  # larger than the frames that the model sees
-    truth = {'long': moving_squares(4, (1, 2), size_hw), 'short': moving_squares(3, (1,), size_hw)}
+    truth = {'long': moving_squares(4, (1, 2), size_hw), 'short': moving_squares(3, (2,), size_hw)}
     if year == 2016:  # all objects as one
         truth = {name: (masks > 0).astype(np.uint8) for name, masks in truth.items()}
     root = write_tree(tmp_path / 'DAVIS', truth, year)
