@@ -81,7 +81,7 @@ class FLSLLoggerHook(LoggerHook):
             elapsed = self.bar.format_dict['elapsed']
             if elapsed - self.read_at > REFRESH or self.bar.n in (1, self.bar.total):
                 self.read_at = elapsed
-                self.bar.set_postfix_str(self.progress_text(runner, outputs), refresh=False)
+                self.bar.set_postfix_str(self.progress_text(runner, outputs))  # drawn now: some text is said once
         with console.hidden(self.bar is not None):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
 
