@@ -71,3 +71,11 @@ def test_stand_in_does_not_count_as_compiled_ops(monkeypatch):
     errors = {'mmcv': None, 'mmcv._ext': 'ImportError: undefined symbol'}
     monkeypatch.setattr(environment, 'import_error', errors.get)
     assert environment.ops_state() == 'ImportError: undefined symbol'
+
+
+def test_modules_of_the_current_folder_are_not_run(tmp_path, monkeypatch):
+    for name in ('numpy', 'json', 'torch'):
+        (tmp_path / f'{name}.py').write_text("open('was_run', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    assert environment.check_in_subprocess(['numpy']) == {'numpy': ''}
+    assert not (tmp_path / 'was_run').exists()
