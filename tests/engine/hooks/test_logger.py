@@ -255,6 +255,9 @@ def test_images_of_a_batch_sampler():
 def test_a_bar_in_a_terminal(tmp_path, terminal, monkeypatch):
     stream, shown, reader = terminal
     monkeypatch.setattr(sys, 'stdout', stream)
+    monkeypatch.setattr(
+        'flsl_mm.engine.hooks.logger.REFRESH', -1
+    )  # what is said once is drawn, however soon more follows
     hooks = [dict(type='FLSLCollapseHook'), Remark()]
     logger = dict(type='FLSLLoggerHook', interval=1)
     runner = toy_runner(
