@@ -13,6 +13,14 @@ settings.load_profile('any machine')
 
 
 @pytest.fixture
+def fresh_visualizer(monkeypatch):
+    """MMEngine keeps the visualizer that a test used first, of whatever class, for the others of the process."""
+    from mmengine.visualization import Visualizer
+
+    monkeypatch.setattr(Visualizer, '_instance_dict', OrderedDict())
+
+
+@pytest.fixture
 def fresh_logger(monkeypatch):
     """MMEngine's logger writes to the output of the test that used it first."""
     from mmengine.logging import MMLogger

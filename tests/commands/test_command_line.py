@@ -105,7 +105,9 @@ def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
 def test_a_local_rank_that_is_no_number(value, tmp_path, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', value)
     (tmp_path / 'a.py').touch()
-    args = argparse.Namespace(config=str(tmp_path / 'a.py'), work_dir=None, cfg_options={}, launcher=None, local_rank=0)
+    args = argparse.Namespace(
+        config=str(tmp_path / 'a.py'), work_dir=None, cfg_options={}, launcher=None, local_rank=0, verbose=False
+    )
     command_line.read_config(args)
     assert os.environ['LOCAL_RANK'] == '0'
 
@@ -114,7 +116,7 @@ def test_a_work_folder_whose_name_is_not_utf_8(tmp_path):
     (tmp_path / 'a.py').touch()
     folder = os.fsdecode(b'bad\xff')
     args = argparse.Namespace(
-        config=str(tmp_path / 'a.py'), work_dir=folder, cfg_options={}, launcher=None, local_rank=0
+        config=str(tmp_path / 'a.py'), work_dir=folder, cfg_options={}, launcher=None, local_rank=0, verbose=False
     )
     with pytest.raises(
         ValueError, match=r'the name of the work folder bad.* is not UTF-8, as files in it need: rename it'

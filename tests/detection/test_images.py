@@ -36,7 +36,7 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_test_program_draws_and_writes(trained, tmp_path, capsys):
+def test_the_test_program_draws_and_writes(trained, tmp_path, capsys, fresh_visualizer):
     files = [str(trained / 'config.py'), str(trained / 'work/epoch_1.pth'), '--work-dir', str(tmp_path / 'work')]
     images = ['--show-dir', str(tmp_path / 'new/images'), '--show-score', '0']
     assert program.main([*files, *images, '--out', str(tmp_path / 'found.json')]) == 0

@@ -53,7 +53,7 @@ def test_log_lines_and_warnings(capsys):
     logger = logging.getLogger('flsl_mm.test_terminal')
     logger.handlers, logger.propagate = [console.ConsoleHandler(sys.stdout)], False
     logger.warning('two lines\n%s', '\x1b[2Ka\r')
-    assert capsys.readouterr().out == 'two lines\n\\x1b[2Ka\\r\n'
+    assert capsys.readouterr().out.endswith(' warning: two lines\n\\x1b[2Ka\\r\n')
     shown = []
 
     def program(args):
