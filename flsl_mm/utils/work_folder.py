@@ -61,12 +61,15 @@ def refuse_links(work_dir: str | os.PathLike, log_dir: str | os.PathLike, config
         config: Name under which the config is written.
 
     Raises:
-        ValueError: If a file or folder that will be written is a link.
+        ValueError: If a file or folder that will be written is a link, or a file a pipe, a device or a folder.
     """
     written = [Path(work_dir) / name for name in (LOCK, 'last_checkpoint', SKIPPED, VERDICT, config)]
     for path in (*written, Path(log_dir), *Path(log_dir).rglob('*')):
         if path.is_symlink():
             raise ValueError(f'{path} is a link: remove it')
+    for path in written:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            raise ValueError(f'{path} is not a regular file: remove it')
 
 
 @contextmanager

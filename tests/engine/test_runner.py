@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -244,6 +245,13 @@ def test_a_link_where_something_is_written(name, tmp_path, capsys, fresh_logger)
     assert train_command.main([str(tmp_path / 'toy.py')]) == 2
     assert re.fullmatch(rf'error: {work_dir}/\S+ is a link: remove it', capsys.readouterr().err.splitlines()[-1])
     assert not list(target.iterdir()) if name == 'time' else not target.exists()
+
+
+def test_a_pipe_where_something_is_written(tmp_path, fresh_logger):
+    os.mkfifo(tmp_path / 'last_checkpoint')
+    cfg = toy_config(write_images(tmp_path / 'images', 4), tmp_path, resume=False)
+    with pytest.raises(ValueError, match='last_checkpoint is not a regular file: remove it'):
+        run(cfg)
 
 
 def test_links_to_checkpoints_are_replaced(tmp_path, fresh_logger):
