@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import flsl_mm
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gpu_results
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,4 +80,5 @@ def adapt_markdown(app, page: str, source: list[str]) -> None:
 
 def setup(app) -> None:
     """Connect to Sphinx."""
+    app.connect('source-read', gpu_results.insert)
     app.connect('source-read', adapt_markdown)
