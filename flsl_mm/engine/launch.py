@@ -45,9 +45,16 @@ def find_launcher(chosen: str | None) -> str:
 
     Raises:
         ValueError: If Slurm or MPI has started several processes, and it is open whether they belong together: the
-            first task of a Slurm job looks the same where it runs alone in a batch script.
+            first task of a Slurm job looks the same where it runs alone in a batch script. Or if the launcher that
+            is chosen has not started this process.
     """
     if chosen is not None:
+        missing = [name for name in VARIABLES.get(chosen, ()) if not os.environ.get(name, '').isdecimal()]
+        if missing:
+            raise ValueError(
+                f'--launcher {chosen} is for processes that {STARTERS[chosen]} starts, and {missing[0]} is not set: '
+                f'start with {STARTERS[chosen]}, or leave --launcher out for one process'
+            )
         return chosen
     for launcher, starter in STARTERS.items():
         process = process_of(launcher)

@@ -46,3 +46,10 @@ def test_processes_that_nobody_joins(launcher, variables, environment):
     with pytest.raises(ValueError, match=f'has started 2 processes, and this is number 1: add --launcher {launcher} '):
         find_launcher(None)
     assert find_launcher(launcher) == launcher
+
+
+@pytest.mark.parametrize(('launcher', 'starter'), [('pytorch', 'torchrun'), ('slurm', 'srun'), ('mpi', 'mpirun')])
+def test_a_launcher_that_has_started_nothing(launcher, starter, environment):
+    environment({})
+    with pytest.raises(ValueError, match=f'--launcher {launcher} is for processes that {starter} starts'):
+        find_launcher(launcher)

@@ -65,15 +65,28 @@ class Journal:
         """Read what was committed, if anything, and make sure that it belongs to these settings."""
         settings = json.loads(json.dumps(settings))
         if (self.folder / STATE).exists():
-            earlier = json.loads((self.folder / SETTINGS).read_text(encoding='utf-8'))
+            earlier, state = (self._read(name) for name in (SETTINGS, STATE))
             if differing := [name for name, value in settings.items() if earlier.get(name) != value]:
                 raise ValueError(
                     f'{self.folder} was started with another {" and another ".join(differing)}: repeat that command to '
                     'finish it, or give --force to start over'
                 )
-            return json.loads((self.folder / STATE).read_text(encoding='utf-8'))
+            kinds = dict(done=int, patches=int, skipped=dict, bytes=dict)
+            if not all(type(state.get(name)) is kind for name, kind in kinds.items()):
+                raise ValueError(f'{self.folder / STATE} is damaged: give --force to start over')
+            return state
         write_text(self.folder / SETTINGS, json.dumps(settings) + '\n')
         return dict(done=0, patches=0, skipped={}, bytes={})
+
+    def _read(self, name: str) -> dict[str, Any]:
+        """Read a file of the folder; raises ValueError if it is damaged."""
+        try:
+            content = json.loads((self.folder / name).read_text(encoding='utf-8'))
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise ValueError(f'{self.folder / name} is damaged: give --force to start over')
+        return content
 
     def append(self, index: int, features: np.ndarray) -> None:
         """Append the row of an image.

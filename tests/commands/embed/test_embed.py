@@ -114,6 +114,20 @@ def test_a_killed_one_goes_on_where_it_was(folder, file, model, tmp_path, monkey
     assert not (tmp_path / 'a.npz.partial').exists()
 
 
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [('settings.json', '[]'), ('state.json', '{"done": "x"}'), ('state.json', '{"do'), ('state.json', '3')],
+)
+def test_a_damaged_journal_is_told(name, content, folder, model, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            embed(model, folder, tmp_path / 'a.npz', 32)
+    (tmp_path / 'a.npz.partial' / name).write_text(content)
+    with pytest.raises(ValueError, match=f'{name} is damaged: give --force to start over'):
+        embed(model, folder, tmp_path / 'a.npz', 32)
+
+
 def test_a_kill_between_the_two_files_of_the_end(folder, model, tmp_path, monkeypatch):
     out = tmp_path / 'a.npz'
     with monkeypatch.context() as patch:
