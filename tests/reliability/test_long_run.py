@@ -76,6 +76,6 @@ def test_nothing_grows(tmp_path):
         before, after = (statistics.median(turn['private_mb'] for turn in part) for part in (early, late))
         assert after - before < most, f'{name} grew from {before:.1f} to {after:.1f} MB'
         for what in ('files', 'threads'):
-            # A sample may see a file that is just being written.
+            # A sample may see a file that is just being written or passed on: half of them is no growth.
             before, after = (statistics.median(turn[what] for turn in part) for part in (early, late))
-            assert after <= before, f'{name} has {after:.0f} {what} instead of {before:.0f}'
+            assert after - before < 1, f'{name} has {after:g} {what} instead of {before:g}'
