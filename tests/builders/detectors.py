@@ -1,7 +1,5 @@
 """Tiny mmdet detectors on FLSLViT and FLSLViTPyramid, wired as docs/detection.md says."""
 
-from __future__ import annotations
-
 from mmengine.config import Config
 
 NUM_CLASSES = 3

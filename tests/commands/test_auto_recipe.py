@@ -1,7 +1,5 @@
 """The recipe for a folder of images: which row, and what image size and device change."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.commands.auto_recipe import PAPER, ROWS, SMALL, TrainingSetup, choose_recipe, inspect_folder

@@ -1,7 +1,5 @@
 """What the command-line programs say when something goes wrong."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import os

@@ -1,7 +1,5 @@
 """Configs by name, and the command's list of programs, in a checkout and as a wheel has them."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

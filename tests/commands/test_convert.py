@@ -1,7 +1,5 @@
 """The converter as a program: files of every target, and one line for every mistake."""
 
-from __future__ import annotations
-
 import os
 import re
 import resource

@@ -1,7 +1,5 @@
 """tools/detectron2_train.py: training, resuming and evaluating a small detector, and one line for every mistake."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

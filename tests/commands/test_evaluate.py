@@ -1,7 +1,5 @@
 """The program that measures features: its table and file, every kind of checkpoint, and one line for a mistake."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

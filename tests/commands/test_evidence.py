@@ -1,7 +1,5 @@
 """The comparison as a program: trains, measures, writes, and does nothing twice."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 

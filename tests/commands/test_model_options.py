@@ -1,7 +1,5 @@
 """What programs on a checkpoint share: checks before the work, one line for a mistake."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names tell files apart, wherever they stand."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A trained detector or segmentor on images, from its work folder alone: by the command, and in one line of Python."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

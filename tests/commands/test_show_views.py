@@ -1,7 +1,5 @@
 """What pretraining feeds the network, drawn: any config, any folder; small images are told."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -48,11 +46,7 @@ def test_rows_show_the_views_of_the_config(folder):
     rows = draw_rows(cfg, dataset, 10, seed=0)
     assert [row.name for row in rows] == list(dataset.paths)
     titles = [panel.title.splitlines()[1] for panel in rows[0].panels]
-    assert titles[1:] == [
-        '224 pixels',
-        '224 pixels, 49 queries of 196 patches',
-        '96 pixels, 9 queries of 36 patches',
-    ]
+    assert titles[1:] == ['224 pixels', '224 pixels, 49 queries of 196 patches', '96 pixels, 9 queries of 36 patches']
     again = draw_rows(cfg, dataset, 10, seed=0)
     assert all(np.array_equal(a.image, b.image) for a, b in zip(rows[0].panels, again[0].panels, strict=True))
     assert {tuple(color) for color in rows[0].panels[0].image.reshape(-1, 3).tolist()} >= set(COLORS[:2])

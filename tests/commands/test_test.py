@@ -1,7 +1,5 @@
 """tools/test.py: where its checkpoint goes, and one line for every mistake."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

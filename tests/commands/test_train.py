@@ -1,7 +1,5 @@
 """tools/train.py: how its options change a config, and one line for every mistake."""
 
-from __future__ import annotations
-
 import shlex
 from types import SimpleNamespace
 
@@ -189,10 +187,7 @@ def test_resume(built, tmp_path):
         ([PRETRAIN, '--resume', 'none.pth'], "no checkpoint 'none.pth' to resume from"),
         ([], 'give either a config (flsl-mm lists them) or --auto FOLDER'),
         ([PRETRAIN, '--auto', 'folder'], 'give either a config (flsl-mm lists them) or --auto FOLDER'),
-        (
-            [DETECTION, '--auto-scale-lr'],
-            '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config',
-        ),
+        ([DETECTION, '--auto-scale-lr'], '--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config'),
     ],
 )
 def test_mistakes(built, capsys, options, line):

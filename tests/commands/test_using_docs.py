@@ -1,7 +1,5 @@
 """What docs/using.md shows: commands of every program, and the files are read as it says."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

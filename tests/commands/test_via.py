@@ -1,7 +1,5 @@
 """Annotations of VIA become COCO's, by hand numbers."""
 
-from __future__ import annotations
-
 import copy
 import math
 

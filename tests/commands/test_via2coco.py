@@ -1,7 +1,5 @@
 """tools/dataset_converters/via2coco.py: from files of VIA to two COCO files that the data set reads."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The program that shows what a model learned: every way to call it, and one line for a mistake."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The list of images below a folder, and what is left out of it."""
 
-from __future__ import annotations
-
 import os
 import pickle
 

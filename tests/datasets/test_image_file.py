@@ -1,7 +1,5 @@
 """Image files are opened as images of known formats, never waited for, and bounded in what they cost."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Images in tar files are those of the folder that was packed."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import subprocess

@@ -1,7 +1,5 @@
 """The list of skipped files: any name, several processes, once each."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

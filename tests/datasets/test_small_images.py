@@ -1,7 +1,5 @@
 """Images smaller than their views are counted by their headers."""
 
-from __future__ import annotations
-
 import pytest
 from torch.utils.data import TensorDataset
 

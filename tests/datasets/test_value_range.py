@@ -1,7 +1,5 @@
 """Images of more than 8 bits: black and white are found, given, stored with the backbone and used with it again."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

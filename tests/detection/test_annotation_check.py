@@ -1,7 +1,5 @@
 """Annotation files that teach nothing, or something wrong, are refused; what is left out is counted."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Masks and boxes that do not lie at their images are found before compiled code sees them."""
 
-from __future__ import annotations
-
 import json
 import math
 

@@ -1,7 +1,5 @@
 """Images that are missing, damaged or of another size are found at the start, or skipped and listed."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """A detector on images: the test program's drawings and files, and mmdet's own ways, as docs/using.md says."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

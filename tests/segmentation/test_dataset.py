@@ -69,10 +69,7 @@ def break_mask(folder, content):
     [
         (lambda f: shutil.rmtree(f / 'images/train'), 'no folder .*images/train: set data_root'),
         (lambda f: shutil.rmtree(f / 'annotations/train'), 'no folder .*annotations/train: set data_root'),
-        (
-            lambda f: (f / 'annotations/train/2.png').unlink(),
-            r'no mask .*2.png of .*2.jpg \(1 of 4 are missing\)',
-        ),
+        (lambda f: (f / 'annotations/train/2.png').unlink(), r'no mask .*2.png of .*2.jpg \(1 of 4 are missing\)'),
         (lambda f: [path.unlink() for path in (f / 'images/train').iterdir()], r'no \*.jpg in .*set img_suffix'),
         (lambda f: break_mask(f, np.full((40, 48), 7, np.uint8)), '0.png has class 7, and the last of 3 classes is 2'),
         (lambda f: break_mask(f, np.zeros((40, 48, 3), np.uint8)), '0.png is a color image'),

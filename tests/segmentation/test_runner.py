@@ -98,10 +98,7 @@ def test_images_of_predictions(folder, tmp_path, monkeypatch):
         (lambda m: m.decode_head.update(in_channels=[8, 8, 8, 9]), r'in_channels=\[8, 8, 8, 9\], backbone and necks'),
         (lambda m: m.decode_head.update(feature_strides=[8, 16, 32, 64]), r'feature_strides=\[8, 16, 32, 64\]'),
         (lambda m: m.decode_head.update(in_index=[0, 1, 2, 4]), r'reads the maps \[0, 1, 2, 4\] of 4'),
-        (
-            lambda m: m.backbone.update(out_indices=(0, 1, 2)),
-            'the pyramid takes 4 maps, .*, got 3: give',
-        ),
+        (lambda m: m.backbone.update(out_indices=(0, 1, 2)), 'the pyramid takes 4 maps, .*, got 3: give'),
     ],
 )
 def test_what_does_not_fit_is_named_before_training(folder, tmp_path, change, line):

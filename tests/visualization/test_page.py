@@ -1,7 +1,5 @@
 """The page: what it shows, what it needs, and that names cannot become part of it."""
 
-from __future__ import annotations
-
 import base64
 import re
 from html.parser import HTMLParser

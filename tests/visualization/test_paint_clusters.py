@@ -1,7 +1,5 @@
 """Images have the right pixels in the right places."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """Panels show the right values in the right places."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

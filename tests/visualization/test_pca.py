@@ -1,7 +1,5 @@
 """Colors of patches: which directions they show, by hand and as properties."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

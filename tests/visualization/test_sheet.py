@@ -1,7 +1,5 @@
 """Sheets: panels in their places, titles that fit."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image, ImageFont

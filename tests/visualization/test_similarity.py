@@ -1,7 +1,5 @@
 """Similarities of patches, by hand and as properties."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

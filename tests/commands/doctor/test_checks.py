@@ -1,7 +1,5 @@
 """Every known bad pair of packages is found, with the command that repairs it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

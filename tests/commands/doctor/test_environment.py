@@ -1,7 +1,5 @@
 """Packages that end Python, hang or have no version do not end the doctor."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.commands.doctor import environment

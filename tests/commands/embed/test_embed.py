@@ -1,7 +1,5 @@
 """Embeddings: the model's own features, whole after a kill, refused where they are others; bad images left out."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Every kind of file gives the features of the original at the recorded size and another, loaded as it is said."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest

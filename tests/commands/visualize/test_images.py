@@ -1,7 +1,5 @@
 """Many images: what is written, what is skipped, how much is kept in memory, and what an interrupt leaves."""
 
-from __future__ import annotations
-
 import os
 import weakref
 
@@ -10,13 +8,7 @@ import torch
 from PIL import ExifTags, Image
 
 from flsl_mm.commands.visualize import images as module
-from flsl_mm.commands.visualize.images import (
-    Settings,
-    draw_images,
-    prepare_folder,
-    read_pixels,
-    relative_points,
-)
+from flsl_mm.commands.visualize.images import Settings, draw_images, prepare_folder, read_pixels, relative_points
 from flsl_mm.commands.visualize.view import LEGEND
 from flsl_mm.evaluation.features import FeatureExtractor
 from tests.builders.checkpoints import tiny

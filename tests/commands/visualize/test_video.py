@@ -1,7 +1,5 @@
 """A mask followed through a video: the masks of label propagation, animations of all frames, one frame at a time."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

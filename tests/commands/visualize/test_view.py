@@ -1,7 +1,5 @@
 """Views of an image: what sheets show, at any size of it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
