@@ -19,13 +19,6 @@ def spec_of(index, roles=(), size_hw=SIZE):
     return sample_scene(scene_generator(0, 3, 'train', index), size_hw, roles)
 
 
-def test_same_arguments_give_the_same_scene():
-    first, second = render_scene(4, 7, SIZE), render_scene(4, 7, SIZE)
-    np.testing.assert_array_equal(first.image, second.image)
-    np.testing.assert_array_equal(first.instance_map, second.instance_map)
-    np.testing.assert_array_equal(first.labels, second.labels)
-
-
 def test_seeds_keep_their_scenes():
     """Measurements name scenes by their seed; recorded with OpenCV 4.12, whose other versions may round otherwise."""
     scene = render_scene(5, 0, (64, 96))

@@ -66,8 +66,3 @@ def test_motion_by_hand():
 def test_bad_streams_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         scene_generator(**(dict(kind=0, seed=0, split='train', index=0) | arguments))
-
-
-def test_images_that_are_too_small():
-    with pytest.raises(ValueError, match='at least 32 pixels per side, got 31x64'):
-        sample_scene(np.random.default_rng(0), (31, 64))
