@@ -11,10 +11,8 @@ from flsl_mm.uavdt.truth import read_truth
 @pytest.fixture
 def content():
     def annotation(number, image_id, category_id, bbox, **rest):
-        polygon = [[0, 0, 1, 0, 1, 1]]
-        return dict(
-            rest, id=number, image_id=image_id, category_id=category_id, bbox=bbox, area=1, segmentation=polygon
-        )
+        ids = dict(id=number, image_id=image_id, category_id=category_id)
+        return dict(rest, **ids, bbox=bbox, area=1, segmentation=[[0, 0, 1, 0, 1, 1]])
 
     return dict(
         categories=[dict(id=2, name='truck'), dict(id=1, name='car')],
@@ -56,13 +54,10 @@ def test_frames_of_an_attribute(tmp_path, content):
     assert not any(frames for name, frames in attributes.items() if name != 'night')
 
 
-@pytest.mark.parametrize('damage', ['sequences', 'images', 'annotations', 'categories'])
-def test_another_kind_of_file_is_named(tmp_path, content, damage):
-    del content[damage]
-    with pytest.raises(ValueError, match=r'instances.json was not written by tools/dataset_converters/uavdt2coco.py'):
-        read(tmp_path, content)
-
-
-def test_no_file(tmp_path):
+def test_another_kind_of_file_is_named(tmp_path, content):
+    others = [{key: content[key] for key in content if key != damage} for damage in content]
+    for other in (*others, '<html>', [], dict(images=3)):
+        with pytest.raises(ValueError, match=r'instances.json was not written by .*uavdt2coco.py'):
+            read(tmp_path, other)
     with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with .*uavdt2coco.py'):
         read_truth(tmp_path / 'absent.json')
