@@ -1,7 +1,5 @@
 """Masks over frames, as strips and animations."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """Scores of videos and their averages."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -17,8 +15,7 @@ def add_video(metric: DAVISMetric, index: int, predictions: np.ndarray, masks: n
     metric.process(dict(masks=[masks]), [sample])
 
 
-def add_failure(metric: DAVISMetric, index: int, error: str) -> None:
-    metric.process(dict(), [dict(video=f'v{index}', index=index, error=error)])
+FAILURE = dict(video='v0', index=0, error='no first mask')
 
 
 @pytest.fixture
@@ -28,17 +25,19 @@ def log(monkeypatch) -> list[str]:
     return lines
 
 
-def test_perfect_masks_score_one():
+def test_perfect_masks_score_one(log):
     masks = moving_squares(7, (1, 2))
     masks[3:5][masks[3:5] == 2] = 0  # vanishes and returns
     metric = DAVISMetric()
     add_video(metric, 0, masks.copy(), masks)
     result = metric.evaluate(size=1)
-    assert result['DAVIS/J&F-Mean'] == result['DAVIS/J-Mean'] == result['DAVIS/F-Mean'] == 1
-    assert result['DAVIS/J-Recall'] == 1
-    assert result['DAVIS/J-Decay'] == 0
-    assert result['DAVIS/videos'] == 1
-    assert result['DAVIS/failed_videos'] == 0
+    ones = dict.fromkeys(('DAVIS/J&F-Mean', 'DAVIS/J-Mean', 'DAVIS/F-Mean', 'DAVIS/J-Recall', 'DAVIS/videos'), 1)
+    assert result.items() >= dict(ones, **{'DAVIS/J-Decay': 0, 'DAVIS/failed_videos': 0}).items()
+    table, protocol = log
+    assert 'v0' in table
+    assert table.count('100.00') == 2 * 5  # all but the decays, for the video and for all
+    assert 'PARTIAL' not in table
+    assert protocol == 'Protocol: short_side 480, topk 5'
 
 
 def test_first_and_last_frame_do_not_count():
@@ -86,43 +85,21 @@ def test_repeated_videos_count_once():
     assert result['DAVIS/J-Mean'] == pytest.approx(0.5)
 
 
-def test_an_error_ends_the_evaluation():
-    with pytest.raises(ValueError, match=r'^video v3: no first mask$'):
-        add_failure(DAVISMetric(), 3, 'no first mask')
-
-
-def test_keep_going_lists_failures_and_says_partial(log):
+def test_failures_end_the_evaluation_or_are_listed_and_make_it_partial(log):
+    with pytest.raises(ValueError, match=r'^video v0: no first mask$'):
+        DAVISMetric().process({}, [FAILURE])
     metric = DAVISMetric()
     metric.dataset_meta = dict(keep_going=True)
+    metric.process({}, [FAILURE])
+    with pytest.raises(ValueError, match='no video could be evaluated: v0: no first mask'):
+        metric.evaluate(size=1)
     masks = moving_squares(4, (1,))
-    add_failure(metric, 0, 'no first mask')
     add_video(metric, 1, masks, masks)
     result = metric.evaluate(size=2)
-    assert result['DAVIS/failed_videos'] == 1
-    assert result['DAVIS/J-Mean'] == 1
+    assert (result['DAVIS/failed_videos'], result['DAVIS/J-Mean']) == (1, 1)
     assert metric.failures == {'v0': 'no first mask'}
     assert 'PARTIAL: 1 of 2 videos' in log[0]
     assert 'failed: v0: no first mask' in log
-
-
-def test_no_video_at_all_is_an_error():
-    metric = DAVISMetric()
-    metric.dataset_meta = dict(keep_going=True)
-    add_failure(metric, 0, 'no first mask')
-    with pytest.raises(ValueError, match='no video could be evaluated: v0: no first mask'):
-        metric.evaluate(size=1)
-
-
-def test_scores_and_protocol_are_printed(log):
-    metric = DAVISMetric()
-    masks = moving_squares(4, (1,))
-    add_video(metric, 0, masks, masks)
-    metric.evaluate(size=1)
-    table, protocol = log
-    assert 'v0' in table
-    assert table.count('100.00') == 2 * 5  # all but the decays, for the video and for all
-    assert 'PARTIAL' not in table
-    assert protocol == 'Protocol: short_side 480, topk 5'
 
 
 @pytest.mark.parametrize('shape', [(4, 64, 127), (3, 64, 128)])
@@ -140,9 +117,6 @@ def test_only_frames_with_masks_count():
     predictions[4] = 0
     assert score_video('v', predictions, masks[index], index)[0].region.mean == 0.5
     assert score_video('v', predictions, masks[:1], np.array([0])) == []
-
-
-def test_chosen_objects():
     masks = np.array([0, 38, 75], np.uint8)[moving_squares(4, (1, 2))]
     assert [score.object_id for score in score_video('v', masks, masks, object_ids=[38, 75])] == [38, 75]
 

@@ -1,7 +1,5 @@
 """The model: tracking, memory, what it refuses, and the recorded clip of real frames."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
@@ -71,14 +69,14 @@ def test_objects_are_tracked():
     assert_same_cells(result['predictions'], masks)
     assert result['predictions'].dtype == np.uint8
     assert (result['video'], result['index']) == ('v', 0)
-
-
-def test_masks_have_the_size_of_the_file():
-    masks = moving_squares(4, (1,))
+    # Masks have the size of the file.
     large = masks.repeat(2, axis=1).repeat(2, axis=2)
     result = toy_model().predict(item_of(masks, dict(masks=large)))
     assert result['predictions'].shape == large.shape
     assert region_similarity(result['predictions'][3] == 1, large[3] == 1) > 0.95
+    # Errors pass through to the metric.
+    result = toy_model().predict(dict(video='v', index=3, count=4, error='no first mask'))
+    assert result == dict(video='v', index=3, error='no first mask')
 
 
 def test_an_object_that_vanishes_and_returns():
@@ -142,11 +140,6 @@ def test_absent_and_tiny_objects_are_never_found():
     np.testing.assert_array_equal(predictions[0], masks[0])
 
 
-def test_errors_pass_through_to_the_metric():
-    result = toy_model().predict(dict(video='v', index=3, count=4, error='no first mask'))
-    assert result == dict(video='v', index=3, error='no first mask')
-
-
 def test_bfloat16_computes_features_in_bfloat16():
     backbone = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=2, num_heads=3))
     torch.manual_seed(0)
@@ -169,14 +162,11 @@ def test_threads_do_not_change_masks():
     item = item_of(masks, dict(frames=COLORS[masks] // 2 + noise))
     torch.manual_seed(0)
     model = toy_model(backbone=dict(type='FLSLViT', arch=dict(embed_dim=48, depth=2, num_heads=3), patch_size=8))
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            results.append(model.predict(item)['predictions'])
-    finally:
-        torch.set_num_threads(threads)
+    threads, results = torch.get_num_threads(), []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        results.append(model.predict(item)['predictions'])
+    torch.set_num_threads(threads)
     np.testing.assert_array_equal(*results)
 
 
@@ -249,12 +239,8 @@ def test_weights_of_official_checkpoints():
 def test_arguments(options):
     with pytest.raises(ValueError, match=r'dtype must be|label propagation needs'):
         toy_model(**options)
-
-
-def test_only_prediction():
     with pytest.raises(ValueError, match='only predicts'):
         toy_model()(mode='loss', video=['v'])
-    assert MODELS.get('FLSLLabelPropagator') is FLSLLabelPropagator
 
 
 def test_nearest_resize_samples_pixel_centers():
