@@ -83,17 +83,13 @@ def test_wrong_data_is_named(folder, spoil, line):
         build(folder)[0]
 
 
-def test_masks_of_0_and_255_have_one_class(folder):
+def test_classes_that_cannot_be(folder, tmp_path):
+    with pytest.raises(ValueError, match="classes='red', one string"):
+        build(folder, metainfo=dict(classes='red'))
     for path in (folder / 'annotations/train').iterdir():
         Image.fromarray(np.where(np.array(Image.open(path)) == 1, 255, 0).astype(np.uint8)).save(path)
-    line = r'train/0.png have one class \(0\) beside 255, which does not count'
-    with pytest.raises(ValueError, match=line):
+    with pytest.raises(ValueError, match=r'train/0.png have one class \(0\) beside 255, which does not count'):
         build(folder, metainfo=dict(classes=('background', 'object')), unlabeled=[])
-
-
-def test_missing_ade20k_and_one_string_of_classes(folder, tmp_path):
     prefix = dict(img_path='images/training', seg_map_path='annotations/training')
     with pytest.raises(FileNotFoundError, match='images/training: set data_root and data_prefix of FLSLADE20KDataset'):
         FLSLADE20KDataset(data_root=str(tmp_path / 'ade'), data_prefix=prefix)
-    with pytest.raises(ValueError, match="classes='red', one string"):
-        build(folder, metainfo=dict(classes='red'))
