@@ -74,16 +74,6 @@ def test_taking_an_object_away_changes_only_its_mask_and_its_shadow(index):
         assert (without.instance_map[mine] <= i).all()
 
 
-@pytest.mark.parametrize('index', range(4))
-def test_instance_map_is_the_painters_order_of_the_objects_alone(index):
-    spec = spec_of(index)
-    expected = np.zeros(SIZE, np.int32)
-    for number, item in enumerate(spec.objects, start=1):
-        alone = paint_scene(replace(spec, objects=(item,)), 0.0)
-        expected[alone.instance_map == 1] = number
-    np.testing.assert_array_equal(paint_scene(spec, 0.0).instance_map, expected)
-
-
 def test_outlines_are_the_objects_alone():
     height, width = SIZE
     cut_off = 0

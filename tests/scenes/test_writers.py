@@ -15,7 +15,6 @@ from tests.builders.scene_trees import REQUESTS, SMALL, assert_jpeg_of, files_of
 
 @pytest.fixture(scope='module')
 def trees(tmp_path_factory):
-    """A tree of each layout."""
     root = tmp_path_factory.mktemp('trees')
     for layout, request in REQUESTS.items():
         write_scenes(root / layout, layout, request)

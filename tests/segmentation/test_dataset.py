@@ -20,7 +20,6 @@ PIPELINE = [dict(type='LoadImageFromFile'), dict(type='FLSLLoadSegmentation'), d
 
 @pytest.fixture(autouse=True)
 def _scope():
-    """Find mmseg's transforms, as a Runner does."""
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
 
@@ -51,11 +50,11 @@ def test_camvid_has_eleven_classes_and_leaves_the_twelfth_out(folder):
 
 
 def test_scenes_are_written_on_first_use(tmp_path):
-    settings = dict(num=4, size_hw=(48, 64), pipeline=PIPELINE)
+    settings = dict(num=4, seed=3, size_hw=(48, 64), pipeline=PIPELINE)
     train = FLSLScenesSegmentation(str(tmp_path / 'scenes'), **settings)
     val = FLSLScenesSegmentation(str(tmp_path / 'scenes'), split='val', **settings)
     assert (len(train), len(val)) == (3, 1)
-    expected = class_map(render_scene(0, 2, (48, 64)))
+    expected = class_map(render_scene(3, 2, (48, 64)))
     assert np.array_equal(train[2]['data_samples'].gt_sem_seg.data[0].numpy(), expected)
     assert len(train.metainfo['classes']) == len(train.metainfo['palette']) == 7
 

@@ -40,7 +40,6 @@ def results(image_id, rows):
 
 
 def evaluate(objects, detections, ranges=(ANYTHING,), thresholds=(0.5,), most=500):
-    """Evaluate one frame of one class."""
     evaluation = UAVDTEval(index({1: objects}), ranges, np.array(thresholds), most)
     return evaluation, evaluation.evaluate_frame(1, results(1, detections))
 
@@ -104,9 +103,7 @@ def test_average_precision_by_hand():
     assert averages.precision.item() == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     assert averages.recall.item() == 1
     assert area_under_curve(entries) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-
-
-def test_what_is_not_counted_leaves_no_trace():
+    # What is not counted leaves no trace.
     forgiven = [(B, 0.99, True), (A, 0.9), (B, 0.8, True), (A, 0.7), (B, 0.6, True)]
     for rows in ([(A, 0.9), (A, 0.7)], forgiven):
         evaluation, entries = evaluate([(A,), ((200, 0, 10, 10),)], rows)

@@ -42,21 +42,18 @@ def test_files_of_attributes_win_over_the_lists(tmp_path):
     assert found['M0203'].attributes is None
 
 
-@pytest.mark.parametrize('folder', ['', 'img1'])
-def test_both_layouts_of_the_images(tmp_path, folder):
-    write_sequence(tmp_path, 'M0101', [], folder=folder)
-    below = f'{folder}/' if folder else ''
-    assert read_one(tmp_path).files == tuple(f'UAV-benchmark-M/M0101/{below}img00000{i}.jpg' for i in (1, 2))
-
-
-def test_other_folders_beside_img1_are_left_alone(tmp_path):
-    write_sequence(tmp_path, 'M0101', [], folder='img1')
-    shutil.copytree(tmp_path / 'UAV-benchmark-M/M0101/img1', tmp_path / 'UAV-benchmark-M/M0101/img_mask')
-    (tmp_path / 'UAV-benchmark-M/M0101/gt').mkdir()
-    (tmp_path / 'UAV-benchmark-M/M0101/img1/Thumbs.db').touch()
-    (tmp_path / 'UAV-benchmark-M/.cache').mkdir()
-    (tmp_path / 'UAV-benchmark-M/readme.txt').touch()
-    assert len(read_one(tmp_path).files) == 2
+def test_both_layouts_of_the_images(tmp_path):
+    for name, folder in (('M0101', ''), ('M0102', 'img1')):
+        write_sequence(tmp_path, name, [], folder=folder)
+    # Other folders and files beside them are left alone.
+    shutil.copytree(tmp_path / IMAGES / 'M0102/img1', tmp_path / IMAGES / 'M0102/img_mask')
+    for path in ('M0102/gt', '.cache'):
+        (tmp_path / IMAGES / path).mkdir()
+    for path in ('M0102/img1/Thumbs.db', 'readme.txt'):
+        (tmp_path / IMAGES / path).touch()
+    plain, nested = (read_frames(tmp_path, sequence, 1).files for sequence in find_sequences(tmp_path))
+    assert plain == tuple(f'UAV-benchmark-M/M0101/img00000{i}.jpg' for i in (1, 2))
+    assert nested == tuple(f'UAV-benchmark-M/M0102/img1/img00000{i}.jpg' for i in (1, 2))
 
 
 def test_frames_in_order_with_sizes_and_clipped_boxes(tmp_path):

@@ -73,7 +73,6 @@ def perfect(ann_file):
 
 
 def add(samples, img_id, *rows):
-    """Return the samples with more detections in a frame."""
     changed = list(samples)
     more = sample(img_id, *rows)['pred_instances']
     old = changed[img_id - 1]['pred_instances']
@@ -126,24 +125,6 @@ def test_mostly_means_more_than_half_and_is_a_setting(ann_file):
     assert evaluate(ann_file, more, max_covered=0.8)['car_AP'] == pytest.approx(5 / 6)
 
 
-def test_an_object_in_a_region_still_counts(tmp_path):
-    write_sequence(tmp_path, 'M0203', [(1, 1, 10, 10, 20, 20, 1, 1, 1)], [(1, 1, 0, 0, 64, 48)], frames=1)
-    ann_file = convert(tmp_path)
-    assert evaluate(ann_file, [sample(1, (10, 10, 20, 20, 0.5, 0))])['car_AP'] == pytest.approx(1)
-    assert evaluate(ann_file, [sample(1)])['car_AP'] == 0
-    # A wrong place is forgiven, but does not find it.
-    assert evaluate(ann_file, [sample(1, (40, 10, 20, 20, 0.5, 0))])['car_AP'] == 0
-
-
-def test_the_wrong_class_is_wrong_except_for_the_benchmark(ann_file):
-    samples = perfect(ann_file)
-    samples[2]['pred_instances']['labels'][:] = 0  # the bus as a car
-    numbers = evaluate(ann_file, samples)
-    assert numbers['bus_AP'] == 0
-    assert numbers['car_AP'] == pytest.approx(1)  # its score is the lowest
-    assert numbers['benchmark_AP70'] == pytest.approx(1)
-
-
 def test_rows_of_attributes_look_at_their_sequences_only(ann_file):
     # By night, in the frame without anything: a bus, and a car, of which the night has none to find.
     samples = add(perfect(ann_file), 4, (10, 10, 60, 30, 0.99, 2), (10, 10, 20, 20, 0.99, 0))
@@ -155,6 +136,7 @@ def test_rows_of_attributes_look_at_their_sequences_only(ann_file):
 
 
 def test_rows_of_occlusion_and_size_look_at_their_objects_only(ann_file):
+    assert evaluate(ann_file, [sample(1, (10, 10, 20, 20, 0.5, 2))])['bus_AP'] == 0  # which is a car
     samples = perfect(ann_file)
     # Without the large, which is also the only one of medium occlusion.
     kept = {key: value[[0, 1, 3]] for key, value in samples[0]['pred_instances'].items()}
@@ -163,20 +145,6 @@ def test_rows_of_occlusion_and_size_look_at_their_objects_only(ann_file):
     assert numbers['occlusion_medium_AP'] == numbers['AP_large'] == 0
     for name in ('occlusion_none_AP', 'occlusion_large_AP', 'occlusion_small_AP', 'AP_small', 'AP_medium'):
         assert numbers[name] == pytest.approx(1)
-
-
-def test_the_best_detections_of_a_frame_count(ann_file):
-    crowd = [(210, 50 + i, 20, 20, 0.99, 0) for i in range(3)]
-    samples = add(perfect(ann_file), 2, *crowd)
-    assert evaluate(ann_file, samples, max_detections=3)['car_AP'] == pytest.approx(
-        evaluate(ann_file, add([*perfect(ann_file)[:1], sample(2), *perfect(ann_file)[2:]], 2, *crowd))['car_AP']
-    )
-
-
-def test_one_class(tmp_path, ann_file):
-    ann_file = convert(tmp_path, 'vehicle')
-    numbers = evaluate(ann_file, perfect(ann_file), classes=('vehicle',))
-    assert [numbers['vehicle_AP'], numbers['benchmark_AP70']] == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize('classes', [('bus', 'truck', 'car'), ('car', 'bus'), ('car',), ('car', 'truck', 'bus', 'van')])

@@ -115,33 +115,28 @@ def refuse_folder(folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(Path, 'iterdir', iterdir)
 
 
-def test_frames_damaged_behind_their_header(tree):
-    """A file that is cut off shows only when it is decoded: the item then holds the error."""
+def test_files_that_are_wrong_when_they_are_decoded(tree):
+    """The item then holds the error."""
+
+    def error(number):
+        item = DAVISDataset(tree, short_side=64)[number]
+        assert 'frames' not in item
+        return item['error']
+
+    mask = masks_of(tree, 'two') / '00001.png'
+    for mode in ('RGB', 'RGBA', 'LA'):  # their luminance would be taken for ids
+        Image.open(masks_of(tree, 'two') / '00002.png').convert(mode).save(mask)
+        assert error(1).startswith(f'mask {mask} is an image of mode {mode}: masks hold one number per pixel')
+        assert error(1).endswith('set year=2016 for masks of one object')
+    write_palette_mask(mask, np.full((64, 128), 255, np.uint8))
+    assert 'value 255, which is not an object id (1 to 254)' in error(1)
+    assert 'set year=2016' in error(1)
+    write_palette_mask(masks_of(tree) / '00000.png', np.zeros((64, 128), np.uint8))
+    assert error(0).endswith('00000.png shows no object')
     path = frames_of(tree) / '00002.jpg'
     path.write_bytes(path.read_bytes()[:-200])
-    item = DAVISDataset(tree, short_side=64)[0]
-    assert 'frames' not in item
-    assert item['error'].startswith(f'{path} cannot be read: ')
-    assert '\n' not in item['error']
-
-
-def test_masks_without_objects_or_with_255(tree):
-    write_palette_mask(masks_of(tree) / '00000.png', np.zeros((64, 128), np.uint8))
-    write_palette_mask(masks_of(tree, 'two') / '00001.png', np.full((64, 128), 255, np.uint8))
-    dataset = DAVISDataset(tree, short_side=64)
-    assert dataset[0]['error'].endswith('00000.png shows no object')
-    assert 'value 255, which is not an object id (1 to 254)' in dataset[1]['error']
-    assert 'set year=2016' in dataset[1]['error']
-
-
-@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA'])
-def test_color_masks_of_several_objects(tree, mode):
-    """Their luminance would be taken for ids."""
-    path = masks_of(tree, 'two') / '00001.png'
-    Image.open(path).convert(mode).save(path)
-    error = DAVISDataset(tree, short_side=64)[1]['error']
-    assert error.startswith(f'mask {path} is an image of mode {mode}: masks hold one number per pixel')
-    assert error.endswith('set year=2016 for masks of one object')
+    assert error(0).startswith(f'{path} cannot be read: ')
+    assert '\n' not in error(0)
 
 
 def test_arguments(tree, tmp_path):
@@ -173,7 +168,7 @@ def test_youtube_vos(tree):
         (tree / kind / '480p').rmdir()
         for path in sorted((tree / kind / 'one').iterdir(), reverse=True):
             path.rename(path.with_stem(f'{5 * int(path.stem):05d}'))
-        (tree / kind / 'one' / '._00000.jpg').write_bytes(b'Mac OS X')
+        path.with_name(f'._{path.name}').write_bytes(b'Mac OS X')
         (tree / kind / '.ipynb_checkpoints').mkdir()
     for number in (1, 3):
         (tree / 'Annotations' / 'two' / f'{number:05d}.png').unlink()

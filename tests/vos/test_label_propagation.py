@@ -156,22 +156,16 @@ def test_threads_do_not_change_a_bit():
         assert torch.equal(enlarged, results[0][1])
 
 
-def test_stretching_each_object_and_constant_maps():
-    labels = torch.tensor([[[0.5, 0.5]], [[0.1, 0.3]], [[0.0, 0.0]]])
+def test_masks_and_labels_by_hand():
+    labels = torch.tensor([[[0.5, 0.5]], [[0.1, 0.3]], [[0.0, 0.0]]])  # each object is stretched, constant maps are not
     torch.testing.assert_close(lp.stretch_labels(labels), torch.tensor([[[0.5, 0.5]], [[0.0, 1.0]], [[0.0, 0.0]]]))
-
-
-def test_mask_takes_the_lowest_of_equal_channels():
     labels = torch.tensor([[[0.9, 0.1, 0.0], [0.1, 0.1, 0.8]]])
-    # Stretched: background 1, 0; object 1 constant 0.1; object 2 0, 1.
+    # Stretched: background 1, 0; object 1 constant 0.1; object 2 0, 1. The lowest of equal channels wins.
     assert lp.labels_to_mask(labels, (1, 2)).tolist() == [[0, 2]]
     assert lp.labels_to_mask(torch.full((1, 2, 3), 0.3), (1, 2)).tolist() == [[0, 0]]
     # An object that never exceeds 0.3 wins where it is strongest and the background weakest.
     assert lp.labels_to_mask(torch.tensor([[[1.0, 0.0], [0.7, 0.3]]]), (1, 2)).tolist() == [[0, 1]]
-
-
-def test_one_hot_labels_ignore_unlisted_ids():
+    # Ids that are not listed are background.
     mask = torch.tensor([[0, 3], [5, 9]])
-    expected = [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 0, 0]]]
-    assert lp.one_hot_labels(mask, [3, 5]).tolist() == expected
+    assert lp.one_hot_labels(mask, [3, 5]).tolist() == [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 0, 0]]]
     assert lp.one_hot_labels(mask, []).tolist() == [[[1.0], [1.0]], [[1.0], [1.0]]]

@@ -40,17 +40,7 @@ def test_perfect_masks_score_one(log):
     assert protocol == 'Protocol: short_side 480, topk 5'
 
 
-def test_first_and_last_frame_do_not_count():
-    masks = moving_squares(5, (1,))
-    predictions = masks.copy()
-    predictions[[0, -1]] = 0
-    assert score_video('v', predictions, masks)[0].region.mean == 1
-    predictions[1] = 0
-    assert score_video('v', predictions, masks)[0].region.mean == pytest.approx(2 / 3)
-
-
 def test_objects_are_those_that_the_first_frame_names():
-    """Ids 1 and 3 at first, 2 and 4 only later: 1 to 3 are evaluated."""
     masks = moving_squares(5, (1, 3))
     masks[2:, 60:, 100:120] = 2
     masks[2:, 60:, 80:100] = 4
@@ -65,24 +55,15 @@ def test_global_scores_are_means_over_objects():
     """A video with two objects found and one with one object lost: 2/3, not 1/2."""
     metric = DAVISMetric()
     two, one = moving_squares(4, (1, 2)), moving_squares(4, (1,))
-    add_video(metric, 0, two, two)
-    add_video(metric, 1, np.zeros_like(one), one)
-    result = metric.evaluate(size=2)
+    # A sampler pads the share of each process with videos from the start, which count once.
+    for index, predictions, masks in ((1, np.zeros_like(one), one), (0, two, two), (0, two, two)):
+        add_video(metric, index, predictions, masks)
+    result = metric.evaluate(size=3)
+    assert result['DAVIS/videos'] == 2
     assert result['DAVIS/J-Mean'] == pytest.approx(2 / 3)
     assert result['DAVIS/J&F-Mean'] == pytest.approx(2 / 3)
     assert [(score.video, score.object_id) for score in metric.scores] == [('v0', 1), ('v0', 2), ('v1', 1)]
     assert list(score_columns(metric.scores)) == list(COLUMNS)
-
-
-def test_repeated_videos_count_once():
-    """A sampler pads the share of each process with videos from the start."""
-    metric = DAVISMetric()
-    found, lost = moving_squares(4, (1,)), np.zeros((4, 64, 128), np.uint8)
-    for index, predictions in ((1, lost), (0, found), (0, found)):
-        add_video(metric, index, predictions, found)
-    result = metric.evaluate(size=3)
-    assert result['DAVIS/videos'] == 2
-    assert result['DAVIS/J-Mean'] == pytest.approx(0.5)
 
 
 def test_failures_end_the_evaluation_or_are_listed_and_make_it_partial(log):
@@ -108,23 +89,22 @@ def test_shapes_must_agree(shape):
         score_video('v', np.zeros(shape, np.uint8), moving_squares(4, (1,)))
 
 
-def test_only_frames_with_masks_count():
+def test_only_frames_with_masks_count(log):
     masks = moving_squares(7, (1,))
     predictions = masks.copy()
-    predictions[[1, 3, 5]] = 0  # without truth
+    predictions[[0, -1]] = 0  # the first and the last
+    assert score_video('v', predictions, masks)[0].region.mean == 1
+    predictions[1] = 0
+    assert score_video('v', predictions, masks)[0].region.mean == pytest.approx(4 / 5)
+    predictions[[3, 5]] = 0  # these are without truth
     index = np.array([0, 2, 4, 6])
     assert score_video('v', predictions, masks[index], index)[0].region.mean == 1
     predictions[4] = 0
     assert score_video('v', predictions, masks[index], index)[0].region.mean == 0.5
-    assert score_video('v', predictions, masks[:1], np.array([0])) == []
-    masks = np.array([0, 38, 75], np.uint8)[moving_squares(4, (1, 2))]
-    assert [score.object_id for score in score_video('v', masks, masks, object_ids=[38, 75])] == [38, 75]
-
-
-def test_videos_with_a_first_mask_alone_have_no_scores(log):
-    masks = moving_squares(5, (1,))
     metric = DAVISMetric()
     sample = dict(video='a', index=0, predictions=masks, protocol=PROTOCOL)
     metric.process(dict(masks=[masks[:1]], mask_index=[np.array([0])], object_ids=[np.array([1])]), [sample])
     assert metric.evaluate(size=1) == {'DAVIS/videos': 0, 'DAVIS/failed_videos': 0}
     assert log == ['without masks to compare with, hence without scores: 1 of 1 videos, a']
+    masks = np.array([0, 38, 75], np.uint8)[moving_squares(4, (1, 2))]
+    assert [score.object_id for score in score_video('v', masks, masks, object_ids=[38, 75])] == [38, 75]

@@ -13,6 +13,11 @@ from tests.builders.davis_tree import moving_squares, write_tree
 from tests.builders.vos_run import CONFIGS, run, toy_config
 
 
+def written(work_dir: Path) -> dict[str, bytes]:
+    files = [path for kind in ('masks/*/*.png', '*.csv') for path in (work_dir / 'davis').glob(kind)]
+    return {path.relative_to(work_dir / 'davis').as_posix(): path.read_bytes() for path in files}
+
+
 @pytest.fixture(scope='module')
 def tree(tmp_path_factory) -> Path:
     """Three videos: two objects; ids 1 and 3, of which 3 vanishes and returns; an object that comes later as id 1."""
@@ -24,16 +29,8 @@ def tree(tmp_path_factory) -> Path:
     return write_tree(tmp_path_factory.mktemp('davis') / 'DAVIS', videos)
 
 
-def written(work_dir: Path) -> dict[str, bytes]:
-    """Return the bytes of every mask and table of a run."""
-    folder = work_dir / 'davis'
-    files = [path for path in folder.rglob('*') if path.suffix in ('.png', '.csv') and 'images' not in path.parts]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 @pytest.fixture(scope='module')
 def single(tree, tmp_path_factory) -> tuple[dict, Path]:
-    """Metrics and folder of a run in one process without workers."""
     work_dir = tmp_path_factory.mktemp('single')
     cfg = toy_config(tree, work_dir)
     cfg.test_dataloader.update(num_workers=0, prefetch_factor=None)
