@@ -16,7 +16,6 @@ IMAGE = make_image(64, 64, 5)
 
 
 def view_of(path: Path, size: int = 64, scale: tuple[float, float] = (0.999, 1)) -> torch.Tensor:
-    """Make the teacher view of a file, by default nearly whole."""
     return decode_teacher_view(path, size, scale, np.random.default_rng(0))
 
 

@@ -17,7 +17,6 @@ def folder(tmp_path):
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What is logged, with its level."""
     found = []
     monkeypatch.setattr(module, 'print_log', lambda line, logger, level: found.append((line, level)))
     return found

@@ -87,7 +87,6 @@ def test_a_folder_with_all_of_them_is_trained_on(tmp_path):
 
 
 def test_a_large_photograph_is_read_smaller(tmp_path):
-    """A reduced JPEG file never takes its full size."""
     path = tmp_path / 'photo.jpg'
     Image.new('L', (9000, 8000)).save(path)
     assert teacher_view(path).shape == (3, 32, 32)

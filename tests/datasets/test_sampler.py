@@ -15,7 +15,6 @@ from flsl_mm.datasets.sampler import FLSLSampler
 
 
 def epoch_of_ranks(size, world_size, epoch=0, **options):
-    """Indices that each of the processes gets in an epoch."""
     ranks = []
     with pytest.MonkeyPatch.context() as patch:
         for rank in range(world_size):

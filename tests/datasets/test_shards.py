@@ -38,7 +38,6 @@ def folders(tmp_path):
 
 
 def add(tar, name, content):
-    """Add bytes to a tar file."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
@@ -151,7 +150,6 @@ def test_links_inside_a_shard_are_images_once_more(folders, tmp_path):
 
 @pytest.mark.parametrize('place', ['inside an image', 'inside a header', 'before a header', 'header'])
 def test_a_damaged_shard_is_an_error(folders, place):
-    """Not a data set of what comes before the damage."""
     shard = folders[1] / 'a.tar'
     content = bytearray(shard.read_bytes())
     with tarfile.open(shard) as tar:

@@ -17,7 +17,6 @@ from tests.builders.checkpoints import tiny
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What is logged."""
     found = []
     monkeypatch.setattr(module, 'print_log', lambda line, *where: found.append(line))
     return found
@@ -86,7 +85,6 @@ def test_the_option_counts(tmp_path, lines):
 
 
 def test_colors_of_16_bits_that_are_dark_are_named(tmp_path, lines, monkeypatch):
-    """Pillow reads their upper 8 bits alone."""
     Image.new('RGB', (64, 64), (15, 3, 0)).save(tmp_path / '0.png')
     opened = Image.open
 

@@ -16,8 +16,6 @@ IMAGE = PageImage('caption', 'images/a b.png', (30, 20))
 
 
 class Tags(HTMLParser):
-    """Collects tags with their attributes, and text."""
-
     def __init__(self) -> None:
         super().__init__()
         self.tags, self.text, self.open = [], [], []
