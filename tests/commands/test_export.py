@@ -23,18 +23,18 @@ def test_beside_the_file_with_the_line_that_loads_it(file, tmp_path, capsys, fre
 
 
 @pytest.mark.parametrize(
-    ('path', 'out', 'line'),
+    ('options', 'line'),
     [
-        ('ours.pth', 'ours.pth', 'ours.pth exists: choose another name or give --force'),
-        ('ours.pth', 'ours.pth/b.safetensors', 'cannot write'),
-        ('ours.pth', 'b.bin', 'give it a name that ends in .safetensors'),
-        ('typo/a.pth', 'typo/b.safetensors', 'checkpoint typo/a.pth does not exist'),
+        (['ours.pth', '--out', 'ours.pth'], 'ours.pth exists: choose another name or give --force'),
+        (['ours.pth', '--out', 'ours.pth/b.safetensors'], 'cannot write'),
+        (['ours.pth', '--out', 'b.bin'], 'give it a name that ends in .safetensors'),
+        (['typo/a.pth'], 'checkpoint typo/a.pth does not exist'),
     ],
 )
-def test_mistakes(file, tmp_path, capsys, path, out, line, monkeypatch):
+def test_mistakes(file, tmp_path, capsys, options, line, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = file.read_bytes()
-    assert line in refused(export.main, [path, '--to', 'safetensors', '--out', out], capsys)
+    assert line in refused(export.main, [*options, '--to', 'safetensors'], capsys)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {file: before}
 
 

@@ -9,6 +9,7 @@ import torch
 
 from flsl_mm.commands import embed, evaluate, export, model_options, visualize
 from tests.builders.checkpoints import timm_vit
+from tests.builders.images import make_image
 from tests.builders.programs import refused
 
 
@@ -71,6 +72,7 @@ def test_files_without_geometry_name_the_options(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(timm_vit(7).state_dict(), 'a.pth')
     os.mkdir('images')
+    make_image().save('images/a.png')
     for main, options in (
         (embed.main, ['images', '--out', 'x.npz']),
         (export.main, ['--to', 'safetensors']),

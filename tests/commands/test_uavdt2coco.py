@@ -89,7 +89,7 @@ def test_the_earlier_output_stays(tree, tmp_path, capsys, monkeypatch, request, 
         monkeypatch.setattr(CocoSplitWriter, 'finish', lambda writer: (_ for _ in ()).throw(error))
     assert run(tree, '--out', out) == (130 if isinstance(error, KeyboardInterrupt) else 2)
     output = capsys.readouterr()
-    assert message in output.err.splitlines()[-1]
+    assert message in output.err.rpartition('error: ')[2]
     assert output.out == ''
     assert contents(out) == before
 
