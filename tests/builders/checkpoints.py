@@ -6,6 +6,7 @@ import argparse
 from collections import OrderedDict
 
 import torch
+from mmengine.logging import HistoryBuffer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -82,11 +83,11 @@ def official() -> dict:
 
 def training() -> dict:
     """Make one of our training checkpoints, as MMEngine writes it: student `tiny(1)`, teacher `tiny(2)`."""
-    state = OrderedDict()
+    state, history = OrderedDict(), {'train/loss': HistoryBuffer([1.0], [1])}
     for seed, prefix in ((1, ''), (2, 'teacher.')):
         state.update(prefixed(f'{prefix}backbone.', tiny(seed).state_dict()))
         state.update(prefixed(prefix, head_state(seed)))
-    return dict(meta=dict(epoch=3, iter=9), state_dict=state, message_hub={}, optimizer={})
+    return dict(meta=dict(epoch=3, iter=9), state_dict=state, message_hub=dict(log_scalars=history), optimizer={})
 
 
 def layouts() -> dict[str, tuple[dict, FLSLViT, dict]]:

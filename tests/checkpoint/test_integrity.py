@@ -1,7 +1,5 @@
 """Flipped bits and numbers that are not finite are found, wherever they are in a checkpoint."""
 
-from __future__ import annotations
-
 import contextlib
 import zipfile
 

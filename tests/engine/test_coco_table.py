@@ -1,7 +1,5 @@
 """COCO's figures as a table."""
 
-from __future__ import annotations
-
 from flsl_mm.engine.coco_table import coco_table
 
 SUFFIXES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')

@@ -1,7 +1,5 @@
 """Symptoms and verdict, by hand."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

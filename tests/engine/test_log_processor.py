@@ -1,7 +1,5 @@
 """Lines of the training log."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """The newest readable checkpoint is found whatever the pointer file says."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

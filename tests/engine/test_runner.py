@@ -1,7 +1,5 @@
 """The Runner: all weights of a checkpoint or none, its config written when it starts, and one run in a folder."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """MMEngine's own loading inside `safe_mmengine_loading`: resumes its files, runs nothing that they carry."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Schedules: by hand and against the recorded arrays of the original program."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

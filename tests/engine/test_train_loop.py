@@ -1,7 +1,5 @@
 """The loop starts inside an epoch, and refuses what it cannot continue."""
 
-from __future__ import annotations
-
 import uuid
 
 import pytest

@@ -1,7 +1,5 @@
 """One line from a checkpoint to features: any file, any form of image, the features that the backbone gives."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The transformer block: timm's results, without work for dropped samples."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from timm.models.vision_transformer import Block

@@ -1,7 +1,5 @@
 """Position tables: by hand and under resizing."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """The spec of a backbone: from an arch, a module and a file, and where two of them disagree."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

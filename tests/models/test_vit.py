@@ -1,7 +1,5 @@
 """The backbone: recorded tokens, shapes for any image size, freezing, checkpointing, drop path, bad options."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

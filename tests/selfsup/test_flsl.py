@@ -1,7 +1,5 @@
 """The model: what its options do, what it logs, and what it refuses."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Loss terms: by hand, as recorded (values and gradients), and where numbers get extreme."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Mean shift: by hand, as recorded, and as properties."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

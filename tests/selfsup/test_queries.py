@@ -1,7 +1,5 @@
 """Queries: one of each window, in the order of images."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

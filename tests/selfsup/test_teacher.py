@@ -1,7 +1,5 @@
 """The teacher: by hand, once per step of its student's optimizer, never forgotten, never in training mode."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """Six recorded training steps through the real model, optimizer wrapper, schedulers, hooks and Runner."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """A run that continues in another folder leaves the files of the first one alone."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import uuid

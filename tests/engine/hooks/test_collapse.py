@@ -1,7 +1,5 @@
 """The verdict of real runs: healthy, collapsed in several ways, too short; and a measurement changes nothing."""
 
-from __future__ import annotations
-
 import json
 import math
 

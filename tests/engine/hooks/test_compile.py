@@ -1,7 +1,5 @@
 """torch.compile behind its switch: the same training up to rounding."""
 
-from __future__ import annotations
-
 import copy
 import shutil
 

@@ -1,7 +1,5 @@
 """What a run shows on the console: little at its start, then lines, or in a terminal a bar."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Steps on NaN or infinity are left out and counted; too many in a row end the run with a dump."""
 
-from __future__ import annotations
-
 import copy
 import json
 import uuid

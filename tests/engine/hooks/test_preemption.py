@@ -1,7 +1,5 @@
 """After SIGTERM or Ctrl-C the processes leave together, when checkpoint and backbone are there."""
 
-from __future__ import annotations
-
 import signal
 import uuid
 

@@ -1,7 +1,5 @@
 """Scheduled values reach the model, and the last layer is frozen at first."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.engine.hooks import FLSLFreezeLastLayerHook, FLSLScheduleHook

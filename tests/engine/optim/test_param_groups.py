@@ -1,7 +1,5 @@
 """Learning rates by depth and parameters without decay, on FLSLViT inside models of several kinds."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """A saved optimizer state is used only where every tensor is its parameter's."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

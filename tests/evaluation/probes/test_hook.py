@@ -1,7 +1,5 @@
 """The probe during training: figures before and after, curves, the figure, and nothing changed of the run."""
 
-from __future__ import annotations
-
 import json
 import re
 
