@@ -29,9 +29,15 @@ def timm_vit(seed: int = 0, **options) -> VisionTransformer:
     return VisionTransformer(**dict(sizes, **options)).eval()
 
 
-def same(a: dict, b: dict) -> bool:
-    """Return whether two state dicts have the same tensors under the same names."""
-    return set(a) == set(b) and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+def same(a: object, b: object) -> bool:
+    """Compare tensors and plain values, in dicts and lists in one another, bit by bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(value, b[name]) for name, value in a.items())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
 
 
 def equal_states(a: nn.Module, b: nn.Module) -> bool:

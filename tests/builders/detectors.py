@@ -102,19 +102,16 @@ def two_stage(type_: str, roi_head: dict, num_stages: int = 0) -> dict:
 
 
 def faster_rcnn() -> dict:
-    """Faster R-CNN."""
     head = dict(type='StandardRoIHead', bbox_roi_extractor=roi_extractor(7), bbox_head=bbox_head())
     return two_stage('FasterRCNN', head)
 
 
 def mask_rcnn() -> dict:
-    """Mask R-CNN."""
     head = dict(type='StandardRoIHead', bbox_roi_extractor=roi_extractor(7), bbox_head=bbox_head(), **mask_parts())
     return two_stage('MaskRCNN', head)
 
 
 def cascade_rcnn() -> dict:
-    """Cascade Mask R-CNN of two stages."""
     head = dict(
         type='CascadeRoIHead',
         num_stages=2,
@@ -141,19 +138,16 @@ def anchors() -> dict:
 
 
 def retinanet() -> dict:
-    """RetinaNet."""
     head = dict(type='RetinaHead', anchor_generator=anchors(), loss_cls=FOCAL, loss_bbox=dict(type='L1Loss'))
     train_cfg = dict(assigner=assigner(0.5, 0.4), sampler=dict(type='PseudoSampler'), allowed_border=-1, pos_weight=-1)
     return one_stage('RetinaNet', dict(head, bbox_coder=coder(1.0)), train_cfg)
 
 
 def fcos() -> dict:
-    """FCOS."""
     return one_stage('FCOS', dict(type='FCOSHead', strides=[8, 16, 32, 64, 128], loss_cls=FOCAL, norm_cfg=GROUP_NORM))
 
 
 def atss() -> dict:
-    """ATSS."""
     head = dict(type='ATSSHead', anchor_generator=anchors(), bbox_coder=coder(0.1), norm_cfg=GROUP_NORM)
     loss = dict(loss_cls=FOCAL, loss_bbox=dict(type='GIoULoss'), loss_centerness=CROSS_ENTROPY)
     return one_stage(
@@ -203,19 +197,16 @@ def deformable(type_: str, head: str, **settings) -> dict:
 
 
 def deformable_detr() -> dict:
-    """Deformable DETR."""
     return deformable('DeformableDETR', 'DeformableDETRHead', num_feature_levels=4)
 
 
 def dino() -> dict:
-    """DINO (the detector)."""
     denoising = dict(label_noise_scale=0.5, box_noise_scale=1.0)
     denoising['group_cfg'] = dict(dynamic=True, num_groups=None, num_dn_queries=4)
     return deformable('DINO', 'DINOHead', with_box_refine=True, as_two_stage=True, dn_cfg=denoising)
 
 
 def mask2former() -> dict:
-    """Mask2Former for instances."""
     attention = dict(embed_dims=WIDTH, num_heads=4, dropout=0.0, batch_first=True)
     relu = dict(type='ReLU', inplace=True)
     ffn = dict(embed_dims=WIDTH, feedforward_channels=WIDTH, num_fcs=2, ffn_drop=0.0, act_cfg=relu)
