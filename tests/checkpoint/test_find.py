@@ -65,8 +65,7 @@ def test_heads_from_a_command_line(args, heads):
 
 
 @pytest.mark.parametrize(
-    'meta',
-    [dict(patch_size=4), dict(arch=dict(ARCH, depth=3)), dict(arch=dict(mlp_ratio=2)), dict(img_size=64)],
+    'meta', [dict(patch_size=4), dict(arch=dict(ARCH, depth=3)), dict(arch=dict(mlp_ratio=2)), dict(img_size=64)]
 )
 def test_a_file_that_contradicts_its_tensors_is_refused(meta):
     with pytest.raises(CheckpointError, match=r'contradicts itself: \w+ \d+ in the metadata and [\d.]+ in the tensors'):
@@ -79,11 +78,6 @@ def test_a_file_that_contradicts_its_tensors_is_refused(meta):
 def test_an_impossible_normalization_is_refused(meta):
     with pytest.raises(CheckpointError, match=r'the file says mean .* and std .*, which normalize no image'):
         find_backbone(with_meta(**meta))
-
-
-def test_what_a_file_says_of_its_positions_counts():
-    """A table that starts as sines and cosines and is learned can stay close to them."""
-    assert find_backbone(with_meta(pos_embed='learned')).spec.pos_embed == 'learned'
 
 
 @given(st.dictionaries(st.sampled_from([*vars(BackboneSpec())]), nonsense()))

@@ -25,7 +25,6 @@ LAYOUTS = layouts()
 
 
 def places(value: Any) -> Iterator[tuple[dict, Any]]:
-    """Yield every entry of nested dicts, as its dict and key."""
     for key, item in value.items():
         yield value, key
         if isinstance(item, dict):
@@ -33,7 +32,6 @@ def places(value: Any) -> Iterator[tuple[dict, Any]]:
 
 
 def change(content: dict, place: int, kind: str, nonsense: Any) -> None:
-    """Change one entry of nested dicts."""
     found = list(places(content))
     if not found:
         return

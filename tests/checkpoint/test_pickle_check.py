@@ -26,7 +26,6 @@ class Moved:
 
 
 def resaved(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> None:
-    """Write a zip file again with other entries."""
     with zipfile.ZipFile(source) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     change(entries)
@@ -140,6 +139,7 @@ UNUSABLE = {
     'complex': (lambda: torch.ones(16, dtype=torch.complex64), 'complex numbers'),
     'float8': (lambda: torch.ones(16).to(torch.float8_e5m2), 'numbers of an unusual type'),
     'with an attribute': (lambda: ATTRIBUTED, 'with attributes'),
+    'NaN': (lambda: torch.full((16,), torch.nan), r'norm\.bias has values that are not finite'),
     'too large for float32': (lambda: torch.full((16,), 1e300, dtype=torch.float64), 'values that are not finite'),
     'int8': (lambda: torch.ones(16, dtype=torch.int8), 'do not fit: norm.bias of type torch.int8'),
     'bool': (lambda: torch.ones(16, dtype=torch.bool), 'do not fit: norm.bias of type torch.bool'),

@@ -137,7 +137,6 @@ def test_the_optimizer_has_the_models_parameters():
 
 
 def resumable(**changes) -> dict:
-    """Make what a run is continued from, with some entries changed."""
     hub = dict(log_scalars={'train/loss': HistoryBuffer([1.0], [1])}, runtime_info={}, resumed_keys={})
     content = dict(meta=dict(epoch=1, iter=6, seed=3), state_dict={}, message_hub=hub, optimizer={})
     for path, value in changes.items():
