@@ -1,7 +1,5 @@
 """Who may import whom: rooms of the package, the OpenMMLab packages behind them, and what a bare import loads."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os

@@ -1,7 +1,5 @@
 """The only door to the terminal: nothing that comes from a file steers it, and no other door is used."""
 
-from __future__ import annotations
-
 import ast
 import logging
 import sys
