@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,6 +99,18 @@ def test_nothing_is_said_of_files_where_none_was_skipped(tmp_path):
     runner = toy_runner(tmp_path, [], default_hooks=LOGGER)
     assert not [line for line in messages_of(runner, runner.train) if 'image files' in line]
     assert not (tmp_path / SKIPPED).exists()
+
+
+def test_a_run_too_short_for_the_teacher_is_told_its_length_in_short(tmp_path):
+    """The console names the option, the file also why; the length that is named is enough."""
+    runner = toy_runner(tmp_path, [])
+    (line, *_) = report.pretraining_warnings(runner)
+    assert re.fullmatch(
+        r'8 steps are too few for the teacher to follow: set train_cfg.max_epochs=\d+ or more', line.console
+    )
+    assert 'of the teacher will still be its initial weights after 8 steps' in line
+    enough = toy_runner(tmp_path / 'enough', [], epochs=int(re.search(r'=(\d+)', line)[1]))
+    assert report.teacher_initial_share(enough) <= report.MAX_INITIAL
 
 
 def test_small_images_are_warned_of(tmp_path, monkeypatch):
