@@ -18,6 +18,7 @@ from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.version import __version__
 from flsl_mm.utils.work_folder import SKIPPED
 
+from .health import MIN_STEPS
 from .hooks.schedule import accumulated_batches, effective_batch_size, is_pretraining, teacher_initial_share
 from .log_processor import batch_size_of
 
@@ -116,8 +117,9 @@ def pretraining_warnings(runner: Runner) -> Iterator[str]:
 
 
 def enough_length(runner: Runner, initial: float) -> str:
-    """Name the length of a training for which the teacher's share of initial weights, now ``initial``, is small."""
+    """Name a length that allows a verdict, and leaves few initial weights in the teacher (now ``initial``, a share)."""
     more = math.log(MAX_INITIAL) / math.log(min(initial, 0.999))
+    more = max(more, MIN_STEPS * accumulated_batches(runner) / runner.max_iters)
     if isinstance(runner.train_loop, IterBasedTrainLoop):
         return f'train_cfg.max_iters={math.ceil(runner.max_iters * more)}'
     return f'train_cfg.max_epochs={math.ceil(runner.max_epochs * more)}'
