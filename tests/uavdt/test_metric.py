@@ -277,12 +277,12 @@ def test_the_table_has_a_row_for_what_there_is(ann_file, monkeypatch):
 
 
 def test_bad_input_is_one_line(ann_file, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with .*uavdt2coco.py'):
+    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with flsl-mm uavdt2coco'):
         UAVDTMetric(str(tmp_path / 'absent.json'))
     coco = tmp_path / 'coco.json'
     for text in ('{"images": [], "annotations": [], "categories": []}', '<html>', '[]', '{"images": 3}'):
         coco.write_text(text)
-        with pytest.raises(ValueError, match=r'coco.json was not written by tools/dataset_converters/uavdt2coco.py'):
+        with pytest.raises(ValueError, match=r'coco.json was not written by flsl-mm uavdt2coco'):
             UAVDTMetric(str(coco))
     with pytest.raises(ValueError, match=r'has no image 99: is it the split that is tested\?'):
         evaluate(ann_file, [sample(99)])

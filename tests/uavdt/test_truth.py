@@ -59,10 +59,10 @@ def test_frames_of_an_attribute(tmp_path, content):
 @pytest.mark.parametrize('damage', ['sequences', 'images', 'annotations', 'categories'])
 def test_another_kind_of_file_is_named(tmp_path, content, damage):
     del content[damage]
-    with pytest.raises(ValueError, match=r'instances.json was not written by tools/dataset_converters/uavdt2coco.py'):
+    with pytest.raises(ValueError, match=r'instances.json was not written by flsl-mm uavdt2coco'):
         read(tmp_path, content)
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with .*uavdt2coco.py'):
+    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with flsl-mm uavdt2coco'):
         read_truth(tmp_path / 'absent.json')
