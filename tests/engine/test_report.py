@@ -1,5 +1,6 @@
 """What is said at the start and the end of a run."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,6 +73,18 @@ def test_skipped_files_are_listed_and_counted(tmp_path):
     warning = f'4 of 8 image files could not be used; they are listed in {tmp_path / SKIPPED}'
     assert lines.count(warning) == 1
     assert len((tmp_path / SKIPPED).read_text().splitlines()) == 4
+
+
+def test_a_run_too_short_for_the_teacher_is_told_its_length_in_short(tmp_path):
+    """The console names the option, the file also why; the length that is named is enough."""
+    runner = toy_runner(tmp_path, [])
+    (line, *_) = report.pretraining_warnings(runner)
+    assert re.fullmatch(
+        r'8 steps are too few for the teacher to follow: set train_cfg.max_epochs=\d+ or more', line.console
+    )
+    assert 'of the teacher will still be its initial weights after 8 steps' in line
+    enough = toy_runner(tmp_path / 'enough', [], epochs=int(re.search(r'=(\d+)', line)[1]))
+    assert report.teacher_initial_share(enough) <= report.MAX_INITIAL
 
 
 def test_small_images_are_warned_of(tmp_path, monkeypatch):

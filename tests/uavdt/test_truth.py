@@ -49,7 +49,7 @@ def test_objects_and_regions_apart(tmp_path, content):
 def test_another_kind_of_file_is_named(tmp_path, content):
     others = [{key: content[key] for key in content if key != damage} for damage in content]
     for other in (*others, '<html>', [], dict(images=3)):
-        with pytest.raises(ValueError, match=r'instances.json was not written by .*uavdt2coco.py'):
+        with pytest.raises(ValueError, match=r'instances.json was not written by flsl-mm uavdt2coco'):
             read(tmp_path, other)
-    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with .*uavdt2coco.py'):
+    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with flsl-mm uavdt2coco'):
         read_truth(tmp_path / 'absent.json')

@@ -70,6 +70,19 @@ def test_a_verdict_is_in_each_line_once_it_can_be_told(tmp_path, capsys):
     assert said == ['too early to tell', None, None, *['collapsed'] * 5]
 
 
+@pytest.mark.parametrize('seconds', [0, 60])
+def test_slow_steps_have_lines_of_their_own(seconds, tmp_path, capsys, monkeypatch):
+    """Between those of every ``interval`` steps; where steps are quick the epochs' last alone."""
+    monkeypatch.setattr('flsl_mm.utils.terminal.LATEST', seconds)
+    runner = validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=100))
+    runner.train()
+    runner.test()
+    shown = capsys.readouterr().out
+    assert len(step_lines(shown)) == (2 if seconds else 8)
+    assert ('Epoch(val) [2][1/3]' in shown) == (not seconds)
+    assert ('Epoch(test) [2/3]' in shown) == (not seconds)
+
+
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
     options = dict(default_hooks__logger__type='LoggerHook')
     command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
