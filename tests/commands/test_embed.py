@@ -28,6 +28,8 @@ def test_embeds_then_shows_neighbors_without_embedding_again(here, capsys):
     assert 'in/a.png: nearest is ' in said
     assert 'a.png (cosine' not in said
     assert Image.open(here / 'new/x_knn.png').width > 500
+    nowhere = refused(embed.main, ['ours.pth', 'nowhere', '--out', 'x.npz'], capsys, alone=False)
+    assert 'nowhere: a folder of images' in nowhere
 
 
 GIVEN = ['ours.pth', 'in', '--size', '32', '--device', 'cpu']
@@ -39,7 +41,6 @@ GIVEN = ['ours.pth', 'in', '--size', '32', '--device', 'cpu']
         (['in', '--out', 'x.csv'], 'x.csv must end in .npz or .parquet'),
         (['in', '--out', 'ours.pth/x.npz'], 'cannot write ours.pth/x.npz'),
         (['in', '--out', 'x.npz', '--knn', 'none.png'], 'no image none.png'),
-        (['nowhere', '--out', 'x.npz'], 'nowhere: a folder of images'),
     ],
 )
 def test_mistakes_are_told_first(here, capsys, monkeypatch, options, line):

@@ -17,8 +17,6 @@ from tests.builders.toy_run import write_images
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
 DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
-COCO = 'configs/det/mask-rcnn_flsl-vit-s16_fpn_1x_coco.py'
-NO_BACKBONE = [f'model.backbone.init_cfg.{option}' for option in ('checkpoint=none.pth', 'type=Pretrained')]
 
 
 @pytest.fixture
@@ -148,7 +146,6 @@ def test_weights_to_start_from_and_resume(built, tmp_path):
         ([PRETRAIN, '--load-from', 'none.pth'], 'checkpoint none.pth does not exist'),
         ([PRETRAIN, '--cfg-options', 'load_from=https://example.com/a.pth'], 'is an address and nothing is downloaded'),
         ([PRETRAIN, '--load-from', 'setup.py', '--resume'], '--resume continues a run, --load-from starts another one'),
-        ([COCO, '--cfg-options', *NO_BACKBONE], 'checkpoint none.pth does not exist'),  # before the data is read
         ([PRETRAIN], 'srun has started 2 processes, and this is number 1: add --launcher slurm'),
     ],
 )
@@ -158,6 +155,13 @@ def test_mistakes(built, capsys, options, line, monkeypatch):
         monkeypatch.setenv('SLURM_NTASKS', '2')
     assert line in refused(train.main, options, capsys)
     assert built == []
+
+
+def test_a_missing_backbone_file_is_reported_before_the_data_is_read(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv('COCO_ROOT', str(tmp_path / 'no_coco'))
+    start = ['model.backbone.init_cfg.type=Pretrained', 'model.backbone.init_cfg.checkpoint=none.pth']
+    options = ['det/mask-rcnn_flsl-vit-s16_fpn_1x_coco', '--work-dir', tmp_path / 'work', '--cfg-options', *start]
+    assert refused(train.main, options, capsys, alone=False) == 'checkpoint none.pth does not exist'
 
 
 def test_a_work_folder_is_resumed_with_the_config_in_it(built, tmp_path, capsys):

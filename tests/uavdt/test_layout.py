@@ -43,17 +43,17 @@ def test_files_of_attributes_win_over_the_lists(tmp_path):
 
 
 def test_both_layouts_of_the_images(tmp_path):
-    for name, folder in (('M0101', ''), ('M0102', 'img1')):
+    for name, folder in (('M0101', ''), ('M0201', 'img1')):
         write_sequence(tmp_path, name, [], folder=folder)
     # Other folders and files beside them are left alone.
-    shutil.copytree(tmp_path / IMAGES / 'M0102/img1', tmp_path / IMAGES / 'M0102/img_mask')
-    for path in ('M0102/gt', '.cache'):
+    shutil.copytree(tmp_path / IMAGES / 'M0201/img1', tmp_path / IMAGES / 'M0201/img_mask')
+    for path in ('M0201/gt', '.cache'):
         (tmp_path / IMAGES / path).mkdir()
-    for path in ('M0102/img1/Thumbs.db', 'readme.txt'):
+    for path in ('M0201/img1/Thumbs.db', 'readme.txt'):
         (tmp_path / IMAGES / path).touch()
     plain, nested = (read_frames(tmp_path, sequence, 1).files for sequence in find_sequences(tmp_path))
     assert plain == tuple(f'UAV-benchmark-M/M0101/img00000{i}.jpg' for i in (1, 2))
-    assert nested == tuple(f'UAV-benchmark-M/M0102/img1/img00000{i}.jpg' for i in (1, 2))
+    assert nested == tuple(f'UAV-benchmark-M/M0201/img1/img00000{i}.jpg' for i in (1, 2))
 
 
 def test_frames_in_order_with_sizes_and_clipped_boxes(tmp_path):

@@ -136,7 +136,7 @@ def test_rows_of_attributes_look_at_their_sequences_only(ann_file):
 
 
 def test_rows_of_occlusion_and_size_look_at_their_objects_only(ann_file):
-    assert evaluate(ann_file, [sample(1, (10, 10, 20, 20, 0.5, 2))])['bus_AP'] == 0  # which is a car
+    assert evaluate(ann_file, [sample(1, (60, 10, 20, 20, 0.5, 0))])['truck_AP'] == 0  # a truck as a car
     samples = perfect(ann_file)
     # Without the large, which is also the only one of medium occlusion.
     kept = {key: value[[0, 1, 3]] for key, value in samples[0]['pred_instances'].items()}

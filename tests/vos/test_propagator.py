@@ -68,8 +68,9 @@ def test_objects_are_tracked():
     assert_same_cells(result['predictions'], masks)
     assert result['predictions'].dtype == np.uint8
     assert (result['video'], result['index']) == ('v', 0)
-    # Id 2 is named by no pixel, id 4 by one that no cell samples: they are never found.
-    masks[0, 60, 1] = 4
+    # Id 2 was named by no pixel, now by one that no cell samples: it is never found.
+    masks[0, 60, 1] = 2
+
     predictions = toy_model().predict(item_of(masks))['predictions']
     assert set(np.unique(predictions[1:])) == {0, 1, 3}
     np.testing.assert_array_equal(predictions[0], masks[0])
