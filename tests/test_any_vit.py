@@ -112,7 +112,6 @@ def test_pictures_and_embeddings_of_a_model_of_timm(tiny_models, tmp_path):
     ('argument', 'line'),
     [
         ('timm:vit_small_patch16_224.dino', 'does not say which weights: timm:vit_small_patch16_224.dino=FILE, =none'),
-        ('timm:vit_smal=none', "has no model 'vit_smal'"),
         ('timm:vit_small_patch16_224.dino=missing.pth', 'missing.pth'),
         ('timm:vit_small_patch14_dinov2.lvd142m=dino.pth', 'patches of 16 pixels in the file and of 14 in the model'),
     ],

@@ -6,7 +6,6 @@ import importlib
 import inspect
 import re
 import shlex
-import shutil
 import subprocess
 from functools import cache
 from itertools import pairwise
@@ -46,9 +45,8 @@ def name_of(path: Path) -> str:
 
 
 def shell_blocks(page: Path) -> list[str]:
-    return re.findall(
-        r'^ *```(?:bash|shell|sh)\b[^\n]*\n(.*?)^ *```', page.read_text(encoding='utf-8'), re.DOTALL | re.MULTILINE
-    )
+    text = page.read_text(encoding='utf-8')
+    return re.findall(r'^ *```(?:bash|shell|sh)\b[^\n]*\n(.*?)^ *```', text, re.DOTALL | re.MULTILINE)
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -153,19 +151,13 @@ CHEAP = {
     'flsl-mm make-scenes data/mine': '--num 2 --size 32x32',
     'flsl-mm make-scenes data/uavdt_scenes': '--num 2 --size 32x48',
     'flsl-mm uavdt2coco data/uavdt_scenes': '--workers 1',
-    'flsl-mm convert checkpoints/flsl_vits16.pth': '',
 }
 """Commands of the pages that run in seconds, by how they start, and options that make them smaller."""
 
 
-@pytest.mark.parametrize('start', ['scenes', 'convert'])
-def test_cheap_commands_run(start, tmp_path, monkeypatch):
+def test_cheap_commands_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'checkpoints').mkdir()
-    official = ROOT / 'tests' / 'data' / 'reference' / 'official_checkpoint.pth'
-    shutil.copy(official, tmp_path / 'checkpoints' / 'flsl_vits16.pth')
-    wanted = {begin: more for begin, more in CHEAP.items() if ('flsl-mm convert' in begin) == (start == 'convert')}
-    for begin, more in wanted.items():
+    for begin, more in CHEAP.items():
         found = [words for command, words in ALL.items() if command.startswith(begin)]
         assert found, f'no page has {begin}'
         for _, name, *arguments in found:
@@ -198,9 +190,8 @@ def test_scripts_are_shell(page):
 @pytest.mark.parametrize('page', PAGES, ids=name_of)
 def test_files_that_are_named_exist(page):
     text = page.read_text(encoding='utf-8')
-    named = set(
-        re.findall(r'(?<![\w/.{])(?:configs|tools|flsl_mm|tests|docs)/[\w./-]+\.(?:py|sh|md|npz|png|jpg)\b', text)
-    )
+    pattern = r'(?<![\w/.{])(?:configs|tools|flsl_mm|tests|docs)/[\w./-]+\.(?:py|sh|md|npz|png|jpg)\b'
+    named = set(re.findall(pattern, text))
     missing = [path for path in named if not (ROOT / path).is_file()]
     assert [path for path in missing if not re.search('[A-Z]{4}', path)] == []  # placeholders are in capitals
 
@@ -241,19 +232,15 @@ def test_the_search_finds(words):
 def test_the_citation_is_of_this_version():
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
     assert citation['version'] == flsl_mm.__version__
-    assert citation['preferred-citation']['title'] in (ROOT / 'README.md').read_text(encoding='utf-8').replace(
-        '{', ''
-    ).replace('}', '')
+    readme = re.sub('[{}]', '', (ROOT / 'README.md').read_text(encoding='utf-8'))
+    assert citation['preferred-citation']['title'] in readme
 
 
 def test_every_page_is_in_the_navigation():
-    trees = re.findall(
-        r'```\{toctree\}\n((?:.+\n)+?)\n((?:.+\n)+?)```', (ROOT / 'docs/index.md').read_text(encoding='utf-8')
-    )
-    listed = [re.sub(r'.*<(.+)>', r'\1', line) for _, lines in trees for line in lines.splitlines()]
-    pages = [
-        path for path in DOCS if path.name not in ('README.md', 'index.md')
-    ]  # notes beside files, and the tree itself
+    index = (ROOT / 'docs/index.md').read_text(encoding='utf-8')
+    trees = re.findall(r'```\{toctree\}\n(?:.+\n)+?\n((?:.+\n)+?)```', index)
+    listed = [re.sub(r'.*<(.+)>', r'\1', line) for lines in trees for line in lines.splitlines()]
+    pages = [path for path in DOCS if path.name not in ('README.md', 'index.md')]  # notes beside files, and the tree
     names = [path.relative_to(ROOT / 'docs').with_suffix('').as_posix() for path in pages]
     assert sorted(listed) == sorted([*names, 'first_look'])
 

@@ -43,15 +43,10 @@ RUN = {command: words for command, words in ALL.items() if tool_of(words) in QUI
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Write every file that the commands name."""
     root = tmp_path_factory.mktemp('reader')
     (root / 'docs').symlink_to(ROOT / 'docs')
-    for name in (
-        'FILE',
-        'OTHER_FILE',
-        'work_dirs/RUN/epoch_5_backbone.pth',
-        'work_dirs/flsl_vit-t8d4_small/epoch_40_backbone.pth',
-    ):
+    runs = ('RUN/epoch_5', 'flsl_vit-t8d4_small/epoch_40')
+    for name in ('FILE', 'OTHER_FILE', *(f'work_dirs/{run}_backbone.pth' for run in runs)):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         torch.save(file_of(tiny(3)), root / name)
     (root / 'checkpoints').mkdir()

@@ -1,6 +1,5 @@
 """Every config runs on tiny inputs: a training step, or a whole evaluation; `pytest -m smoke` runs only these."""
 
-import csv
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,7 +29,6 @@ pytestmark = pytest.mark.smoke
 
 
 def drop_checkpoints(cfg: dict) -> None:
-    """Remove the weights to load from every part of a model config."""
     for value in cfg.values():
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, dict):
@@ -57,10 +55,8 @@ def segmentation_batch(cfg: Config) -> dict:
     cfg.model.data_preprocessor.size = (64, 64)
     truth = torch.zeros(1, 64, 64, dtype=torch.long)
     truth[:, :8] = 255
-    samples = [
-        SegDataSample(metainfo=dict(img_shape=(64, 64), ori_shape=(64, 64)), gt_sem_seg=PixelData(data=truth))
-        for _ in range(2)
-    ]
+    shapes = dict(img_shape=(64, 64), ori_shape=(64, 64))
+    samples = [SegDataSample(metainfo=shapes, gt_sem_seg=PixelData(data=truth)) for _ in range(2)]
     return dict(inputs=[torch.randint(256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)], data_samples=samples)
 
 
@@ -97,7 +93,7 @@ def test_config_builds_and_takes_a_training_step(path):
 
 @pytest.mark.parametrize('path', VIDEO_CONFIGS)
 def test_config_segments_videos(path, tmp_path):
-    """A whole run on two small videos: a mask of the source's size for each frame, and a row for each object."""
+    """A whole run on two small videos: a mask of the source's size for each frame."""
     cfg = Config.fromfile(path)
     year = cfg.test_dataloader.dataset.get('year', 2017)
     size_hw = (96, 192)  # larger than the frames that the model sees
@@ -117,12 +113,5 @@ def test_config_segments_videos(path, tmp_path):
         assert predictions.shape == masks.shape
         assert np.array_equal(predictions[0], masks[0])
         assert set(np.unique(predictions[1:])) <= set(np.unique(masks[0]))
-    with (folder / 'per_object_results.csv').open() as file:
-        rows = list(csv.DictReader(file))
-    objects = [f'{name}_{number}' for name, masks in truth.items() for number in range(1, masks.max() + 1)]
-    assert [row['object'] for row in rows] == objects
-    # Ids up to the largest count, also the one that a video lacks.
-    scores = [float(row[name]) for row in rows for name in ('J-Mean', 'F-Mean')]
-    assert metrics['DAVIS/J&F-Mean'] == pytest.approx(np.mean(scores), abs=1e-5)
     assert 0 < metrics['DAVIS/J&F-Mean'] < 1
     assert (metrics['DAVIS/videos'], metrics['DAVIS/failed_videos']) == (2, 0)

@@ -42,6 +42,8 @@ image = torch.rand(3, 20, 33)
 with torch.no_grad():
     [expected] = backbone(((image - 0.5) / 0.25)[None])
 print('features', torch.equal(model.features(image), expected.permute(0, 2, 3, 1)))
+functions = flsl_mm.mean_shift_clusters, flsl_mm.pca_rgb, lambda first: flsl_mm.similarity_map(first, (0, 0))
+print('looks', *(tuple(function(model.features(image)[0]).shape) for function in functions))
 
 other = FLSLViT(arch, patch_size=8, img_size=32, out_indices=(0, 1))
 print(load_backbone(other, 'some_backbone.pth'))
@@ -78,7 +80,7 @@ def run(blocked: tuple[str, ...], program: str, folder: Path) -> str:
 
 def test_models_and_checkpoints_work_with_torch_and_timm_alone(tmp_path):
     printed = run(NEEDLESS, FEATURES, tmp_path)
-    assert 'features True\n' in printed
+    assert 'features True\nlooks (3, 5) (3, 5, 3) (3, 5)\n' in printed
     assert 'loaded 29/29 backbone tensors from some_backbone.pth' in printed
     assert 'pyramid [(1, 16, 8, 12), (1, 16, 2, 3)]\n' in printed
 

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image, UnidentifiedImageError
 
-from tests.builders.benchmarks import DETECTION, PRETRAIN, Clock
+from tests.builders.benchmarks import PRETRAIN, Clock
 
 
 def test_generated_files_are_like_imagenets(tmp_path):
@@ -172,20 +172,3 @@ def test_run_keeps_the_recipe(tmp_path, monkeypatch):
     # What eight workers fetched ahead while the run stood still, two batches each, does not count.
     assert windows.warmup == 16
     assert len([*(tmp_path / 'train').iterdir()]) == 2 * (16 + 4) * 3
-
-
-@pytest.mark.parametrize(
-    ('options', 'line'),
-    [
-        (['--workers', '-1'], '--workers must be 0 or more, got -1'),
-        (['--rounds', '0'], '--rounds must be at least 1, got 0'),
-        (['--config', 'none.py'], 'no config none.py'),
-        (['--config', str(DETECTION / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py')], 'its model is MaskRCNN, not FLSL'),
-        (['--data', 'nowhere'], 'nowhere'),
-    ],
-)
-def test_mistakes(capsys, options, line):
-    assert loader.main(options) == 2
-    error = capsys.readouterr().err
-    assert error.startswith('error: ')
-    assert line in error

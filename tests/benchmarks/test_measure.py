@@ -1,5 +1,6 @@
 """What the benchmarks share: turns, warm-up, waiting for a GPU, ratios and one JSON file."""
 
+import importlib
 import json
 from importlib.metadata import version
 
@@ -7,7 +8,7 @@ import measure
 import pytest
 import torch
 
-from tests.builders.benchmarks import Clock
+from tests.builders.benchmarks import DETECTION, Clock
 
 
 @pytest.fixture
@@ -70,17 +71,34 @@ def test_program(tmp_path, capsys):
     assert printed.endswith('peak memory: 0.50 GB of the process\n')
 
 
+SCENES = str(DETECTION / 'mask-rcnn_flsl-vit-t16_fpn_scenes.py')
+
+
 @pytest.mark.parametrize(
-    ('options', 'line'),
+    ('program', 'options', 'line'),
     [
-        (['--repeats', '0'], '--repeats must be at least 1, got 0'),
-        (['--out', '/missing/a.json'], 'no folder /missing for --out'),
-        (['--device', 'cuda'], '--device cuda, but torch finds no GPU'),
+        ('vos', ['--repeats', '0'], '--repeats must be at least 1, got 0'),
+        ('vos', ['--out', '/missing/a.json'], 'no folder /missing for --out'),
+        ('vos', ['--device', 'cuda'], '--device cuda, but torch finds no GPU'),
+        ('detector', ['--config', 'none.py'], 'no config none.py'),
+        ('detector', ['--height', '0'], '--height'),
+        ('detector', ['--dtype', 'bfloat16'], 'cuda'),
+        ('loader', ['--workers', '-1'], '--workers must be 0 or more, got -1'),
+        ('loader', ['--rounds', '0'], '--rounds must be at least 1, got 0'),
+        ('loader', ['--config', SCENES], 'its model is MaskRCNN, not FLSL'),
+        ('loader', ['--data', 'nowhere'], 'nowhere'),
+        ('train_step', ['--config', SCENES], 'its model is MaskRCNN, not FLSL'),
+        ('train_step', ['--batch-size', '0'], '--batch-size must be at least 1, got 0'),
+        ('vos', ['--height', '64', '--width', '90'], '90x64 is not a multiple of --patch-size 16'),
+        ('vos', ['--arch', 'huge'], "unknown arch 'huge'"),
     ],
 )
-def test_mistakes_show_before_anything_is_measured(monkeypatch, capsys, options, line):
+def test_mistakes_show_before_anything_is_measured(monkeypatch, capsys, fresh_logger, program, options, line):
+    if program == 'detector':
+        pytest.importorskip('mmdet')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    measured = []
-    assert measure.main(measure.get_parser('', repeats=1), measured.append, options) == 2
-    assert capsys.readouterr().err == f'error: {line}\n'
-    assert measured == []
+    monkeypatch.setattr(measure, 'time_alternating', lambda *args, **kwargs: pytest.fail('measured'))
+    assert importlib.import_module(program).main(options) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith('error: ')
+    assert line in error

@@ -41,7 +41,6 @@ def plan(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    """Run the program and give its exit code and its file's content, if there is one."""
 
     def call(*options) -> tuple[int, dict | None]:
         out = tmp_path / 'all.json'
@@ -52,7 +51,6 @@ def run(tmp_path):
 
 
 def alive(process_id: int) -> bool:
-    """Return whether a process runs still (and is not only waited for)."""
     status = Path(f'/proc/{process_id}/stat')
     return status.exists() and status.read_text().split()[2] != 'Z'
 
@@ -79,6 +77,8 @@ def test_a_failure_is_named_and_the_others_run(plan, run, capfd):
     assert results['failed'] == {'first': 'exit code 3'}
     assert list(results['benchmarks']) == ['second']
     assert 'failed: first, exit code 3' in capfd.readouterr().err
+    code, results = run('--only', 'second')
+    assert (code, list(results['benchmarks'])) == (0, ['second'])
 
 
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='looks for the child in /proc')
@@ -98,18 +98,11 @@ def test_time_limit_ends_a_benchmark_and_its_children(plan, run, tmp_path, monke
         pytest.fail('the child of the benchmark still ran')
 
 
-def test_only_some(plan, run, capfd):
-    plan(one=FAIL, two=WRITE)
-    code, results = run('--only', 'two')
-    assert (code, list(results['benchmarks'])) == (0, ['two'])
-
-
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
         (['--limit-seconds', '0'], '--limit-seconds must be positive'),
         (['--minutes', '-1'], '--minutes must be positive'),
-        (['--out', 'no/folder/all.json'], 'no/folder for --out'),
         (['--only', 'three'], 'no benchmark three: choose from one, two'),
     ],
 )

@@ -41,18 +41,3 @@ def test_ratios_are_those_of_given_durations(monkeypatch, capsys, tmp_path, dtyp
     assert set(mask.ravel()) <= {0, 1, 2}
     with pytest.raises(StopIteration):
         asked['works']['frame']()
-
-
-@pytest.mark.parametrize(
-    ('arguments', 'line'),
-    [
-        (['--width', '90'], '90x64 is not a multiple of --patch-size 16'),
-        (['--repeats', '0'], '--repeats must be at least 1, got 0'),
-        (['--arch', 'huge'], "unknown arch 'huge'"),
-    ],
-)
-def test_mistakes(capsys, arguments, line):
-    assert vos.main([*TINY, *arguments]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith('error: ')
-    assert line in error

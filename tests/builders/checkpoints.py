@@ -6,7 +6,6 @@ import argparse
 from collections import OrderedDict
 
 import torch
-from mmengine.logging import HistoryBuffer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -89,6 +88,8 @@ def official() -> dict:
 
 def training() -> dict:
     """Make one of our training checkpoints, as MMEngine writes it: student `tiny(1)`, teacher `tiny(2)`."""
+    from mmengine.logging import HistoryBuffer  # detectron2's tests run without it
+
     state, history = OrderedDict(), {'train/loss': HistoryBuffer([1.0], [1])}
     for seed, prefix in ((1, ''), (2, 'teacher.')):
         state.update(prefixed(f'{prefix}backbone.', tiny(seed).state_dict()))

@@ -18,7 +18,6 @@ GUIDE = (Path(__file__).parents[2] / 'docs' / 'detectron2.md').read_text(encodin
 
 
 def snippet(name: str, weights: str) -> dict:
-    """Run a snippet on a backbone file of our own; return its variables."""
     code = re.search(f'<!-- {name} -->\n```python\n(.*?)```', GUIDE, re.DOTALL).group(1)
     assert 'some_backbone.pth' in code
     variables = {}

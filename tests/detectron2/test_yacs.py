@@ -15,7 +15,6 @@ from tests.builders.detectron2_models import batch, predicted
 
 
 def mask_rcnn(**flsl_vit) -> CfgNode:
-    """Make the config of a small Mask R-CNN."""
     cfg = get_cfg()
     add_flsl_config(cfg)
     model = cfg.MODEL
@@ -34,7 +33,6 @@ def mask_rcnn(**flsl_vit) -> CfgNode:
 
 
 def retinanet(**flsl_vit) -> CfgNode:
-    """Make the config of a small RetinaNet."""
     cfg = mask_rcnn(**flsl_vit)
     cfg.MODEL.META_ARCHITECTURE = 'RetinaNet'
     cfg.MODEL.BACKBONE.NAME = 'build_retinanet_flsl_vit_fpn_backbone'
@@ -75,9 +73,7 @@ def test_the_default_is_the_backbone_of_the_recipe():
 def test_other_colors_stop_unless_one_insists(weights):
     cfg = mask_rcnn(CHECKPOINT=weights)
     cfg.INPUT.FORMAT = 'BGR'
-    with pytest.raises(
-        ValueError, match=r"would get BGR .* MODEL.PIXEL_STD=\[58.395, 57.12, 57.375\], INPUT.FORMAT='RGB"
-    ):
+    with pytest.raises(ValueError, match=r"would get BGR .* MODEL.PIXEL_STD=\[58.395, .*\], INPUT.FORMAT='RGB"):
         build_model(cfg)
     cfg.MODEL.FLSL_VIT.ALLOW_OTHER_INPUT = True
     build_model(cfg)

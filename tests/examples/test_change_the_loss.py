@@ -22,12 +22,8 @@ def example(monkeypatch):
 
 def test_its_config_trains(example, tmp_path):
     images = write_images(tmp_path / 'images', 8)
-    options = [
-        f'train_dataloader.dataset.data_root={images}',
-        'train_dataloader.batch_size=4',
-        'train_cfg.max_epochs=1',
-    ]
-    options += ['train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+    loader = dict(batch_size=4, num_workers=0, persistent_workers=False) | {'dataset.data_root': images}
+    options = ['train_cfg.max_epochs=1', *(f'train_dataloader.{name}={value}' for name, value in loader.items())]
     config = str(FOLDER / 'config.py')
     assert train.main([config, '--work-dir', str(tmp_path / 'work'), '--cfg-options', *options]) == 0
     assert len(json.loads((tmp_path / 'work/verdict.json').read_text())['measurements']) == 2

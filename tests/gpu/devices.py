@@ -36,7 +36,6 @@ class CPUAmpWrapper(FLSLOptimWrapper):
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module):
-        """Compute in the lower precision."""
         with super().optim_context(model), torch.autocast('cpu', self.dtype):
             yield
 

@@ -2,32 +2,22 @@
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 
 pytest.importorskip('mmdet')
 
-from flsl_mm.utils.compat import ops
 from tests.builders.detectors import NUM_CLASSES, build
-from tests.builders.mmcv_cases import NMS_CASES, ROI_CASES, nms_input, roi_input
-from tests.utils.compat.test_ops import RECORDED, roi_settings
+from tests.builders.mmcv_cases import ROI_CASES
+from tests.utils.compat import test_ops
 
 pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize('number', range(len(ROI_CASES)))
 def test_roi_align_and_nms_match_compiled_mmcv(device, number):
-    case = ROI_CASES[number]
-    features, rois, grad_output = (tensor.to(device) for tensor in roi_input(case))
-    output, gradient, unused = torch.empty_like(grad_output), torch.empty_like(features), features.new_zeros(0)
-    ops.roi_align_forward(features, rois, output, unused, unused, **roi_settings(case))
-    ops.roi_align_backward(grad_output, rois, unused, unused, gradient, **roi_settings(case))
-    np.testing.assert_allclose(output.cpu(), RECORDED[f'roi_{number}_output'], atol=1e-5)
-    np.testing.assert_allclose(gradient.cpu(), RECORDED[f'roi_{number}_gradient'], atol=1e-5)
-    boxes, scores = (tensor.to(device) for tensor in nms_input(NMS_CASES[number]))
-    kept = ops.nms(boxes, scores, NMS_CASES[number].iou_threshold, NMS_CASES[number].offset)
-    assert kept.tolist() == RECORDED[f'nms_{number}'].tolist()
+    test_ops.test_roi_align_matches_compiled_mmcv(number, device)
+    test_ops.test_nms_keeps_what_compiled_mmcv_keeps(number, device)
 
 
 def test_a_detector_learns_and_predicts_as_on_the_cpu(device):

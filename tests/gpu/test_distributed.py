@@ -14,7 +14,6 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def group(device, tmp_path):
-    """Be the one process of a job."""
     backend = 'nccl' if device == 'cuda' else 'gloo'
     distributed.init_process_group(backend, init_method=f'file://{tmp_path / "store"}', rank=0, world_size=1)
     yield

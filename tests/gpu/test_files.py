@@ -10,7 +10,7 @@ import torch
 import flsl_mm
 from flsl_mm.commands import embed, export
 from tests.builders.checkpoints import file_of, tiny
-from tests.builders.images import make_image
+from tests.builders.toy_run import write_images
 
 pytestmark = pytest.mark.gpu
 
@@ -40,10 +40,7 @@ def file(device, tmp_path, monkeypatch):
 
 
 def test_embed_and_export_of_a_file_from_a_gpu(device, file, tmp_path, monkeypatch):
-    images = tmp_path / 'images'
-    images.mkdir()
-    for number in range(3):
-        make_image(seed=number).save(images / f'{number}.png')
+    images = write_images(tmp_path / 'images', 3)
     if device == 'cpu':
         assert embed.main([str(file), str(images), '--out', str(tmp_path / 'images.npz'), '--size', '32']) == 0
         command = [str(file), '--to', 'timm', '--size', '32x32', '--out', str(tmp_path / 'timm.safetensors')]

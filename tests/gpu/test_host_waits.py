@@ -46,7 +46,6 @@ class Waits(TorchDispatchMode):
         self.copies: set[str] = set()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        """Run an operation."""
         kwargs = kwargs or {}
         on_device = [value for value in args if isinstance(value, torch.Tensor) and value.is_meta]
         if function is torch.ops.aten._local_scalar_dense.default and on_device:
@@ -68,7 +67,6 @@ class Waits(TorchDispatchMode):
             self.copies.add(self.place())
 
     def place(self) -> str:
-        """Return file and function of the package that asks."""
         frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).is_relative_to(ROOT)]
         return f'{Path(frames[-1].filename).relative_to(ROOT)}:{frames[-1].name}' if frames else 'elsewhere'
 

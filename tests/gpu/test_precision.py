@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper
+from tests.builders.checkpoints import same
 
 from .devices import JITTERED, flat, make_wrapper, needs_gpu, take_step, trained
 
@@ -43,9 +44,7 @@ def test_the_scaler_leaves_out_a_step_and_halves_its_scale(device):
     for scale, skipped in ((2.0, 0), (1.0, 0), (0.5, 1)):  # at a scale of 1 it is not the scale's fault
         wrapper.update_params(layer(images).sum() * torch.inf)
         assert (wrapper.loss_scaler.get_scale(), wrapper.skipped_steps) == (scale, skipped)
-        assert all(torch.equal(value, before[0][name]) for name, value in layer.state_dict().items())
-        for number, state in optimizer.state_dict()['state'].items():
-            assert all(torch.equal(value, before[1][number][name]) for name, value in state.items())
+        assert same((layer.state_dict(), optimizer.state_dict()['state']), before)
     wrapper.update_params(layer(images).sum())
     assert wrapper.skipped_in_a_row == 0
     assert not torch.equal(layer.weight, before[0]['weight'])
@@ -61,9 +60,7 @@ def test_a_step_on_nan_changes_nothing(device, dtype):
     before = copy.deepcopy((model.state_dict(), wrapper.optimizer.state_dict()['state']))
     handle = model.backbone.patch_embed.proj.weight.register_hook(lambda gradient: gradient * torch.nan)
     take_step(model, wrapper, seed=1)
-    assert all(torch.equal(value, before[0][name]) for name, value in model.state_dict().items())
-    for number, state in wrapper.optimizer.state_dict()['state'].items():
-        assert all(torch.equal(value, before[1][number][name]) for name, value in state.items())
+    assert same((model.state_dict(), wrapper.optimizer.state_dict()['state']), before)
     handle.remove()
     take_step(model, wrapper, seed=2)
     assert not torch.equal(model.teacher.head.mlp[0].weight, before[0]['teacher.head.mlp.0.weight'])

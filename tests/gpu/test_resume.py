@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 
 def run(device: str, images: Path, folder: Path, fault: Fault | None = None) -> int:
-    """Train the toy model in a process of its own, in mixed precision where there is a GPU."""
     options = {f'model__{name}': value for name, value in JITTERED.items() if name != 'backbone'}
     options |= dict(model__center_momentum=None, model__backbone__position_jitter=dict(range=24.0, zoom=1.5))
     cfg = toy_config(images, folder, optim_wrapper__type='FLSLAmpOptimWrapper', **options)
@@ -25,7 +24,6 @@ def run(device: str, images: Path, folder: Path, fault: Fault | None = None) -> 
 
 
 def parts(folder: Path) -> dict[str, torch.Tensor]:
-    """Read what a finished run ended with: student, teacher, and the optimizer's moments."""
     content = read_checkpoint(folder / f'iter_{ITERATIONS}.pth')
     states = content['optimizer']['state'].values()
     moments = [state[name] for state in states for name in ('exp_avg', 'exp_avg_sq')]

@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import tarfile
 import time
@@ -10,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.hooks.preemption import EXIT_CODE
+from tests.builders.checkpoints import same
 from tests.builders.children import OUTPUT, Fault, finish, logged, start, train, train_on_two
-from tests.builders.toy_run import ITERATIONS, toy_config, write_images
+from tests.builders.toy_run import ITERATIONS, WORKERS, toy_config, write_images
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +24,7 @@ PLACES = ('batch', 'forward', 'teacher', 'write', 'rename', 'pointer', 'export')
 CHAINS = int(os.environ.get('FLSL_KILL_CHAINS', 2))
 VARIANTS = {
     'plain': {},
-    'workers': dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True),
+    'workers': WORKERS,
     'shards': dict(train_dataloader__num_workers=2, train_dataloader__dataset__type='FLSLShards'),
     # Epochs of 6 iterations and checkpoints after 4, 8, ...: both between two steps of 5 accumulated batches.
     # Positions are jittered, for which each process draws its own windows.
@@ -67,17 +66,6 @@ def undisturbed(tmp_path_factory, configure):
     return run
 
 
-def same(left, right) -> bool:
-    """Compare nested dicts and lists of tensors and plain values bit by bit."""
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, (list, tuple)):
-        return len(left) == len(right) and all(map(same, left, right))
-    return left == right
-
-
 def assert_same_end(folder: Path, reference: Path) -> None:
     """Compare weights, teacher, center, optimizer, schedules and logged values of two finished runs."""
     name = f'iter_{ITERATIONS}.pth'
@@ -94,7 +82,7 @@ def assert_same_end(folder: Path, reference: Path) -> None:
     for stem in kept:
         backbone = read_checkpoint(folder / f'{stem}_backbone.pth')['state_dict']
         state = read_checkpoint(folder / f'{stem}.pth')['state_dict']
-        assert all(torch.equal(state[f'teacher.backbone.{key}'], value) for key, value in backbone.items())
+        assert all(same(state[f'teacher.backbone.{key}'], value) for key, value in backbone.items())
     expected = logged(reference)
     assert sorted(expected) == list(range(1, ITERATIONS + 1))
     for iteration, entries in logged(folder).items():
@@ -151,7 +139,6 @@ def kill_after(cfg: Config, seconds: float) -> int:
 
 
 def output_of(cfg: Config) -> str:
-    """Read what the runs in a work folder have written so far."""
     path = Path(cfg.work_dir) / OUTPUT
     return path.read_text() if path.is_file() else ''
 
@@ -173,19 +160,8 @@ def test_preempted_and_resumed(variant, iteration, tmp_path, configure, undistur
     assert_same_end(tmp_path, undisturbed(variant))
 
 
-def test_copy_of_a_work_folder_leaves_the_original_alone(tmp_path, images, undisturbed):
-    original, copy = tmp_path / 'original', tmp_path / 'copy'
-    assert train(toy_config(images, original), Fault(9, signum=signal.SIGTERM)) == EXIT_CODE
-    shutil.copytree(original, copy)
-    before = {path: path.stat().st_mtime_ns for path in original.rglob('*')}
-    assert train(toy_config(images, copy)) == 0
-    assert_same_end(copy, undisturbed('plain'))
-    assert {path: path.stat().st_mtime_ns for path in original.rglob('*')} == before
-
-
 @pytest.fixture(scope='module')
 def undisturbed_pair(tmp_path_factory, images) -> Path:
-    """Return the folder of a run of two processes that nothing stopped."""
     folder = tmp_path_factory.mktemp('pair')
     assert train_on_two(pair_config(images, folder)) == [0, 0]
     return folder

@@ -10,10 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
-from tests.builders.children import OUTPUT, Fault, train
-from tests.builders.toy_run import ITERATIONS, toy_config, write_images
-
-LOADER = dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
+from tests.builders.children import OUTPUT, Fault, train, with_hook
+from tests.builders.toy_run import ITERATIONS, WORKERS, toy_config, write_images
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +20,6 @@ def images(tmp_path_factory) -> Path:
 
 
 def shared_memory() -> set[Path]:
-    """List the segments in which torch's loader workers hand on batches (Linux)."""
     return set(Path('/dev/shm').glob('torch_*'))
 
 
@@ -33,23 +30,17 @@ def assert_no_shared_memory_is_left(before: set[Path]) -> None:
 
 
 class WriteWorkers(Hook):
-    """Writes the process ids of the loader's workers that live in the last iteration."""
-
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter == ITERATIONS - 1:
             workers = [str(process.pid) for process in multiprocessing.active_children()]
             (Path(runner.work_dir) / 'workers.txt').write_text('\n'.join(workers))
 
 
-def write_workers(runner: Runner) -> None:
-    runner.register_hook(WriteWorkers())
-
-
 @pytest.mark.parametrize('group', [False, True], ids=['the process', 'the terminal'])
 def test_ctrl_c_leaves_nothing_behind(group, tmp_path, images):
     before = shared_memory()
     # train() waits until the last process of the group is gone.
-    assert train(toy_config(images, tmp_path, **LOADER), Fault(5, signum=signal.SIGINT, group=group)) == 130
+    assert train(toy_config(images, tmp_path, **WORKERS), Fault(5, signum=signal.SIGINT, group=group)) == 130
     output = (tmp_path / OUTPUT).read_text()
     line = f'interrupted: stopped after iteration 6 with the checkpoint {tmp_path}/preempted_iter_6.pth; --resume'
     assert output.splitlines()[-1].startswith(line)
@@ -61,7 +52,7 @@ def test_ctrl_c_leaves_nothing_behind(group, tmp_path, images):
 
 def test_workers_end_with_the_run(tmp_path, images):
     before = shared_memory()
-    assert train(toy_config(images, tmp_path, **LOADER), prepare=write_workers) == 0
+    assert train(toy_config(images, tmp_path, **WORKERS), prepare=with_hook(WriteWorkers())) == 0
     workers = (tmp_path / 'workers.txt').read_text().split()
     assert len(workers) == 2
     assert not [worker for worker in workers if Path('/proc', worker).exists()]

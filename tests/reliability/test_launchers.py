@@ -24,7 +24,6 @@ pytestmark = [
 
 
 def start(*command: str, **variables: str) -> subprocess.Popen:
-    """Start a program with additional environment variables."""
     environment = dict(os.environ, PYTHON=sys.executable, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', **variables)
     return subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
@@ -32,7 +31,6 @@ def start(*command: str, **variables: str) -> subprocess.Popen:
 
 
 def launch(config: Path, processes: int, **variables: str) -> subprocess.Popen:
-    """Start tools/dist_train.sh as a user does."""
     return start('bash', 'tools/dist_train.sh', str(config), str(processes), **variables)
 
 
@@ -42,8 +40,12 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+def launch_two_nodes(config: Path) -> list[subprocess.Popen]:
+    job = dict(NNODES='2', MASTER_ADDR='127.0.0.1', PORT=free_port())
+    return [launch(config, 1, NODE_RANK=str(node), **job) for node in range(2)]
+
+
 def write_config(folder: Path, **options) -> Path:
-    """Write the toy config to a file."""
     cfg = toy_config(write_images(folder / 'images'), folder / 'work', train_dataloader__batch_size=2, **options)
     cfg.dump(folder / 'toy.py')
     return folder / 'toy.py'
@@ -65,8 +67,7 @@ def test_two_nodes_and_a_rank_that_dies(tmp_path):
             "custom_imports['imports'].append('tests.builders.kill_hook')\n"
             f"default_hooks['kill'] = dict(type='KillRankHook', rank=1, iteration=9, mark={str(mark)!r})\n"
         )
-    port = free_port()
-    nodes = [launch(config, 1, NNODES='2', NODE_RANK=str(i), MASTER_ADDR='127.0.0.1', PORT=port) for i in range(2)]
+    nodes = launch_two_nodes(config)
     while not mark.exists():
         assert all(node.poll() is None for node in nodes), [node.communicate()[0] for node in nodes]
         time.sleep(0.1)
@@ -79,8 +80,7 @@ def test_two_nodes_and_a_rank_that_dies(tmp_path):
     # The launcher's report names the process that died.
     assert re.search(r'rank\s*: 1 .*\n\s*exitcode\s*: -9', outputs[1]), outputs[1]
 
-    port = free_port()
-    nodes = [launch(config, 1, NNODES='2', NODE_RANK=str(i), MASTER_ADDR='127.0.0.1', PORT=port) for i in range(2)]
+    nodes = launch_two_nodes(config)
     outputs = [node.communicate(timeout=180)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     assert 'resumed epoch: 1, iter: 8' in outputs[0]

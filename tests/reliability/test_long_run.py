@@ -10,8 +10,8 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from tests.builders.children import finish, start
-from tests.builders.toy_run import EPOCH_LENGTH, toy_config, write_images
+from tests.builders.children import finish, start, with_hook
+from tests.builders.toy_run import EPOCH_LENGTH, WORKERS, toy_config, write_images
 
 EPOCHS = 80
 INTERVAL = 10
@@ -29,11 +29,8 @@ def look_at(pid: int) -> dict[str, float]:
     """Read a process's private memory in MB (pages that it shares with its parent do not count twice), and more."""
     rollup = Path(f'/proc/{pid}/smaps_rollup').read_text()
     private = sum(int(size) for size in re.findall(r'^Private_\w+:\s*(\d+) kB', rollup, re.MULTILINE))
-    return dict(
-        private_mb=private / 1024,
-        files=len(os.listdir(f'/proc/{pid}/fd')),
-        threads=len(os.listdir(f'/proc/{pid}/task')),
-    )
+    files, threads = (len(os.listdir(f'/proc/{pid}/{name}')) for name in ('fd', 'task'))
+    return dict(private_mb=private / 1024, files=files, threads=threads)
 
 
 class Watch(Hook):
@@ -52,19 +49,10 @@ class Watch(Hook):
         Path(runner.work_dir, SAMPLES).write_text(json.dumps(self.seen))
 
 
-def watch(runner: Runner) -> None:
-    runner.register_hook(Watch())
-
-
 def test_nothing_grows(tmp_path):
-    options = dict(
-        train_cfg__max_epochs=EPOCHS,
-        train_dataloader__num_workers=2,
-        train_dataloader__persistent_workers=True,
-        default_hooks__checkpoint__interval=50,
-    )
+    options = WORKERS | dict(train_cfg__max_epochs=EPOCHS, default_hooks__checkpoint__interval=50)
     cfg = toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options)
-    assert finish(start(cfg, prepare=watch), timeout=300) == 0
+    assert finish(start(cfg, prepare=with_hook(Watch())), timeout=300) == 0
     samples = json.loads((tmp_path / 'work' / SAMPLES).read_text())
     assert len(samples) == EPOCHS * EPOCH_LENGTH // INTERVAL
     assert {len(processes) for processes in samples} == {3}, 'main process and two workers'

@@ -32,7 +32,6 @@ class PreparedViews(FLSLDataPreprocessor):
 
 
 def make_batches(sizes: list[int]) -> list[list[Tensor]]:
-    """Make the views of one batch for each size."""
     return [toy_views(toy_model(views=CROPS), size, seed=seed)['views'] for seed, size in enumerate(sizes)]
 
 
@@ -90,11 +89,8 @@ def process(rank: int, world_size: int, sizes: list[int], accumulate: int, folde
 
 
 def run(world_size: int, sizes: list[int], accumulate: int, folder: Path) -> list[dict]:
-    """Run the processes and read what they saved."""
-    processes = [
-        CONTEXT.Process(target=process, args=(rank, world_size, sizes, accumulate, folder))
-        for rank in range(world_size)
-    ]
+    settings = world_size, sizes, accumulate, folder
+    processes = [CONTEXT.Process(target=process, args=(rank, *settings)) for rank in range(world_size)]
     for child in processes:
         child.start()
     for child in processes:

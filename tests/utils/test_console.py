@@ -18,7 +18,6 @@ DUMPS = [
 
 @pytest.fixture
 def logger(tmp_path):
-    """A logger to a stream, as MMEngine has one to standard output, and to a file."""
     made = logging.Logger('test')
     made.addHandler(logging.StreamHandler(io.StringIO()))
     made.addHandler(logging.FileHandler(tmp_path / 'log'))
@@ -32,9 +31,7 @@ def test_dumps_go_to_the_file_only(logger, tmp_path):
     shown = logger.handlers[0].stream.getvalue()
     assert shown.endswith(' a message about Config: of mine\n')
     assert shown.count('\n') == 1
-    assert (tmp_path / 'log').read_text() == ''.join(
-        f'{text}\n' for text in [*DUMPS, 'a message about Config: of mine']
-    )
+    assert (tmp_path / 'log').read_text() == '\n'.join([*DUMPS, 'a message about Config: of mine', ''])
 
 
 def test_warnings_are_called_so(logger):
@@ -60,9 +57,11 @@ def test_level_and_filters_stay(tmp_path):
 def test_hidden_lines_are_in_the_file(logger, tmp_path):
     with console.hidden(True):
         logger.info('shown by the bar')
+        logger.warning('not finite')
     logger.info('after')
-    assert 'shown by the bar' not in logger.handlers[0].stream.getvalue()
-    assert (tmp_path / 'log').read_text() == 'shown by the bar\nafter\n'
+    shown = logger.handlers[0].stream.getvalue().splitlines()
+    assert [line.partition(' ')[2] for line in shown] == ['warning: not finite', 'after']
+    assert (tmp_path / 'log').read_text() == 'shown by the bar\nnot finite\nafter\n'
 
 
 def test_a_bar_in_a_terminal_that_tells_no_size(monkeypatch):

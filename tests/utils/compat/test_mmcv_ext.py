@@ -13,14 +13,12 @@ from flsl_mm.utils.compat.__main__ import main as run_program
 
 
 def run_python(code: str, *path: str) -> subprocess.CompletedProcess:
-    """Run code in a new interpreter, with folders put in front of its import path."""
     code = f'import sys; sys.path[:0] = {list(map(str, path))!r}\n' + textwrap.dedent(code)
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def stand_in():
-    """Load the stand-in outside of ``sys.modules``."""
     module = importlib.util.module_from_spec(StandInFinder().find_spec('mmcv._ext'))
     with pytest.warns(RuntimeWarning, match='without compiled ops.*flsl-mm doctor') as caught:
         module.__spec__.loader.exec_module(module)

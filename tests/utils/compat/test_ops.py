@@ -14,34 +14,30 @@ RECORDED = np.load(Path(__file__).parents[2] / 'data' / 'mmcv_ops.npz')
 
 
 def roi_settings(case):
-    height, width = case.output_size
-    return dict(
-        aligned_height=height,
-        aligned_width=width,
-        spatial_scale=case.spatial_scale,
-        sampling_ratio=case.sampling_ratio,
-        pool_mode=1,
-        aligned=case.aligned,
-    )
+    settings = {name: getattr(case, name) for name in ('spatial_scale', 'sampling_ratio', 'aligned')}
+    return settings | dict(zip(('aligned_height', 'aligned_width'), case.output_size, strict=True), pool_mode=1)
 
 
+@pytest.mark.parametrize('device', ['cpu'])
 @pytest.mark.parametrize('number', range(len(NMS_CASES)))
-def test_nms_keeps_what_compiled_mmcv_keeps(number):
+def test_nms_keeps_what_compiled_mmcv_keeps(number, device):
     case = NMS_CASES[number]
-    kept = ops.nms(*nms_input(case), iou_threshold=case.iou_threshold, offset=case.offset)
+    boxes, scores = (tensor.to(device) for tensor in nms_input(case))
+    kept = ops.nms(boxes, scores, iou_threshold=case.iou_threshold, offset=case.offset)
     assert kept.tolist() == RECORDED[f'nms_{number}'].tolist()
     assert kept.dtype == torch.int64
 
 
+@pytest.mark.parametrize('device', ['cpu'])
 @pytest.mark.parametrize('number', range(len(ROI_CASES)))
-def test_roi_align_matches_compiled_mmcv(number):
+def test_roi_align_matches_compiled_mmcv(number, device):
     case = ROI_CASES[number]
-    features, rois, grad_output = roi_input(case)
+    features, rois, grad_output = (tensor.to(device) for tensor in roi_input(case))
     output, gradient, unused = torch.empty_like(grad_output), torch.empty_like(features), features.new_zeros(0)
     ops.roi_align_forward(features, rois, output, unused, unused, **roi_settings(case))
     ops.roi_align_backward(grad_output, rois, unused, unused, gradient, **roi_settings(case))
-    np.testing.assert_allclose(output, RECORDED[f'roi_{number}_output'], atol=1e-5)
-    np.testing.assert_allclose(gradient, RECORDED[f'roi_{number}_gradient'], atol=1e-5)
+    np.testing.assert_allclose(output.cpu(), RECORDED[f'roi_{number}_output'], atol=1e-5)
+    np.testing.assert_allclose(gradient.cpu(), RECORDED[f'roi_{number}_gradient'], atol=1e-5)
 
 
 def test_nms_offset_widens_boxes():
