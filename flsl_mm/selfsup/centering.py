@@ -28,7 +28,8 @@ class TargetCentering(nn.Module):
 
     Args:
         num_prototypes: Number of prototypes K.
-        image: Take off the mean of each image's logits.
+        image: Take off this share of the mean of each image's logits, 0 to 1; with less than 1, prototypes also tell
+            kinds of images apart.
         cells: Take off the running mean of each cell's logits, in a grid of so many cells a side over the teacher
             view; 0 does not.
         momentum: Share of itself that a cell's running mean keeps at a step.
@@ -37,11 +38,12 @@ class TargetCentering(nn.Module):
         ValueError: If an option has an impossible value.
     """
 
-    def __init__(self, num_prototypes: int, image: bool = True, cells: int = 6, momentum: float = 0.9) -> None:
+    def __init__(self, num_prototypes: int, image: float = 1.0, cells: int = 6, momentum: float = 0.9) -> None:
         super().__init__()
-        if cells < 0 or not 0 <= momentum < 1:
+        if cells < 0 or not 0 <= momentum < 1 or not 0 <= image <= 1:
             raise ValueError(
-                f'target_centering: cells must be 0 or more and momentum in 0..1, got cells={cells}, {momentum=}'
+                'target_centering: image must lie in 0..1, cells be 0 or more, momentum lie in 0..1 without 1, got '
+                f'{image=}, {cells=}, {momentum=}'
             )
         self.image, self.cells, self.momentum = image, cells, momentum
         self.register_buffer('means', torch.zeros(cells**2, num_prototypes))
@@ -61,7 +63,7 @@ class TargetCentering(nn.Module):
         """
         logits = logits.float()
         if self.image:
-            logits = logits - image_mean(logits, counted)
+            logits = logits - self.image * image_mean(logits, counted)
         if self.cells:
             cells = cell_of(places, self.cells)
             self.update(logits.flatten(0, 1), cells.flatten(), counted.flatten())

@@ -26,7 +26,7 @@ def test_cells_are_numbered_in_raster_order_and_places_outside_go_to_the_nearest
 
 
 def test_running_means_by_hand():
-    centering = TargetCentering(1, image=False, cells=1, momentum=0.75)
+    centering = TargetCentering(1, image=0.0, cells=1, momentum=0.75)
     logits = torch.tensor([[[1.0], [3.0], [5.0], [7.0]]])
     assert centering(logits, CORNERS, ALL).flatten().tolist() == [-3, -1, 1, 3]  # the first step's mean, 4
     assert centering(logits + 4, CORNERS, ALL).flatten().tolist() == [0, 2, 4, 6]  # 0.75 * 4 + 0.25 * 8
@@ -45,8 +45,13 @@ def test_what_is_place_or_image_alone_goes_and_the_rest_stays():
     torch.testing.assert_close(centered, content, atol=1e-5, rtol=0)
 
 
+def test_a_share_of_the_images_mean():
+    logits = torch.tensor([[[1.0], [3.0], [5.0], [7.0]]])
+    assert TargetCentering(1, image=0.5, cells=0)(logits, None, ALL).flatten().tolist() == [-1, 1, 3, 5]
+
+
 def test_numbers_that_are_not_finite_do_not_stay():
-    centering = TargetCentering(1, image=False, cells=1)
+    centering = TargetCentering(1, image=0.0, cells=1)
     centering(torch.ones(1, 4, 1), CORNERS, ALL)
     centering(torch.full((1, 4, 1), torch.nan), CORNERS, ALL)
     assert float(centering.means) == 1
@@ -55,7 +60,7 @@ def test_numbers_that_are_not_finite_do_not_stay():
 def test_means_are_over_all_processes(monkeypatch):
     monkeypatch.setattr(distributed, 'get_world_size', lambda: 2)
     monkeypatch.setattr(torch.distributed, 'all_reduce', lambda data: data.add_(torch.tensor([[44.0, 4.0]])))
-    centering = TargetCentering(1, image=False, cells=1)
+    centering = TargetCentering(1, image=0.0, cells=1)
     centering(torch.ones(1, 4, 1), CORNERS, ALL)
     assert float(centering.means) == 6  # (4 * 1 + 44) / (4 + 4)
 
@@ -79,7 +84,7 @@ def test_needs_no_places_without_cells():
     assert model.loss(toy_views(model))['loss'].isfinite()
 
 
-@pytest.mark.parametrize('options', [dict(cells=-1), dict(momentum=1.0)])
+@pytest.mark.parametrize('options', [dict(image=1.5), dict(cells=-1), dict(momentum=1.0)])
 def test_impossible_options(options):
     with pytest.raises(ValueError, match='target_centering'):
         TargetCentering(3, **options)

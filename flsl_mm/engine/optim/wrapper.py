@@ -151,7 +151,7 @@ class FLSLAmpOptimWrapper(_GuardedStep, AmpOptimWrapper):
         dtype: ``'bfloat16'``, which needs no loss scaling, or ``'float16'``.
         loss_scale: As of ``AmpOptimWrapper``; used with ``'float16'`` only.
         cpu_dtype: What to compute in where no accelerator is: ``'float32'``, or ``'bfloat16'`` if the processor has
-            instructions for it, which is about three times as fast (docs/benchmarks.md).
+            instructions for it, which is about twice as fast (docs/benchmarks.md).
         **kwargs: As of ``OptimWrapper``.
     """
 
