@@ -16,7 +16,7 @@ from tests.builders.probe_data import write_boxes, write_classes, write_segmenta
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
-TRIVIAL = ['random weights', 'mean color', 'position alone', 'chance']
+TRIVIAL = ['random weights', 'mean color', 'position alone', 'color and position', 'chance']
 FAST = ('--num-scenes', 3, '--random-seeds', 1, '--device', 'cpu')
 
 
