@@ -69,9 +69,16 @@ if REPOSITORY:
     ]
 
 
+def wrapped_if_prose(block: re.Match) -> str:
+    """Mark a block of output without columns, whose lines may be wrapped on a telephone."""
+    columns = re.search(r'\S {2,}\S', block[1])
+    return block[0] if columns else f'```{{code-block}} text\n:class: prose\n\n{block[1]}```'
+
+
 def adapt_markdown(app, page: str, source: list[str]) -> None:
     """Turn what GitHub reads in its own way into MyST: titles of code blocks, links to files outside docs/."""
-    text = re.sub(r'^```(\w+) title="([^"]+)"$', r'```{code-block} \1\n:caption: \2', source[0], flags=re.MULTILINE)
+    text = re.sub(r'^```text\n(.*?)^```$', wrapped_if_prose, source[0], flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r'^```(\w+) title="([^"]+)"$', r'```{code-block} \1\n:caption: \2', text, flags=re.MULTILINE)
     if Path(app.env.doc2path(page)).parent.name != 'reference':  # whose links to guides start with ../ too
         outside = rf'[\1]({REPOSITORY}/blob/main/\2)' if REPOSITORY else r'\1'
         text = re.sub(r'\[([^\]]+)\]\(\.\./([\w./-]+)\)', outside, text)

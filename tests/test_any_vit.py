@@ -1,7 +1,5 @@
 """Every evaluation takes timm's vision transformers: the table of docs/any_vit.md, on tiny models of random weights."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

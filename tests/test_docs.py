@@ -1,7 +1,5 @@
 """The pages: commands parse, what they name (files, options, error lines) is there, each page shows something."""
 
-from __future__ import annotations
-
 import ast
 import configparser
 import importlib

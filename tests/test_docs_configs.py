@@ -1,7 +1,5 @@
 """Configs that pages print, each read as a user would: by a process that imports what it names, and no more."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

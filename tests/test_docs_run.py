@@ -4,8 +4,6 @@ Those that train or test through a Runner are not: test_docs.py checks their opt
 test_smoke_configs.py runs each config for a step.
 """
 
-from __future__ import annotations
-
 import importlib
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The notebook for newcomers runs as it is, on what is shipped with it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

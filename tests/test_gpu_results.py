@@ -1,7 +1,5 @@
 """The page on status reads what a day with a GPU has left."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from pathlib import Path

@@ -4,8 +4,6 @@ Needs pytest and nothing else of the test environment, so that it also runs wher
 ``pytest --noconftest tests/test_without_openmmlab.py``.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -95,6 +95,8 @@ def clip_gradients(max_norm: float) -> HookBase:
     from torch.nn.utils import clip_grad_norm_
 
     class ClipGradients(HookBase):
+        """Clips the norm of all gradients together, after mixed precision's scale is taken out of them."""
+
         def after_backward(self) -> None:
             scaler = getattr(self.trainer, 'grad_scaler', None)
             if scaler is not None:

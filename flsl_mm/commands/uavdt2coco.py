@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from flsl_mm.utils.terminal import say
+from flsl_mm.utils.terminal import progress, say
 
 from . import command_line
 from .parser import Parser
@@ -69,8 +69,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def convert(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
     # Here, so that --help does not wait for torch.
-    from tqdm import tqdm
-
     from flsl_mm.uavdt.check_sheet import choose_evenly, draw_frames, sample_frames
     from flsl_mm.uavdt.convert import CLASSES, CocoSplitWriter, format_counts, read_sequences
     from flsl_mm.uavdt.layout import SPLITS, find_sequences
@@ -91,7 +89,7 @@ def convert(args: argparse.Namespace) -> None:
             writers = {split: CocoSplitWriter(file, classes, info) for split, file in zip(SPLITS, files, strict=True)}
             shown = []
             reader = read_sequences(args.root, sequences, args.frame_stride, args.workers)
-            for frames in tqdm(reader, total=len(sequences), unit='sequence'):
+            for frames in progress(reader, 'converting', 'sequence', len(sequences)):
                 writers[frames.sequence.split].add(frames)
                 shown += sample_frames(args.root, frames)
             for writer in writers.values():

@@ -13,12 +13,17 @@ from torch.utils.data import DataLoader
 
 from flsl_mm.datasets.skipped import read_skipped
 from flsl_mm.datasets.small_images import small_images_line
+from flsl_mm.utils.console import LogText
 from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.version import __version__
 from flsl_mm.utils.work_folder import SKIPPED
 
+from .health import MIN_STEPS
 from .hooks.schedule import accumulated_batches, effective_batch_size, is_pretraining, teacher_initial_share
 from .log_processor import batch_size_of
+
+MAX_INITIAL = 0.1
+"""With a greater share of its initial weights at the end, a teacher is hardly a trained one."""
 
 MIN_VOLUME_IMAGES = 64
 """With fewer images per step, the marginal of a batch says little about that of the data."""
@@ -92,12 +97,14 @@ def pretraining_warnings(runner: Runner) -> Iterator[str]:
     """List what of a pretraining's length and batch will keep it from learning."""
     model = unwrap(runner.model)
     initial = teacher_initial_share(runner)
-    if initial > 0.1:
+    if initial > MAX_INITIAL:
         steps = runner.max_iters // accumulated_batches(runner)
-        yield (
-            f'{initial:.0%} of the teacher will still be its initial weights after {steps} steps: train longer, or '
-            f'set default_hooks.schedule.momentum.start to {max(1 - 6 / steps, 0.5):.3g} or less, with '
-            'base_batch_size=None'
+        longer = enough_length(runner, initial)
+        yield LogText(
+            f'{initial:.0%} of the teacher will still be its initial weights after {steps} steps: set {longer} or '
+            f'more, or default_hooks.schedule.momentum.start={max(1 - 6 / steps, 0.5):.3g} or less with '
+            'default_hooks.schedule.base_batch_size=None',
+            console=f'{steps} steps are too few for the teacher to follow: set {longer} or more',
         )
     if small := small_images_line(runner.train_dataloader.dataset):
         yield small
@@ -107,6 +114,15 @@ def pretraining_warnings(runner: Runner) -> Iterator[str]:
             f'the volume term sees {images} images (a batch of all processes; accumulated batches do not widen '
             "it): for so few, assignment='sinkhorn' with volume_weight=0 is the safer choice"
         )
+
+
+def enough_length(runner: Runner, initial: float) -> str:
+    """Name a length that allows a verdict, and leaves few initial weights in the teacher (now ``initial``, a share)."""
+    more = math.log(MAX_INITIAL) / math.log(min(initial, 0.999))
+    more = max(more, MIN_STEPS * accumulated_batches(runner) / runner.max_iters)
+    if isinstance(runner.train_loop, IterBasedTrainLoop):
+        return f'train_cfg.max_iters={math.ceil(runner.max_iters * more)}'
+    return f'train_cfg.max_epochs={math.ceil(runner.max_epochs * more)}'
 
 
 def skipped_line(runner: Runner) -> str | None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
-from tqdm import tqdm
+
+from flsl_mm.utils.terminal import open_progress
 
 from .output import MAX_PREVIEWS, TreeRequest, Written, save_image, tint_instances
 from .painter import CLASSES, Scene, instance_boxes, render_scene
@@ -21,7 +22,7 @@ def write_coco(folder: Path, request: TreeRequest) -> Written:
     """
     previews, lines = [], []
     (folder / 'annotations').mkdir()
-    with tqdm(total=request.num, unit='image', disable=None if request.progress else True) as bar:
+    with open_progress(request.num, 'scenes', 'image', show=request.progress) as bar:
         for split, number in request.split_sizes().items():
             (folder / split).mkdir()
             images, annotations = [], []

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flsl_mm.datasets.palette import write_palette_mask
+from flsl_mm.utils.terminal import ProgressLines, open_progress
 
 from .output import MAX_PREVIEWS, TreeRequest, Written, save_image, tint_instances
 from .painter import Scene, render_clip
@@ -29,7 +29,7 @@ def write_davis(folder: Path, request: TreeRequest) -> Written:
     lists = folder / 'ImageSets' / '2017'
     lists.mkdir(parents=True)
     previews, lines = [], []
-    with tqdm(total=request.num * request.frames, unit='frame', disable=None if request.progress else True) as bar:
+    with open_progress(request.num * request.frames, 'scenes', 'frame', show=request.progress) as bar:
         for split, number in request.split_sizes().items():
             names, objects = [], 0
             for index in range(number):
@@ -44,7 +44,7 @@ def write_davis(folder: Path, request: TreeRequest) -> Written:
     return Written(lines, previews[:MAX_PREVIEWS])
 
 
-def _write_davis_video(folder: Path, name: str, clip: Sequence[Scene], bar: tqdm) -> int:
+def _write_davis_video(folder: Path, name: str, clip: Sequence[Scene], bar: ProgressLines) -> int:
     """Write the frames and masks of a video; return the number of objects, whose ids count from 1."""
     images, masks = (folder / kind / '480p' / name for kind in ('JPEGImages', 'Annotations'))
     images.mkdir(parents=True)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flsl_mm.datasets.palette import write_palette_mask
+from flsl_mm.utils.terminal import open_progress
 
 from .output import MAX_PREVIEWS, TreeRequest, Written, save_image, tint_instances
 from .painter import CLASSES, Scene, render_scene
@@ -22,7 +22,7 @@ def class_map(scene: Scene) -> np.ndarray:
 def write_segmentation(folder: Path, request: TreeRequest) -> Written:
     """Write images ``images/train/000000.jpg`` with masks ``annotations/train/000000.png`` (palette), and ``val``."""
     previews, lines = [], []
-    with tqdm(total=request.num, unit='image', disable=not request.progress) as bar:
+    with open_progress(request.num, 'scenes', 'image', show=request.progress) as bar:
         for split, number in request.split_sizes().items():
             images, masks = (folder / kind / split for kind in ('images', 'annotations'))
             images.mkdir(parents=True)

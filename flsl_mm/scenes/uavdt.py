@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from flsl_mm.utils.terminal import ProgressLines, open_progress
 
 from .output import MAX_PREVIEWS, Box, TreeRequest, Written, draw_boxes, save_image
 from .painter import CLASSES, Outline, instance_boxes, paint_scene
@@ -126,7 +127,7 @@ def write_uavdt(folder: Path, request: TreeRequest) -> Written:
     """
     (folder / TRUTH).mkdir(parents=True)
     previews, lines, first = [], [], 1
-    with tqdm(total=request.num * request.frames, unit='frame', disable=None if request.progress else True) as bar:
+    with open_progress(request.num * request.frames, 'scenes', 'frame', show=request.progress) as bar:
         for stream, num_sequences in request.split_sizes().items():
             split, totals = {'train': 'train', 'val': 'test'}[stream], np.zeros(2, int)
             for number in range(num_sequences):
@@ -147,7 +148,7 @@ def write_uavdt(folder: Path, request: TreeRequest) -> Written:
 
 
 def _write_sequence(
-    folder: Path, name: str, number: int, stream: str, request: TreeRequest, bar: tqdm
+    folder: Path, name: str, number: int, stream: str, request: TreeRequest, bar: ProgressLines
 ) -> tuple[tuple[int, int], np.ndarray]:
     """Write the frames and the truth of a sequence; return the numbers of boxes and regions, and its last frame."""
     images = folder / 'UAV-benchmark-M' / name / ('img1' if request.image_folder else '')

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
+from flsl_mm.utils.terminal import open_progress
 from flsl_mm.utils.version import __version__
 
 from .coco import write_coco
@@ -30,7 +29,7 @@ def write_images(folder: Path, request: TreeRequest) -> Written:
     """Write images without annotations, ``train/00/000000.jpg`` and so on, at most 1000 in a folder."""
     previews = []
     sizes = request.split_sizes()
-    with tqdm(total=request.num, unit='image', disable=None if request.progress else True) as bar:
+    with open_progress(request.num, 'scenes', 'image', show=request.progress) as bar:
         for split, number in sizes.items():
             for index in range(number):
                 scene = render_scene(request.seed, index, request.size_hw, split)

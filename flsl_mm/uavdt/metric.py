@@ -46,7 +46,7 @@ class UAVDTMetric(BaseMetric):
     serves all numbers.
 
     Args:
-        ann_file: File of the split that ``tools/dataset_converters/uavdt2coco.py`` wrote.
+        ann_file: File of the split that ``flsl-mm uavdt2coco`` wrote.
         max_covered: Greatest share of an unmatched detection in ignore regions, 0 to 1, with which it counts.
         max_detections: Number of detections of a class in a frame that count, best first. COCO's 100 are too few for
             a perfect detector where a frame has more vehicles.

@@ -43,19 +43,19 @@ def index_annotations(content: dict) -> COCO:
 
 
 def read_truth(path: str | Path) -> SplitTruth:
-    """Read a file that ``tools/dataset_converters/uavdt2coco.py`` wrote.
+    """Read a file that ``flsl-mm uavdt2coco`` wrote.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such file.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'no annotation file {path}: write it with tools/dataset_converters/uavdt2coco.py')
+        raise FileNotFoundError(f'no annotation file {path}: write it with flsl-mm uavdt2coco')
     try:
         return _parse(json.loads(Path(path).read_text(encoding='utf-8')))
     # Anything can be in a file; torch reports numbers that are too large by a RuntimeError.
     except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} was not written by tools/dataset_converters/uavdt2coco.py: {error!r}') from error
+        raise ValueError(f'{path} was not written by flsl-mm uavdt2coco: {error!r}') from error
 
 
 def _parse(content: dict) -> SplitTruth:

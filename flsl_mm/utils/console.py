@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from .terminal import printable_lines
+from .terminal import bar_size, printable_lines
 
 FILE_ONLY = (
     'System environment:',
@@ -134,9 +133,7 @@ def open_bar(
     total: int, done: int = 0, name: str = '', unit: str = 'step', leave: bool = True, place: int | None = None
 ) -> tqdm:
     """Show a progress bar in the terminal; it counts what is done in this run for the speed and the time left."""
-    # Some terminals (of containers) tell no size, which tqdm takes for one of 0 by 0, where it shows nothing.
-    told = 0 not in os.get_terminal_size(sys.stdout.fileno())
-    size = dict(dynamic_ncols=True) if told else dict(ncols=120, nrows=20)
+    size = bar_size(sys.stdout)
     bar = tqdm(total=total, initial=done, desc=name, unit=unit, leave=leave, position=place, file=sys.stdout, **size)
     _open.add(bar)
     return bar

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from typing import TypeVar
+import time
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from .fileio import printable
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar('T')
 
@@ -35,8 +40,93 @@ def printable_lines(text: str) -> str:
     return '\n'.join(map(printable, text.split('\n')))
 
 
-def progress(items: Iterable[T], name: str, unit: str, total: int | None = None, leave: bool = True) -> Iterable[T]:
-    """Show a bar, in a terminal only, while one goes through ``items``."""
+LATEST, EARLIEST = 30, 5
+"""Seconds between two lines of progress: at most, and at least where a tenth of the work is done before that."""
+
+
+class Pace:
+    """Says when a line of progress is due where no terminal shows a bar, for all programs.
+
+    Args:
+        total: Amount of work; without it lines are due by time alone.
+    """
+
+    def __init__(self, total: float | None = None) -> None:
+        self.total = total
+        self.told()
+
+    def told(self, done: float = 0) -> None:
+        """Note that a line was written, and how much work was done."""
+        self.at, self.done = time.monotonic(), done
+
+    def due(self, done: float = 0) -> bool:
+        """Return whether a line is due when this much work is done."""
+        waited = time.monotonic() - self.at
+        tenth = self.total is not None and done - self.done >= self.total / 10
+        return waited >= LATEST or (tenth and waited >= EARLIEST)
+
+
+class ProgressLines:
+    """Writes lines to stderr in the place of a bar: what is done, and the time left.
+
+    Args:
+        total: Amount of work.
+        name: What is done.
+        unit: What is counted, in the singular.
+    """
+
+    def __init__(self, total: int, name: str, unit: str) -> None:
+        self.total, self.name, self.unit = total, name, unit
+        self.done, self.pace, self.start = 0, Pace(total), time.monotonic()
+
+    def update(self, count: int = 1) -> None:
+        """Count what was done, and write a line where one is due."""
+        self.done += count
+        if self.pace.due(self.done):
+            self.pace.told(self.done)
+            seconds = (time.monotonic() - self.start) / self.done * max(self.total - self.done, 0)
+            left = timedelta(seconds=round(seconds))
+            say(f'{self.name}: {self.done}/{self.total} {self.unit}s, {left} left', error=True)
+
+    def close(self) -> None:
+        """Do as a bar does at its end."""
+
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def bar_size(stream: TextIO) -> dict[str, object]:
+    """Return tqdm's options for the size of a terminal."""
+    # Some terminals (of containers) tell no size, which tqdm takes for one of 0 by 0, where it shows nothing.
+    told = 0 not in os.get_terminal_size(stream.fileno())
+    return dict(dynamic_ncols=True) if told else dict(ncols=120, nrows=20)
+
+
+def open_progress(total: int, name: str, unit: str, leave: bool = True, show: bool = True) -> tqdm | ProgressLines:
+    """Open a bar on stderr where that is a terminal, else lines; ``update`` counts what is done.
+
+    Args:
+        total: Amount of work.
+        name: What is done.
+        unit: What is counted, in the singular.
+        leave: Whether a bar stays in the terminal when it is closed.
+        show: Whether anything is shown.
+    """
+    show = show and os.environ.get('RANK', '') in ('', '0')  # of torchrun: one process of all
+    if show and not sys.stderr.isatty():
+        return ProgressLines(total, name, unit)
     from tqdm import tqdm  # a start need not wait for it
 
-    return tqdm(items, desc=printable(name), total=total, unit=unit, leave=leave, disable=None)
+    size = bar_size(sys.stderr) if show else {}
+    return tqdm(desc=printable(name), total=total, unit=unit, leave=leave, disable=not show, **size)
+
+
+def progress(items: Iterable[T], name: str, unit: str, total: int | None = None, leave: bool = True) -> Iterator[T]:
+    """Show a bar, or lines, while one goes through ``items``; ``total`` is their number if they have no length."""
+    with open_progress(len(items) if total is None else total, name, unit, leave) as shown:
+        for item in items:
+            yield item
+            shown.update()

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
 from flsl_mm.models import PatchBackbone
 from flsl_mm.models.input_check import input_mismatch
-from flsl_mm.utils import console
+from flsl_mm.utils.terminal import open_progress
 
 from .label_propagation import labels_to_mask, one_hot_labels, propagate_labels
 
@@ -74,7 +74,7 @@ class FLSLLabelPropagator(BaseModel):
         mean: Mean of the RGB channels, of pixels in 0..1.
         std: Divisor of the RGB channels. The original's red value is 0.228, not ImageNet's 0.229.
         dtype: Precision of the backbone, ``'float32'`` or ``'bfloat16'`` (autocast); similarities are always float32.
-        progress: Whether the main process shows a bar over the frames of each video in a terminal.
+        progress: Whether the main process shows how many frames of a video are done.
         allow_other_input: Whether ``mean`` and ``std`` may be others than the backbone's file records.
         data_preprocessor: As in MMEngine; the default moves nothing, since frames go to the device one by one.
 
@@ -208,17 +208,13 @@ class FLSLLabelPropagator(BaseModel):
         if 'error' in item:
             return dict(result, error=item['error'])
         frames, first_mask = item['frames'], item['masks'][0]
-        bar = None
-        if self.progress and is_main_process() and console.is_terminal():
-            name = f'{item["video"]} ({item["index"] + 1}/{item["count"]})'
-            bar = console.open_bar(len(frames) - 1, name=name, unit=' frames')
-        masks = []
-        for mask in self.segment(frames, first_mask):
-            masks.append(mask)
-            if bar is not None:
-                bar.update()
-        console.close_bar(bar)
-        return dict(result, predictions=np.stack([first_mask, *masks]), protocol=self.protocol(frames.shape[1:3]))
+        name = f'{item["video"]} ({item["index"] + 1}/{item["count"]})'
+        masks = [first_mask]
+        with open_progress(len(frames) - 1, name, 'frame', show=self.progress and is_main_process()) as shown:
+            for mask in self.segment(frames, first_mask):
+                masks.append(mask)
+                shown.update()
+        return dict(result, predictions=np.stack(masks), protocol=self.protocol(frames.shape[1:3]))
 
     def forward(self, mode: str = 'predict', **batch: list) -> list[dict]:
         """Segment the videos of a batch; its entries are lists, as ``pseudo_collate`` makes them.

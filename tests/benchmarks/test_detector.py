@@ -1,7 +1,5 @@
 """The benchmark of detection, with a tiny Mask R-CNN."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

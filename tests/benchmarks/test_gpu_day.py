@@ -1,7 +1,5 @@
 """The program for minutes of a GPU: its parts in their time, one file of what they left, and options that they know."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """The benchmark of loading: its files, whose first batches do not count, windows of a run, and ratios by hand."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """What the benchmarks share: turns, warm-up, waiting for a GPU, ratios and one JSON file."""
 
-from __future__ import annotations
-
 import json
 from importlib.metadata import version
 

@@ -1,7 +1,5 @@
 """The program that runs all benchmarks: time limits, failures, one file, and options that the programs know."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The benchmark of a training step: ratios by hand, a stopwatch of nested parts, and what the bare ViTs do."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from types import SimpleNamespace

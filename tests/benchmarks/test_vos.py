@@ -1,7 +1,5 @@
 """The benchmark of label propagation."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

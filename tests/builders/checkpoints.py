@@ -6,6 +6,7 @@ import argparse
 from collections import OrderedDict
 
 import torch
+from mmengine.logging import HistoryBuffer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -28,9 +29,15 @@ def timm_vit(seed: int = 0, **options) -> VisionTransformer:
     return VisionTransformer(**dict(sizes, **options)).eval()
 
 
-def same(a: dict, b: dict) -> bool:
-    """Return whether two state dicts have the same tensors under the same names."""
-    return set(a) == set(b) and all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+def same(a: object, b: object) -> bool:
+    """Compare tensors and plain values, in dicts and lists in one another, bit by bit."""
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(value, b[name]) for name, value in a.items())
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
 
 
 def equal_states(a: nn.Module, b: nn.Module) -> bool:
@@ -82,11 +89,11 @@ def official() -> dict:
 
 def training() -> dict:
     """Make one of our training checkpoints, as MMEngine writes it: student `tiny(1)`, teacher `tiny(2)`."""
-    state = OrderedDict()
+    state, history = OrderedDict(), {'train/loss': HistoryBuffer([1.0], [1])}
     for seed, prefix in ((1, ''), (2, 'teacher.')):
         state.update(prefixed(f'{prefix}backbone.', tiny(seed).state_dict()))
         state.update(prefixed(prefix, head_state(seed)))
-    return dict(meta=dict(epoch=3, iter=9), state_dict=state, message_hub={}, optimizer={})
+    return dict(meta=dict(epoch=3, iter=9), state_dict=state, message_hub=dict(log_scalars=history), optimizer={})
 
 
 def layouts() -> dict[str, tuple[dict, FLSLViT, dict]]:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -201,6 +202,11 @@ def group_exists(group: int) -> bool:
 def train(cfg: Config, fault: Fault | None = None, prepare: Callable[[Runner], None] | None = None) -> int:
     """Start a run and wait for it; returns its exit code."""
     return finish(start(cfg, fault, prepare))
+
+
+def with_hook(hook: Hook) -> Callable[[Runner], None]:
+    """Make a ``prepare`` of :func:`start` that registers a hook."""
+    return partial(Runner.register_hook, hook=hook)
 
 
 def logged(work_dir: Path) -> dict[int, list[dict]]:

@@ -1,7 +1,5 @@
 """A tiny DAVIS tree and a toy backbone for tests."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tiny mmdet detectors on FLSLViT and FLSLViTPyramid, wired as docs/detection.md says."""
 
-from __future__ import annotations
-
 from mmengine.config import Config
 
 NUM_CLASSES = 3
@@ -16,17 +14,11 @@ BACKBONE = dict(
     final_norm=False,
 )
 PREPROCESSOR = dict(type='DetDataPreprocessor', mean=[127.0] * 3, std=[64.0] * 3, pad_mask=True, pad_size_divisor=32)
-FOCAL = dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0)
-CROSS_ENTROPY = dict(type='CrossEntropyLoss', use_sigmoid=True)
+FOCAL = dict(type='FocalLoss')
 GROUP_NORM = dict(type='GN', num_groups=8)
 NMS = dict(type='nms', iou_threshold=0.5)
 ONE_STAGE_TEST = dict(nms_pre=50, min_bbox_size=0, score_thr=0.0, nms=NMS, max_per_img=10)
 PROPOSALS = dict(nms_pre=50, max_per_img=20, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0)
-
-
-def coder(scale: float) -> dict:
-    """Make the box coder of the anchor-based heads."""
-    return dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[scale, scale, 2 * scale, 2 * scale])
 
 
 def assigner(positive: float, negative: float) -> dict:
@@ -55,25 +47,16 @@ def roi_extractor(size: int) -> dict:
     return dict(type='SingleRoIExtractor', roi_layer=layer, out_channels=WIDTH, featmap_strides=[4, 8, 16, 32])
 
 
-def bbox_head() -> dict:
+def bbox_head(**settings) -> dict:
     """Make the box head of the two-stage detectors."""
-    return dict(
-        type='Shared2FCBBoxHead',
-        in_channels=WIDTH,
-        fc_out_channels=WIDTH,
-        roi_feat_size=7,
-        num_classes=NUM_CLASSES,
-        bbox_coder=coder(0.1),
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False),
-        loss_bbox=dict(type='SmoothL1Loss'),
-    )
+    widths = dict(in_channels=WIDTH, fc_out_channels=WIDTH)
+    return dict(type='Shared2FCBBoxHead', num_classes=NUM_CLASSES, **widths, **settings)
 
 
 def mask_parts() -> dict:
     """Make the mask branch of a RoI head."""
     head = dict(type='FCNMaskHead', num_convs=1, in_channels=WIDTH, conv_out_channels=WIDTH, num_classes=NUM_CLASSES)
-    loss = dict(type='CrossEntropyLoss', use_mask=True)
-    return dict(mask_roi_extractor=roi_extractor(14), mask_head=dict(head, loss_mask=loss))
+    return dict(mask_roi_extractor=roi_extractor(14), mask_head=head)
 
 
 def two_stage(type_: str, roi_head: dict, num_stages: int = 0) -> dict:
@@ -86,15 +69,7 @@ def two_stage(type_: str, roi_head: dict, num_stages: int = 0) -> dict:
         type_,
         (4, 8, 16, 32),
         fpn(),
-        rpn_head=dict(
-            type='RPNHead',
-            in_channels=WIDTH,
-            feat_channels=WIDTH,
-            anchor_generator=anchors,
-            bbox_coder=coder(1.0),
-            loss_cls=CROSS_ENTROPY,
-            loss_bbox=dict(type='L1Loss'),
-        ),
+        rpn_head=dict(type='RPNHead', in_channels=WIDTH, feat_channels=WIDTH, anchor_generator=anchors),
         roi_head=roi_head,
         train_cfg=dict(rpn=rpn, rpn_proposal=PROPOSALS, rcnn=[rcnn] * num_stages if num_stages else rcnn),
         test_cfg=dict(rpn=PROPOSALS, rcnn=dict(score_thr=0.0, nms=NMS, max_per_img=10, mask_thr_binary=0.5)),
@@ -120,7 +95,7 @@ def cascade_rcnn() -> dict:
         num_stages=2,
         stage_loss_weights=[1, 0.5],
         bbox_roi_extractor=roi_extractor(7),
-        bbox_head=[dict(bbox_head(), reg_class_agnostic=True) for _ in range(2)],
+        bbox_head=[bbox_head(reg_class_agnostic=True) for _ in range(2)],
         **mask_parts(),
     )
     return two_stage('CascadeRCNN', head, num_stages=2)
@@ -142,23 +117,21 @@ def anchors() -> dict:
 
 def retinanet() -> dict:
     """RetinaNet."""
-    head = dict(type='RetinaHead', anchor_generator=anchors(), loss_cls=FOCAL, loss_bbox=dict(type='L1Loss'))
     train_cfg = dict(assigner=assigner(0.5, 0.4), sampler=dict(type='PseudoSampler'), allowed_border=-1, pos_weight=-1)
-    return one_stage('RetinaNet', dict(head, bbox_coder=coder(1.0)), train_cfg)
+    return one_stage('RetinaNet', dict(type='RetinaHead', anchor_generator=anchors(), loss_cls=FOCAL), train_cfg)
 
 
 def fcos() -> dict:
     """FCOS."""
-    return one_stage('FCOS', dict(type='FCOSHead', strides=[8, 16, 32, 64, 128], loss_cls=FOCAL, norm_cfg=GROUP_NORM))
+    return one_stage('FCOS', dict(type='FCOSHead', strides=[8, 16, 32, 64, 128], norm_cfg=GROUP_NORM))
 
 
 def atss() -> dict:
     """ATSS."""
-    head = dict(type='ATSSHead', anchor_generator=anchors(), bbox_coder=coder(0.1), norm_cfg=GROUP_NORM)
-    loss = dict(loss_cls=FOCAL, loss_bbox=dict(type='GIoULoss'), loss_centerness=CROSS_ENTROPY)
-    return one_stage(
-        'ATSS', dict(head, **loss), dict(assigner=dict(type='ATSSAssigner', topk=2), allowed_border=-1, pos_weight=-1)
-    )
+    head = dict(type='ATSSHead', anchor_generator=anchors(), norm_cfg=GROUP_NORM, loss_cls=FOCAL)
+    coder = dict(type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2])
+    train_cfg = dict(assigner=dict(type='ATSSAssigner', topk=2), allowed_border=-1, pos_weight=-1)
+    return one_stage('ATSS', dict(head, bbox_coder=coder, loss_bbox=dict(type='GIoULoss')), train_cfg)
 
 
 def deformable(type_: str, head: str, **settings) -> dict:
@@ -171,31 +144,16 @@ def deformable(type_: str, head: str, **settings) -> dict:
         dict(type='BBoxL1Cost', weight=5.0, box_format='xywh'),
         dict(type='IoUCost', iou_mode='giou', weight=2.0),
     ]
-    mapper = dict(
-        type='ChannelMapper',
-        kernel_size=1,
-        out_channels=DETR_WIDTH,
-        act_cfg=None,
-        norm_cfg=GROUP_NORM,
-        num_outs=4,
-    )
+    mapper = dict(type='ChannelMapper', kernel_size=1, out_channels=DETR_WIDTH, act_cfg=None, num_outs=4)
     return base(
         type_,
         (8, 16, 32),
-        mapper,
+        dict(mapper, norm_cfg=GROUP_NORM),
         num_queries=10,
         encoder=dict(num_layers=1, layer_cfg=dict(self_attn_cfg=attention, ffn_cfg=ffn)),
         decoder=dict(num_layers=1, return_intermediate=True, layer_cfg=decoder_layer, post_norm_cfg=None),
         positional_encoding=dict(num_feats=DETR_WIDTH // 2, normalize=True),
-        bbox_head=dict(
-            type=head,
-            num_classes=NUM_CLASSES,
-            embed_dims=DETR_WIDTH,
-            sync_cls_avg_factor=True,
-            loss_cls=FOCAL,
-            loss_bbox=dict(type='L1Loss', loss_weight=5.0),
-            loss_iou=dict(type='GIoULoss', loss_weight=2.0),
-        ),
+        bbox_head=dict(type=head, num_classes=NUM_CLASSES, sync_cls_avg_factor=True, loss_cls=FOCAL),
         train_cfg=dict(assigner=dict(type='HungarianAssigner', match_costs=match_costs)),
         test_cfg=dict(max_per_img=10),
         **settings,
@@ -248,8 +206,6 @@ def mask2former() -> dict:
             positional_encoding=position,
             transformer_decoder=dict(return_intermediate=True, num_layers=1, layer_cfg=decoder_layer, init_cfg=None),
             loss_cls=dict(type='CrossEntropyLoss', reduction='mean', class_weight=class_weight),
-            loss_mask=dict(CROSS_ENTROPY, reduction='mean'),
-            loss_dice=dict(type='DiceLoss', activate=True, reduction='mean', naive_dice=True, eps=1.0),
             **kinds,
         ),
         panoptic_fusion_head=dict(type='MaskFormerFusionHead', loss_panoptic=None, init_cfg=None, **kinds),

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flsl_mm.models import FLSLHead, FLSLViT
+
 FOLDER = Path(os.environ.get('FLSL_REFERENCE_DIR', Path(__file__).parents[1] / 'data' / 'reference'))
 
 
@@ -44,3 +46,40 @@ def arch_of(backbone_state: dict[str, Tensor]) -> dict:
     depth = 1 + max(int(key.split('.')[1]) for key in backbone_state if key.startswith('blocks.'))
     mlp_ratio = backbone_state['blocks.0.mlp.fc1.weight'].shape[0] / embed_dim
     return dict(embed_dim=embed_dim, depth=depth, num_heads=heads, mlp_ratio=mlp_ratio)
+
+
+def backbone_config(state: dict[str, Tensor]) -> dict:
+    """Return the sizes of a backbone of recorded tensors."""
+    patch_size = state['patch_embed.proj.weight'].shape[-1]
+    img_size = round(state['pos_embed'].shape[1] ** 0.5) * patch_size
+    return dict(arch=arch_of(state), patch_size=patch_size, img_size=img_size, out_type='tokens')
+
+
+def backbone_of(state: dict[str, Tensor]) -> FLSLViT:
+    """Build the backbone of recorded tensors."""
+    backbone = FLSLViT(**backbone_config(state)).eval()
+    backbone.load_state_dict(state)
+    return backbone
+
+
+def head_config(state: dict[str, Tensor]) -> dict:
+    """Return the sizes of a head of recorded tensors."""
+    prototypes, bottleneck = state['last_layer.parametrizations.weight.original1'].shape
+    hidden = (len(state['mlp.0.weight']), len(state['mlp.2.weight']))
+    return dict(num_prototypes=prototypes, hidden_channels=hidden, bottleneck_channels=bottleneck)
+
+
+def head_of(state: dict[str, Tensor]) -> FLSLHead:
+    """Build the head of recorded tensors, in the original's names or in ours."""
+    weight = 'last_layer.parametrizations.weight.original'
+    names = {'last_layer.weight_g': f'{weight}0', 'last_layer.weight_v': f'{weight}1'}
+    state = {names.get(name, name): tensor for name, tensor in state.items()}
+    head = FLSLHead(state['mlp.0.weight'].shape[1], **head_config(state))
+    head.load_state_dict(state)
+    return head
+
+
+def cosine_end(values: np.ndarray) -> float:
+    """Return the end value of a half-open cosine from its first and last recorded values."""
+    share = 0.5 * (1 + np.cos(np.pi * (len(values) - 1) / len(values)))
+    return float((values[-1] - share * values[0]) / (1 - share))

@@ -1,7 +1,5 @@
 """Tiny folders of images and masks, and a tiny segmentor on them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

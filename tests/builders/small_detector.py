@@ -1,7 +1,5 @@
 """Detectors of the configs, made narrow, and the one on scenes with little data."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from flsl_mm.engine import FLSLRunner
@@ -19,7 +23,15 @@ from tests.builders.toy_flsl import BACKBONE, HEAD, VIEWS, toy_model
 
 ITERATIONS, EPOCH_LENGTH = 18, 6
 """Iterations of a run of :func:`toy_config`, and of an epoch."""
+WORKERS = dict(train_dataloader__num_workers=2, train_dataloader__persistent_workers=True)
+"""Options of :func:`toy_config`."""
 OPTIM_WRAPPER = dict(type='FLSLOptimWrapper', constructor='FLSLOptimWrapperConstructor', clip_grad=dict(max_norm=3.0))
+
+
+LOGGED = dict(
+    default_hooks=dict(logger=dict(type='FLSLLoggerHook', interval=1)), log_processor=dict(type='FLSLLogProcessor')
+)
+"""Options of :func:`toy_runner` that log every step."""
 
 
 class ToyImages(Dataset):
@@ -49,6 +61,46 @@ def toy_runner(work_dir: Path, hooks: list[dict], model: FLSL | None = None, epo
         experiment_name=f'toy-{work_dir.name}',
     )
     return FLSLRunner(model or toy_model(), work_dir=str(work_dir), custom_hooks=hooks, **(settings | options))
+
+
+@MODELS.register_module()
+class ToyClassifier(BaseModel):
+    """A body, and scores for classes; the loss falls, and is what validation gets."""
+
+    def __init__(self, num_classes: int = 1) -> None:
+        super().__init__()
+        self.body, self.scores = nn.Linear(2, 3), nn.Linear(3, num_classes)
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        loss = self.scores(self.body(torch.stack(inputs))).square().mean()
+        return dict(loss=loss) if mode == 'loss' else [loss]
+
+
+CLASSIFIER_LOADER = dict(
+    dataset=[dict(inputs=torch.full((2,), float(i))) for i in range(4)],
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    batch_size=2,
+)
+
+
+def classifier_runner(work_dir: Path, epochs: int, **options) -> Runner:
+    """Build MMEngine's own Runner, of :class:`ToyClassifier` on two batches of two an epoch."""
+    settings = dict(
+        train_dataloader=CLASSIFIER_LOADER,
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
+        experiment_name=uuid.uuid4().hex,
+        log_level='ERROR',
+    )
+    return Runner(ToyClassifier(), str(work_dir), **(settings | options))
+
+
+class Calls(Hook):
+    """Calls functions of the Runner at places of a run: ``Calls(before_train=lambda runner: ...)``."""
+
+    def __init__(self, **functions: Callable[[Runner], object]) -> None:
+        for place, function in functions.items():
+            setattr(self, place, lambda runner, *args, function=function, **kwargs: function(runner))
 
 
 def record(model: FLSL, **getters: Callable[[FLSL], object]) -> list[dict]:

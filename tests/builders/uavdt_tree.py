@@ -1,7 +1,5 @@
 """Writes small trees in the layout of the UAVDT download."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

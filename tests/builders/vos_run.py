@@ -1,7 +1,5 @@
 """A test run through MMEngine's Runner with the toy backbone; a program too, for several processes."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -1,8 +1,5 @@
 """Reading and writing files: mistakes get one line, and a file is written atomically."""
 
-from __future__ import annotations
-
-import argparse
 import contextlib
 import os
 import pickle
@@ -15,30 +12,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from flsl_mm.checkpoint import (
-    CheckpointError,
-    find_backbone,
-    read_checkpoint,
-    write_checkpoint,
-    write_safetensors,
-)
+from flsl_mm.checkpoint import CheckpointError, find_backbone, read_checkpoint, write_checkpoint, write_safetensors
 from flsl_mm.checkpoint.files import OLD_FORMAT, _explain
-from tests.builders.checkpoints import file_of, same, tiny
+from tests.builders.checkpoints import file_of, same, tiny, training
 
 
 def test_safetensors(tmp_path):
-    save_file({'weight': torch.arange(3.0)}, tmp_path / 'a.safetensors')
-    assert torch.equal(read_checkpoint(tmp_path / 'a.safetensors')['weight'], torch.arange(3.0))
-    whole = (tmp_path / 'a.safetensors').read_bytes()
-    (tmp_path / 'cut.safetensors').write_bytes(whole[:-3])
-    with pytest.raises(CheckpointError, match='truncated'):
-        read_checkpoint(tmp_path / 'cut.safetensors')
-
-
-def test_safetensors_with_what_is_said_of_them(tmp_path):
     path, content = tmp_path / 'a.safetensors', file_of(tiny(3))
     write_safetensors(content, path)
     read = read_checkpoint(path)
@@ -46,6 +27,9 @@ def test_safetensors_with_what_is_said_of_them(tmp_path):
     assert read['meta'] == content['meta']
     write_safetensors(content, path, with_meta=False)
     assert same(read_checkpoint(path), content['state_dict'])
+    (tmp_path / 'cut.safetensors').write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(CheckpointError, match='truncated'):
+        read_checkpoint(tmp_path / 'cut.safetensors')
     content['state_dict']['norm.bias'][0] = float('nan')
     with pytest.raises(CheckpointError, match=r'a\.safetensors is not written: .*norm\.bias'):
         write_safetensors(content, path)
@@ -143,35 +127,15 @@ def test_tar_files_are_refused_whatever_they_start_with(tmp_path, name):
         read_checkpoint(tmp_path / 'a.tar')
 
 
-@pytest.fixture(scope='module', params=[True, False])
-def whole_file(request, tmp_path_factory) -> bytes:
-    path = tmp_path_factory.mktemp('whole') / 'a.pth'
-    saved = {'state_dict': {'weight': torch.arange(4.0)}, 'h': HistoryBuffer([1.0], [1]), 'a': argparse.Namespace(b=2)}
-    torch.save(saved, path, _use_new_zipfile_serialization=request.param)
-    return path.read_bytes()
-
-
-@given(share=st.floats(0, 0.99))
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_truncated_files_get_one_line(tmp_path, whole_file, share):
+@given(share=st.floats(0, 0.99), zipped=st.booleans())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_truncated_files_get_one_line(tmp_path, share, zipped):
     path = tmp_path / 'cut.pth'
-    path.write_bytes(whole_file[: int(share * len(whole_file))])
+    torch.save(training(), path, _use_new_zipfile_serialization=zipped)
+    os.truncate(path, int(share * path.stat().st_size))
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(path)
     assert '\n' not in str(error.value)
-
-
-@pytest.mark.filterwarnings('ignore:The length of history buffer')
-@given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_damaged_files_raise_nothing_else(tmp_path, whole_file, changes):
-    content = bytearray(whole_file)
-    for place, value in changes:
-        content[int(place * len(content))] = value
-    path = tmp_path / 'damaged.pth'
-    path.write_bytes(content)
-    with contextlib.suppress(CheckpointError):
-        assert isinstance(read_checkpoint(path), dict)
 
 
 def test_writing_leaves_the_old_file_or_the_new_one(tmp_path):

@@ -1,7 +1,5 @@
 """Finding a backbone in a checkpoint, and what a file says about it."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 from collections import OrderedDict
@@ -15,12 +13,7 @@ from hypothesis import strategies as st
 from flsl_mm.checkpoint import CheckpointError, find_backbone
 from flsl_mm.models import BackboneSpec
 from tests.builders.checkpoints import ARCH, layouts, official, prefixed, timm_vit, tiny, with_meta
-
-NONSENSE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just(10**400),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
+from tests.builders.nonsense import nonsense
 
 
 def test_class_token_rows_are_cut_off():
@@ -72,8 +65,7 @@ def test_heads_from_a_command_line(args, heads):
 
 
 @pytest.mark.parametrize(
-    'meta',
-    [dict(patch_size=4), dict(arch=dict(ARCH, depth=3)), dict(arch=dict(mlp_ratio=2)), dict(img_size=64)],
+    'meta', [dict(patch_size=4), dict(arch=dict(ARCH, depth=3)), dict(arch=dict(mlp_ratio=2)), dict(img_size=64)]
 )
 def test_a_file_that_contradicts_its_tensors_is_refused(meta):
     with pytest.raises(CheckpointError, match=r'contradicts itself: \w+ \d+ in the metadata and [\d.]+ in the tensors'):
@@ -88,12 +80,7 @@ def test_an_impossible_normalization_is_refused(meta):
         find_backbone(with_meta(**meta))
 
 
-def test_what_a_file_says_of_its_positions_counts():
-    """A table that starts as sines and cosines and is learned can stay close to them."""
-    assert find_backbone(with_meta(pos_embed='learned')).spec.pos_embed == 'learned'
-
-
-@given(st.dictionaries(st.sampled_from([*vars(BackboneSpec())]), NONSENSE))
+@given(st.dictionaries(st.sampled_from([*vars(BackboneSpec())]), nonsense()))
 @settings(max_examples=60)
 def test_nonsense_in_a_file_raises_one_line_or_nothing(said):
     for nested in (said, dict(arch=said)):

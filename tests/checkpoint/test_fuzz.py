@@ -1,7 +1,5 @@
 """Checkpoints of every layout with something changed in them: one line or weights, no code, no crash, no long wait."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import os
@@ -15,29 +13,18 @@ from hypothesis import strategies as st
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint, to_flsl, to_official, to_timm
 from tests.builders.checkpoints import layouts, tiny
+from tests.builders.nonsense import Call, nonsense
 
-NONSENSE = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from([torch.zeros(0), torch.ones(()), torch.ones(2, 3), torch.full((16,), torch.nan), b'bytes']),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
+NONSENSE = nonsense(torch.zeros(0), torch.ones(()), torch.ones(2, 3), torch.full((16,), torch.nan), b'bytes')
 CHANGES = st.lists(
     st.tuples(st.integers(0, 10**6), st.sampled_from(['drop', 'rename', 'replace', 'cut', 'move']), NONSENSE),
     min_size=1,
     max_size=3,
 )
-
-
 LAYOUTS = layouts()
 
 
 def places(value: Any) -> Iterator[tuple[dict, Any]]:
-    """Yield every entry of nested dicts, as its dict and key."""
     for key, item in value.items():
         yield value, key
         if isinstance(item, dict):
@@ -45,7 +32,6 @@ def places(value: Any) -> Iterator[tuple[dict, Any]]:
 
 
 def change(content: dict, place: int, kind: str, nonsense: Any) -> None:
-    """Change one entry of nested dicts."""
     found = list(places(content))
     if not found:
         return
@@ -108,23 +94,13 @@ def test_changed_bytes(layout, changes, keep, zipped, folder):
         assert isinstance(read_checkpoint(path), dict)
 
 
-class Payload:
-    """Pickles as a command that makes a file."""
-
-    def __init__(self, marker: os.PathLike) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return os.system, (f'touch {self.marker}',)
-
-
 @given(layout=st.sampled_from(sorted(LAYOUTS)), place=st.integers(0, 10**6), zipped=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_code_anywhere(layout, place, zipped, folder):
     content, marker, path = copy.deepcopy(LAYOUTS[layout][0]), folder / 'marker', folder / 'code.pth'
     found = list(places(content))
     parent, key = found[place % len(found)]
-    parent[key] = Payload(marker)
+    parent[key] = Call(os.system, f'touch {marker}')
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match='is refused: reading it would call or build'):
         read_checkpoint(path)

@@ -1,7 +1,5 @@
 """`init_cfg` of a backbone: through a real Runner and mmdet, once, and with the recorded tokens."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 
@@ -13,11 +11,11 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
 
-from flsl_mm.checkpoint import CheckpointError, backbone_file
+from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.models import FLSLViT
 from flsl_mm.utils.compat import install
-from tests.builders.checkpoints import ARCH, equal_states, official, tiny
-from tests.builders.reference import FOLDER, arch_of, load, noise, official_part
+from tests.builders.checkpoints import ARCH, equal_states, file_of, official, tiny
+from tests.builders.detectors import DETECTORS, NUM_CLASSES
 
 
 @pytest.mark.parametrize(
@@ -67,11 +65,7 @@ def test_weights_are_loaded_once(pretrained):
     assert (backbone.norm.bias == 1).all()
 
 
-def test_init_cfg_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match='does not exist'):
-        tiny(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))).init_weights()
-    with pytest.raises(CheckpointError, match='nothing is downloaded'):
-        tiny(init_cfg=dict(type='Pretrained', checkpoint='https://example.com/a.pth')).init_weights()
+def test_another_branch_is_refused(tmp_path):
     torch.save(official(), tmp_path / 'a.pth')
     with pytest.raises(ValueError, match="branch must be 'teacher' or 'student'"):
         tiny(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'), branch='ema')).init_weights()
@@ -99,7 +93,6 @@ class Detector(BaseModel):
 
 
 def train_one_step(model: dict | nn.Module, dataset: list, folder: Path, **options) -> Runner:
-    """Run one iteration that moves no weight."""
     runner = Runner(
         model,
         str(folder / 'work'),
@@ -118,7 +111,7 @@ def train_one_step(model: dict | nn.Module, dataset: list, folder: Path, **optio
 @pytest.fixture
 def pretrained(tmp_path) -> dict:
     """Return a backbone config whose file holds `tiny(3)`."""
-    torch.save(backbone_file(tiny(3), mean=None, std=None), tmp_path / 'a.pth')
+    torch.save(file_of(tiny(3)), tmp_path / 'a.pth')
     init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth'))
     return dict(type='FLSLViT', arch=ARCH, patch_size=8, img_size=32, init_cfg=init_cfg, drop_path_rate=0.5)
 
@@ -139,54 +132,15 @@ def test_weights_survive_the_runner(pretrained, tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore:mmcv was installed without')
-def test_weights_survive_the_runner_of_an_mmdet_detector(pretrained, tmp_path):
+def test_weights_survive_the_runner_of_an_mmdet_detector(tmp_path):
     pytest.importorskip('mmdet')
     install()
     testing = pytest.importorskip('mmdet.testing', exc_type=ImportError)
-    head = dict(
-        type='RPNHead',
-        in_channels=16,
-        feat_channels=16,
-        anchor_generator=dict(type='AnchorGenerator', scales=[2], ratios=[1.0], strides=[8]),
-        bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-    )
-    train_cfg = dict(
-        assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.3, min_pos_iou=0.3),
-        sampler=dict(type='RandomSampler', num=8, pos_fraction=0.5, add_gt_as_proposals=False),
-        allowed_border=-1,
-        pos_weight=-1,
-    )
-    model = dict(
-        type='RPN',
-        data_preprocessor=dict(type='DetDataPreprocessor'),
-        backbone=pretrained,
-        neck=dict(type='FPN', in_channels=[16], out_channels=16, num_outs=1),
-        rpn_head=head,
-        train_cfg=dict(rpn=train_cfg),
-        test_cfg=dict(rpn=dict(nms_pre=10, max_per_img=10, nms=dict(type='nms', iou_threshold=0.7))),
-    )
-    inputs = testing.demo_mm_inputs(2, [[3, 32, 32]] * 2)
+    model = DETECTORS['RetinaNet']()
+    source = MODELS.build(model['backbone'])
+    torch.save(file_of(source), tmp_path / 'b.pth')
+    model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint=str(tmp_path / 'b.pth'))
+    inputs = testing.demo_mm_inputs(2, [[3, 64, 64]] * 2, num_classes=NUM_CLASSES)
     dataset = [dict(zip(inputs, item, strict=True)) for item in zip(*inputs.values(), strict=True)]
     runner = train_one_step(model, dataset, tmp_path, default_scope='mmdet')
-    assert_same_features(runner.model.backbone)
-
-
-@pytest.mark.recorded
-@pytest.mark.parametrize('branch', ['teacher', 'student'])
-@torch.no_grad()
-def test_recorded_tokens_through_init_cfg(branch):
-    recorded = load('backbone_features')
-    path = FOLDER / 'official_checkpoint.pth'
-    state = official_part(branch, 'backbone')
-    patch_size = state['patch_embed.proj.weight'].shape[-1]
-    img_size = round(state['pos_embed'].shape[1] ** 0.5) * patch_size
-    init_cfg = dict(type='Pretrained', checkpoint=str(path), branch=branch)
-    backbone = FLSLViT(arch_of(state), patch_size, img_size, out_type='tokens', init_cfg=init_cfg).eval()
-    backbone.init_weights()
-    keys = [key for key in recorded if key.startswith(f'{branch}_tokens_')]
-    assert keys
-    for key in keys:
-        i = key.rpartition('_')[2]
-        images = noise(recorded[f'input_seed_{i}'], recorded[f'shape_{i}'])
-        tokens = backbone(images)[-1][:, :: int(recorded.get(f'token_stride_{i}', 1))]
-        torch.testing.assert_close(tokens, torch.from_numpy(recorded[key]), rtol=0, atol=1e-4)
+    assert equal_states(runner.model.backbone, source)

@@ -1,7 +1,5 @@
 """Layouts of other programs: prefixes, wrappers, averaged weights; and those that are only called by their names."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -42,23 +40,17 @@ def test_mmpretrain_with_class_token_and_head(prefix):
     assert find_backbone(dict(state_dict=state)).ignored['cls_token'] == 1
 
 
-def chunked(state: dict) -> dict:
-    """Name blocks as DINOv2 does where each is in a list of its own."""
-    return {re.sub(r'blocks\.(\d+)\.', r'blocks.\1.\1.', name): tensor for name, tensor in state.items()}
-
-
-def per_block(state: dict) -> dict:
-    """Name blocks as compiling each by itself does."""
-    return {re.sub(r'(blocks\.\d+\.)', r'\1_orig_mod.', name): tensor for name, tensor in state.items()}
+def with_blocks(pattern: str) -> dict:
+    return {re.sub(r'blocks\.(\d+)\.', pattern, name): tensor for name, tensor in STATE.items()}
 
 
 STATE = tiny(3).state_dict()
 WAYS = {
     'compiled': prefixed('_orig_mod.', STATE),
     'compiled, then wrapped': prefixed('module._orig_mod.', STATE),
-    'each block compiled': per_block(STATE),
+    'each block compiled': with_blocks(r'blocks.\1._orig_mod.'),
     'recomputed': prefixed('encoder._checkpoint_wrapped_module.', STATE),
-    'chunked': chunked(STATE),
+    'chunked': with_blocks(r'blocks.\1.\1.'),
     **{prefix: prefixed(prefix, STATE) for prefix in ('model.', 'encoder.', 'vit.', 'teacher_backbone.', 'model.vit.')},
     'entry module': dict(module=STATE),
     'entry encoder': dict(encoder=prefixed('module.', STATE)),
@@ -102,10 +94,7 @@ def test_averaged_weights_are_the_teacher(program):
 @pytest.mark.parametrize(
     ('state', 'words'),
     [
-        (
-            {**prefixed('model.', RAW), **prefixed('vit.', MEAN)},
-            r'several vision transformers, model\. and vit\.',
-        ),
+        ({**prefixed('model.', RAW), **prefixed('vit.', MEAN)}, r'several vision transformers, model\. and vit\.'),
         ({**MEAN, 'a\n\x1b[31mb': torch.ones(1)}, r"unusable name 'a\\n\\x1b\[31mb'"),
         ({**prefixed('module.', RAW), **MEAN}, 'two tensors are called .*, with and without a wrapper'),
     ],

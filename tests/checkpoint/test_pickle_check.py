@@ -1,11 +1,10 @@
 """Small files that would take much memory or time, and tensors that are no weights: one line, nothing built."""
 
-from __future__ import annotations
-
 import codecs
 import time
 import zipfile
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,9 @@ import torch
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, pickle_check, read_checkpoint
 from tests.builders.checkpoints import equal_states, file_of, tiny
+from tests.builders.nonsense import Call
 
 OLD = dict(_use_new_zipfile_serialization=False)
-
-
-class Call:
-    """Pickles as a call."""
-
-    def __init__(self, function: Callable, *args) -> None:
-        self.call = function, args
-
-    def __reduce__(self) -> tuple:
-        return self.call
 
 
 class Moved:
@@ -35,38 +25,7 @@ class Moved:
         return function, arguments, (arguments[0], 0, (10**5, 10**4), (0, 0))
 
 
-def doubled() -> list:
-    """Return a list of two references to a list of two references, and so on."""
-    content = []
-    for _ in range(64):
-        content = [content, content]
-    return content
-
-
-def deep() -> list:
-    """Return lists in lists."""
-    content = []
-    for _ in range(150):
-        content = [content]
-    return content
-
-
-def circle() -> list:
-    """Return a list that contains itself."""
-    content = []
-    content.append(content)
-    return content
-
-
-def attributed() -> torch.Tensor:
-    """Return a tensor with an attribute."""
-    tensor = torch.ones(2)
-    tensor.note = 'text'
-    return tensor
-
-
 def resaved(source: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> None:
-    """Write a zip file again with other entries."""
     with zipfile.ZipFile(source) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     change(entries)
@@ -85,17 +44,22 @@ def refusal(path: Path, words: str) -> None:
     assert str(error.value).startswith(str(path))
 
 
-REPEATED = torch.ones(1).expand(10**5, 10**4)
+REBUILD = torch.ones(1).__reduce_ex__(2)
+CIRCLE = []
+CIRCLE.append(CIRCLE)
+ATTRIBUTED = torch.ones(2)
+ATTRIBUTED.note = 'text'
 BOMBS = {
     'bytes': (Call(bytearray, 2 * 10**9), 'would call or build bytearray'),
     'a tensor made by its class': (Call(torch.FloatTensor, 10**9), r'would call or build torch\.FloatTensor'),
-    'repeated values': (REPEATED, 'its tensors claim 4000000000 bytes, and it holds 4'),
+    'repeated values': (torch.ones(1).expand(10**5, 10**4), 'its tensors claim 4000000000 bytes, and it holds 4'),
     'overlapping values': (torch.ones(20_000).as_strided((10_000, 10_000), (1, 1)), 'more than there are'),
+    'values beyond the end': (Call(REBUILD[0], REBUILD[1][0], 5, *REBUILD[1][2:]), '6 values of a storage of 1'),
     'a tensor that is given other sizes': (Moved(), 'a state for something that has none'),
-    'doubled lists': (doubled(), 'stand for more than 20 times as many'),
+    'doubled lists': (reduce(lambda inner, _: [inner, inner], range(64), []), 'stand for more than 20 times as many'),
     'one long text a thousand times': ([('x' * 10**5,)] * 1000, 'stand for more than'),
-    'deep lists': (deep(), 'more than 100 containers deep'),
-    'a list that contains itself': (circle(), 'contains itself'),
+    'deep lists': (reduce(lambda inner, _: [inner], range(150), []), 'more than 100 containers deep'),
+    'a list that contains itself': (CIRCLE, 'contains itself'),
     'a slow encoding': (Call(codecs.encode, 'x' * 1000, 'punycode'), 'unusual encoding'),
 }
 
@@ -114,11 +78,18 @@ def test_a_file_has_a_bound_of_parts(tmp_path, monkeypatch):
     refusal(tmp_path / 'a.pth', 'more than 1000 entries')
 
 
-def test_a_key_of_nested_tuples_is_not_hashed(tmp_path):
+@pytest.mark.parametrize(
+    ('program', 'words'),
+    [
+        (b'})' + 64 * b'q\x00h\x00\x86' + b'K\x01s', 'stand for more than 20 times as many'),  # a key, to be hashed
+        (b'K\x01)R', 'not a readable checkpoint'),  # a call of the number 1
+    ],
+)
+def test_programs_that_no_pickler_writes(tmp_path, program, words):
     torch.save({}, tmp_path / 'a.pth')
-    program = b'\x80\x02})' + 64 * b'q\x00h\x00\x86' + b'K\x01s.'
-    resaved(tmp_path / 'a.pth', tmp_path / 'b.pth', lambda entries: entries.update({'a/data.pkl': program}))
-    refusal(tmp_path / 'b.pth', 'stand for more than 20 times as many')
+    entry = {'a/data.pkl': b'\x80\x02' + program + b'.'}
+    resaved(tmp_path / 'a.pth', tmp_path / 'b.pth', lambda entries: entries.update(entry))
+    refusal(tmp_path / 'b.pth', words)
 
 
 def larger(entries: dict[str, bytes]) -> None:
@@ -167,7 +138,8 @@ UNUSABLE = {
     'quantized': (lambda: torch.quantize_per_tensor(torch.ones(16), 1.0, 0, torch.qint8), 'a quantized tensor'),
     'complex': (lambda: torch.ones(16, dtype=torch.complex64), 'complex numbers'),
     'float8': (lambda: torch.ones(16).to(torch.float8_e5m2), 'numbers of an unusual type'),
-    'with an attribute': (attributed, 'with attributes'),
+    'with an attribute': (lambda: ATTRIBUTED, 'with attributes'),
+    'NaN': (lambda: torch.full((16,), torch.nan), r'norm\.bias has values that are not finite'),
     'too large for float32': (lambda: torch.full((16,), 1e300, dtype=torch.float64), 'values that are not finite'),
     'int8': (lambda: torch.ones(16, dtype=torch.int8), 'do not fit: norm.bias of type torch.int8'),
     'bool': (lambda: torch.ones(16, dtype=torch.bool), 'do not fit: norm.bias of type torch.bool'),

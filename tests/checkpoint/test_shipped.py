@@ -1,7 +1,5 @@
 """Models by name: they come with a checkout and with a wheel, and a file of one's own goes first."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Whole models from files: every tensor or none, but for layers of other classes; and what a run is continued from."""
 
-from __future__ import annotations
-
 import copy
 from functools import partial
 
@@ -12,15 +10,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from flsl_mm.checkpoint import (
-    CheckpointError,
-    check_optimizer,
-    check_resumable,
-    check_strict,
-    class_tensors,
-    read_checkpoint,
-    start_anew,
-)
+from flsl_mm.checkpoint import CheckpointError, check_strict, class_tensors, read_checkpoint
+from flsl_mm.checkpoint.strict import check_optimizer, check_resumable, start_anew
 from tests.builders.checkpoints import ARCH, tiny
 
 
@@ -132,10 +123,8 @@ def test_the_layers_of_a_segmentor(tmp_path):
 
     cfg = tiny_config(tmp_path, tmp_path / 'work')
     init_default_scope('mmseg')
-    assert class_tensors(MODELS.build(cfg.model), cfg.model) == {
-        'decode_head.conv_seg.weight': [0],
-        'decode_head.conv_seg.bias': [0],
-    }
+    names = class_tensors(MODELS.build(cfg.model), cfg.model)
+    assert names == {f'decode_head.conv_seg.{name}': [0] for name in ('weight', 'bias')}
 
 
 def test_the_optimizer_has_the_models_parameters():
@@ -148,7 +137,6 @@ def test_the_optimizer_has_the_models_parameters():
 
 
 def resumable(**changes) -> dict:
-    """Make what a run is continued from, with some entries changed."""
     hub = dict(log_scalars={'train/loss': HistoryBuffer([1.0], [1])}, runtime_info={}, resumed_keys={})
     content = dict(meta=dict(epoch=1, iter=6, seed=3), state_dict={}, message_hub=hub, optimizer={})
     for path, value in changes.items():

@@ -29,9 +29,8 @@ def test_a_file_of_timm_gives_the_features_of_its_model(name, tmp_path):
     left = {key.split('.')[0] for key in set(state) - set(loaded)}
     assert 'head' in left
     assert all(part in line for part in left)
-    assert (backbone.spec.mean == IMAGENET_MEAN) == (
-        not name.startswith(('eva02', 'vit_base_patch16_si', 'vit_base_patch16_cl'))
-    )
+    others = ('eva02', 'vit_base_patch16_si', 'vit_base_patch16_cl')
+    assert (backbone.spec.mean != IMAGENET_MEAN) == name.startswith(others)
 
 
 @pytest.mark.parametrize('prefix', ['backbone.vit.', 'module.backbone.', 'teacher.backbone.vit.'])
@@ -73,10 +72,7 @@ def without(state: dict, key: str) -> dict:
 @pytest.mark.parametrize(
     ('change', 'line'),
     [
-        (
-            lambda state: without(state, 'blocks.1.attn.proj.bias'),
-            '1 of 30 backbone tensors are missing: blocks.1.attn',
-        ),
+        (lambda state: without(state, 'blocks.1.attn.proj.bias'), '1 of 30 .* are missing: blocks.1.attn'),
         (lambda state: without(state, 'cls_token'), 'tensors are missing: cls_token'),
         (lambda state: state | {'blocks.2.norm1.bias': torch.ones(32)}, '1 tensors have no place in vit_small_patch16'),
         (lambda state: state | {'norm.bias': torch.ones(16)}, r'norm.bias \(16,\) instead of \(32,\)'),

@@ -1,7 +1,5 @@
 """The recipe for a folder of images: which row, and what image size and device change."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.commands.auto_recipe import PAPER, ROWS, SMALL, TrainingSetup, choose_recipe, inspect_folder
@@ -22,6 +20,7 @@ GPU = dict(gpu_memory=80, short_side=400, cores=16)
 )
 def test_rows_of_the_table(images, config, steps, batch):
     """The table of docs/pretraining.md, on one GPU: its steps within the rounding to whole epochs."""
+    assert [row.most_images for row in ROWS] == sorted(row.most_images for row in ROWS)
     recipe = choose_recipe(TrainingSetup(images, **GPU))
     assert recipe.config == config
     accumulated = recipe.options.get('optim_wrapper.accumulative_counts', 1)
@@ -45,13 +44,9 @@ def test_without_a_gpu_many_images_get_the_small_model():
     assert recipe.options['train_cfg.max_epochs'] == 2
     assert 'without a GPU takes years' in recipe.reasons[0]
     assert recipe.reasons[-1] == '2 epochs: about 7.7 hours of one CPU core'
-
-
-def test_measured_time_of_the_first_row():
-    """11 minutes for 900 steps, as docs/evidence.md has them."""
-    assert (
-        choose_recipe(TrainingSetup(367, short_side=720)).reasons[-1] == '39 epochs: about 11 minutes of one CPU core'
-    )
+    # 11 minutes for 900 steps, as docs/evidence.md has them.
+    few = choose_recipe(TrainingSetup(367, short_side=720))
+    assert few.reasons[-1] == '39 epochs: about 11 minutes of one CPU core'
 
 
 @pytest.mark.parametrize(
@@ -81,20 +76,13 @@ def test_small_memory_accumulates():
     assert options['optim_wrapper.accumulative_counts'] == 16
 
 
-def test_too_few_images():
-    with pytest.raises(ValueError, match='7 images are too few'):
-        choose_recipe(TrainingSetup(7, short_side=100))
-
-
-def test_rows_are_in_order():
-    assert [row.most_images for row in ROWS] == sorted(row.most_images for row in ROWS)
-
-
 def test_survey(tmp_path):
     for index, size in enumerate([(40, 30), (80, 50), (60, 90)]):
         make_image(seed=index).resize(size).save(tmp_path / f'{index}.png')
     (tmp_path / 'no_image.png').write_text('x')
     found = inspect_folder(tmp_path)
     assert (found.images, found.short_side, found.processes) == (4, 50, 1)
+    with pytest.raises(ValueError, match='7 images are too few'):
+        choose_recipe(TrainingSetup(7, short_side=100))
     with pytest.raises(FileNotFoundError, match='no image folder'):
         inspect_folder(tmp_path / 'none')

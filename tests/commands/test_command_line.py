@@ -1,7 +1,5 @@
 """What the command-line programs say when something goes wrong."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import os
@@ -15,13 +13,13 @@ from mmengine.hooks import Hook
 from flsl_mm.commands import command_line
 from tests.builders.toy_run import toy_config, write_images
 
-DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
+WIDTHS = 'mat1 and mat2 shapes cannot be multiplied (196x384 and 192x2048)'
 
 
 @pytest.mark.parametrize(
     ('error', 'line'),
     [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/out/log'), DISK_FULL),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/out/log'), 'the disk is full at /out/log: make room'),
         (OSError('cannot write x'), 'cannot write x'),
         (ValueError('class X in x.py: wrong\nboth: no such thing'), 'both: no such thing'),
         (KeyError('no such hook'), 'no such hook'),
@@ -29,10 +27,7 @@ DISK_FULL = 'the disk is full at /out/log: make room, then start again (a traini
         (KeyError("a {'b': 1}\nit's \"c\""), 'it\'s "c"\n'),
         (FileNotFoundError("no config file 'none.py'"), "no config file 'none.py'\n"),
         (ValueError('no file \x1b[31m\udcff.jpg'), 'no file \\x1b[31m\\udcff.jpg'),
-        (
-            RuntimeError('mat1 and mat2 shapes cannot be multiplied (196x384 and 192x2048)'),
-            'a layer for inputs of width 192 gets width 384: make embed_dim and the in_channels',
-        ),
+        (RuntimeError(WIDTHS), 'a layer for inputs of width 192 gets width 384: make embed_dim and the in_channels'),
         (RuntimeError('Connection closed by peer [127.0.0.1]:1'), 'another process of this job has ended: see its own'),
         (ZeroDivisionError('division by zero'), 'division by zero (ZeroDivisionError; --traceback shows where)'),
     ],
@@ -65,63 +60,50 @@ def test_a_program_without_mmengine_does_not_need_it(monkeypatch):
 
 
 def test_a_hook_is_changed_or_switched_off_by_its_name(tmp_path):
-    options = dict(
-        default_hooks__collapse=None, default_hooks__checkpoint=None, default_hooks__freeze_last_layer__epochs=2
-    )
-    runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path, **options))
+    cfg = toy_config(write_images(tmp_path / 'images'), tmp_path, default_hooks__freeze_last_layer__epochs=2)
+    cfg.default_hooks.update(collapse=None, checkpoint=None)
+    runner = command_line.build_runner(cfg)
     hooks = {type(hook).__name__: hook for hook in runner.hooks}
     assert not {'FLSLCollapseHook', 'FLSLCheckpointHook', 'CheckpointHook'} & set(hooks)
     assert {'FLSLScheduleHook', 'FLSLLoggerHook', 'RuntimeInfoHook'} <= set(hooks)
     assert hooks['FLSLFreezeLastLayerHook'].epochs == 2
 
 
-def failing_start(cfg):
-    """Build a Runner of a config as the programs do, and have a check stop it."""
-
+def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
     class Check(Hook):
         def before_train(self, runner):
             raise ValueError('does not fit')
 
-    runner = command_line.build_runner(cfg)
-    runner.register_hook(Check())
-    with pytest.raises(ValueError, match='does not fit'):
-        runner.train()
-
-
-def test_a_start_that_fails_keeps_the_config_of_the_run(tmp_path):
-    """Which is needed to continue it."""
     config = tmp_path / 'toy.py'
     toy_config(write_images(tmp_path / 'images'), tmp_path / 'work').dump(config)
     command_line.build_runner(Config.fromfile(config)).train()
     before = (tmp_path / 'work' / 'toy.py').read_text()
     changed = Config.fromfile(config)
     changed.optim_wrapper.optimizer.lr = 1.0
-    failing_start(changed)
+    runner = command_line.build_runner(changed)
+    runner.register_hook(Check())
+    with pytest.raises(ValueError, match='does not fit'):
+        runner.train()
     assert (tmp_path / 'work' / 'toy.py').read_text() == before
     assert Config.fromfile(tmp_path / 'work' / 'toy.py').optim_wrapper.optimizer.lr == 5e-3
+
+
+def read(tmp_path, work_dir=None):
+    (tmp_path / 'a.py').touch()
+    options = dict(cfg_options={}, launcher=None, local_rank=0, verbose=False)
+    command_line.read_config(argparse.Namespace(config=str(tmp_path / 'a.py'), work_dir=work_dir, **options))
 
 
 @pytest.mark.parametrize('value', ['', 'none'])
 def test_a_local_rank_that_is_no_number(value, tmp_path, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', value)
-    (tmp_path / 'a.py').touch()
-    args = argparse.Namespace(
-        config=str(tmp_path / 'a.py'), work_dir=None, cfg_options={}, launcher=None, local_rank=0, verbose=False
-    )
-    command_line.read_config(args)
+    read(tmp_path)
     assert os.environ['LOCAL_RANK'] == '0'
 
 
 def test_a_work_folder_whose_name_is_not_utf_8(tmp_path):
-    (tmp_path / 'a.py').touch()
-    folder = os.fsdecode(b'bad\xff')
-    args = argparse.Namespace(
-        config=str(tmp_path / 'a.py'), work_dir=folder, cfg_options={}, launcher=None, local_rank=0, verbose=False
-    )
-    with pytest.raises(
-        ValueError, match=r'the name of the work folder bad.* is not UTF-8, as files in it need: rename it'
-    ):
-        command_line.read_config(args)
+    with pytest.raises(ValueError, match=r'the name of the work folder bad.* is not UTF-8'):
+        read(tmp_path, os.fsdecode(b'bad\xff'))
 
 
 def test_a_worker_that_dies_while_an_error_is_reported(capsys):
@@ -155,4 +137,3 @@ def test_a_missing_package_of_a_config_is_named():
     except ImportError as error:
         line = command_line.explain(error)
     assert line.startswith('the package mmseg is not installed, and the config needs it: see `flsl-mm doctor`')
-    assert line.endswith('or install the extra seg')

@@ -1,7 +1,5 @@
 """Values of --cfg-options, and options that nothing reads."""
 
-from __future__ import annotations
-
 import argparse
 
 import pytest

@@ -1,7 +1,5 @@
 """tools/detectron2_train.py: training, resuming and evaluating a small detector, and one line for every mistake."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -19,11 +17,12 @@ from flsl_mm.detectron2 import scenes
 CONFIG = str(Path(__file__).parents[2] / 'configs' / 'detectron2' / 'mask_rcnn_flsl_vit_t16_scenes.py')
 MODEL = ['arch={embed_dim:16,depth:4,num_heads:2}', 'img_size=64', 'out_indices=[0,1,2,3]']
 SMALL = [*(f'model.backbone.bottom_up.{option}' for option in MODEL), 'dataloader.train.total_batch_size=2']
+OTHER = ['model.backbone.bottom_up.checkpoint=some_backbone.pth', 'model.pixel_std=[1,1,1]']
+MIXED = ['model.input_format=BGR', 'dataloader.train.mapper.image_format=RGB']
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """Write scenes and a backbone file."""
     folder = tmp_path_factory.mktemp('detectron2')
     scenes(str(folder / 'scenes'), 'train', num=4, size_hw=(64, 64))
     backbone = FLSLViT(dict(embed_dim=16, depth=4, num_heads=2), patch_size=16, img_size=64)
@@ -38,7 +37,6 @@ def _there(monkeypatch, folder):
 
 
 def schedule(steps: int) -> list[str]:
-    """Options for so many steps."""
     scheduler = 'lr_multiplier.scheduler'
     updates = [f'{scheduler}.milestones=[{steps - 2},{steps - 1}]', f'{scheduler}.num_updates={steps}']
     return [f'train.max_iter={steps}', 'lr_multiplier.warmup_length=0.1', 'train.log_period=1', *updates]
@@ -82,18 +80,9 @@ def test_gradients_are_clipped_together():
         ([CONFIG, 'output'], "'output' is not a KEY=VALUE with an entry of the config"),
         ([CONFIG, '--eval-only'], '--eval-only needs the detector to evaluate: add train.init_checkpoint=PATH'),
         ([CONFIG, '--resume'], 'no checkpoint to resume from in work_dirs/mask_rcnn_flsl_vit_t16_scenes: leave out'),
-        (
-            [CONFIG, *SMALL, 'train.init_checkpoint=some_backbone.pth'],
-            'some_backbone.pth holds a backbone, not a detector: give it as model.backbone.bottom_up.checkpoint=',
-        ),
-        (
-            [CONFIG, *SMALL, 'model.backbone.bottom_up.checkpoint=some_backbone.pth', 'model.pixel_std=[1,1,1]'],
-            'the backbone was trained on RGB images',
-        ),
-        (
-            [CONFIG, *SMALL, 'model.input_format=BGR', 'dataloader.train.mapper.image_format=RGB'],
-            "the mapper reads images as RGB, the model's input_format is BGR",
-        ),
+        ([CONFIG, *SMALL, 'train.init_checkpoint=some_backbone.pth'], 'some_backbone.pth holds a backbone, not a'),
+        ([CONFIG, *SMALL, *OTHER], 'the backbone was trained on RGB images'),
+        ([CONFIG, *SMALL, *MIXED], "the mapper reads images as RGB, the model's input_format is BGR"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_before_the_first_step(options, line, capfd):
@@ -105,6 +94,5 @@ def test_a_mistake_is_told_in_one_line_before_the_first_step(options, line, capf
 
 def test_other_images_are_given_where_one_insists(monkeypatch):
     monkeypatch.setattr(detectron2_train, 'train', detectron2_train.check_input)
-    other = ['model.backbone.bottom_up.checkpoint=some_backbone.pth', 'model.pixel_std=[1,1,1]']
-    assert detectron2_train.main([CONFIG, *SMALL, *other]) == 2
-    assert detectron2_train.main([CONFIG, *SMALL, *other, '--allow-other-input']) == 0
+    assert detectron2_train.main([CONFIG, *SMALL, *OTHER]) == 2
+    assert detectron2_train.main([CONFIG, *SMALL, *OTHER, '--allow-other-input']) == 0

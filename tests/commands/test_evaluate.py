@@ -1,7 +1,5 @@
 """The program that measures features: its table and file, every kind of checkpoint, and one line for a mistake."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from flsl_mm.commands import evaluate
 from flsl_mm.evaluation.probes import SegmentationProbe
 from tests.builders.checkpoints import file_of, timm_vit, tiny, training
 from tests.builders.probe_data import write_boxes, write_classes, write_segmentation
+from tests.builders.programs import refused
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
@@ -60,16 +59,10 @@ def test_scenes_by_default(file, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ('content', 'options'),
-    [
-        (file_of(tiny(3)), {}),
-        (training(), {}),
-        (training(), dict(branch='student')),
-        (timm_vit(7).state_dict(), dict(num_heads=2)),
-    ],
+    [(file_of(tiny(3)), {}), (training(), {}), (training(), dict(branch='student')), (timm_vit(7).state_dict(), {})],
     ids=['backbone file', 'training checkpoint', 'its student', 'timm'],
 )
 def test_any_checkpoint_gives_the_figures_of_its_model(content, options, segmentation, tmp_path):
-    """The training checkpoint's table differs from the backbone's, and its student's from its teacher's."""
     path, out = tmp_path / 'a.pth', tmp_path / 'a.json'
     torch.save(content, path)
     said = dict(num_heads=2) | options
@@ -77,33 +70,23 @@ def test_any_checkpoint_gives_the_figures_of_its_model(content, options, segment
     assert run(path, '--segmentation', segmentation, '--ignore-index', 9, '--out', out, *given) == 0
     expected = SegmentationProbe(segmentation, ignore_index=9)(flsl_mm.load_model(path, **said))
     for key, figure in expected.items():
-        assert row_of(tables_of(out)[0], key)['columns']['a'] == dict(
-            value=pytest.approx(figure.value), error=pytest.approx(figure.error), parts=pytest.approx(figure.parts)
-        )
+        given = {name: pytest.approx(getattr(figure, name)) for name in ('value', 'error', 'parts')}
+        assert row_of(tables_of(out)[0], key)['columns']['a'] == given
 
 
 def test_models_of_one_network_share_a_table(file, tmp_path):
     torch.save(file_of(tiny(5)), tmp_path / 'other.pth')
     (tmp_path / 'folder').mkdir()
     torch.save(file_of(tiny(6)), tmp_path / 'folder/ours.pth')
-    torch.save(file_of(tiny(7, patch_size=16)), tmp_path / 'coarse.pth')
-    names = ('ours', 'other', 'coarse', 'folder/ours')
+    torch.save(file_of(tiny(7, patch_size=16)), tmp_path / 'chance.pth')
+    names = ('ours', 'other', 'chance', 'folder/ours')
     assert run(*(tmp_path / f'{name}.pth' for name in names), file, '--out', tmp_path / 'a.json') == 0
     fine, coarse = tables_of(tmp_path / 'a.json')
     assert fine['models'] == [f'{tmp_path.name}/ours.pth', 'other', 'folder/ours.pth']  # one file was given twice
-    assert coarse['models'] == ['coarse']
+    assert coarse['models'] == ['chance.pth']
     assert (fine['network']['patch_size'], coarse['network']['patch_size']) == (8, 16)
     values = [row_of(fine, 'matched_auc')['columns'][name]['value'] for name in fine['models']]
     assert len(set(values)) == 3
-
-
-def test_random_weights_alone(tmp_path, capsys):
-    assert run('none', '--arch', 'tiny', '--patch-size', 14, '--out', tmp_path / 'a.json') == 0
-    (table,) = tables_of(tmp_path / 'a.json')
-    assert table['models'] == []
-    assert list(row_of(table, 'matched_auc')['columns']) == TRIVIAL
-    assert '126 pixels' in table['probes'][0]['title']  # 128 are not a multiple of the patch size 14
-    assert '192 channels, 12 blocks, patches of 14 pixels, positions 16x16' in capsys.readouterr().out
 
 
 def test_all_data_and_unreadable_images(file, segmentation, tmp_path, capsys):
@@ -139,21 +122,13 @@ def test_retrieval_and_clusters_beside_segmentation(file, segmentation, tmp_path
     assert run(file, *data, '--out', tmp_path / 'a.json') == 0
     (table,) = tables_of(tmp_path / 'a.json')
     keys = [row['key'] for probe in table['probes'] for row in probe['rows']]
-    assert [*keys[:2], *keys[-4:]] == [
-        'knn_miou',
-        'linear_miou',
-        'bank_40',
-        'bank_80',
-        'hungarian_miou',
-        'overclustering_miou',
-    ]
+    assert keys[:2] == ['knn_miou', 'linear_miou']
+    assert keys[-4:] == ['bank_40', 'bank_80', 'hungarian_miou', 'overclustering_miou']
     assert row_of(table, 'hungarian_miou')['columns']['mean color']['value'] == 1
     assert 'in-context 30-NN mIoU, bank 80' in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        run(file, '--retrieval')
 
 
-def test_boxes_of_two_files_and_the_official_way(file, tmp_path):
+def test_boxes_of_two_files_the_official_way_and_of_one_category(file, tmp_path, capsys):
     known, asked = write_boxes(tmp_path / 'known', 4, 12), write_boxes(tmp_path / 'asked', 4, 8, seed=3)
     data = ('--coco', known, asked, '--images', known.parent / 'images', asked.parent / 'images')
     assert run(file, *data, '--out', tmp_path / 'a.json') == 0
@@ -163,27 +138,26 @@ def test_boxes_of_two_files_and_the_official_way(file, tmp_path):
     assert 'objects of boxes.json: 8 images' in ours['probes'][0]['title']
     assert row_of(ours, 'top5_k10')['columns']['chance']['value'] == 1
     assert row_of(official, 'top5_k10')['columns']['chance']['value'] == 4  # every rank counts
-
-
-def test_boxes_of_one_category_have_no_knn(file, tmp_path, capsys):
-    boxes = write_boxes(tmp_path / 'boxes', 1, 4)
-    assert run(file, '--coco', boxes, '--images', boxes.parent / 'images') == 0
+    one = write_boxes(tmp_path / 'one', 1, 4)
+    capsys.readouterr()
+    # Random weights alone, of another geometry.
+    of_none = ('none', '--arch', 'tiny', '--patch-size', 14, '--coco', one, '--images', one.parent / 'images')
+    assert run(*of_none, '--out', tmp_path / 'c.json') == 0
     printed, errors = capsys.readouterr()
-    assert 'object discovery, CorLoc' in printed
-    assert errors.startswith('without bbox-aligned k-NN: ')
     assert errors.splitlines()[0].endswith('has boxes of one category only: bbox-aligned k-NN needs two or more')
+    assert '192 channels, 12 blocks, patches of 14 pixels, positions 16x16' in printed
+    (table,) = tables_of(tmp_path / 'c.json')
+    assert table['models'] == []
+    assert list(row_of(table, 'corloc')['columns'])[:2] == TRIVIAL[:2]
 
 
 @pytest.mark.parametrize(
     ('arguments', 'line'),
     [
-        (['missing.pth'], 'missing.pth'),
-        (['broken.pth'], 'broken.pth'),
-        (['timm.pth'], 'timm.pth: the file does not say its number of heads'),
-        (
-            ['ours.pth', '--patch-size', 16],
-            'ours.pth: the file holds another backbone: patch_size 8 in the file and 16',
-        ),
+        (['missing.pth', '--out', 'earlier.json'], 'missing.pth'),
+        (['missing.pth', '--out', 'new.json'], 'missing.pth'),
+        (['in/bad.jpg'], 'bad.jpg'),
+        (['ours.pth', '--patch-size', 16], 'the file holds another backbone: patch_size 8 in the file and 16'),
         (['ours.pth', '--segmentation', 'empty'], 'segmentation needs images/train'),
         (['ours.pth', '--classes', 'empty'], 'classification needs train/CLASS/IMAGE'),
         (['ours.pth', '--coco', 'a.json', '--images', 'empty'], 'no annotation file a.json'),
@@ -191,18 +165,11 @@ def test_boxes_of_one_category_have_no_knn(file, tmp_path, capsys):
         (['missing.pth', '--out', 'empty'], 'empty'),  # said before the files are read
     ],
 )
-def test_mistakes_are_said_in_one_line(arguments, line, file, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / 'empty').mkdir()
-    (tmp_path / 'broken.pth').write_bytes(b'no checkpoint')
-    torch.save(timm_vit(7).state_dict(), tmp_path / 'timm.pth')
-    assert run(*arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith('error: ')
-    assert line in error
-    assert error.count('\n') == 1
-    if '--out' in arguments:
-        assert 'missing.pth' not in error
+def test_mistakes_are_said_in_one_line(arguments, line, here, capsys):
+    (here / 'earlier.json').write_text('earlier')
+    assert line in refused(evaluate.main, [*FAST, *arguments], capsys)
+    assert (here / 'earlier.json').read_text() == 'earlier'
+    assert not (here / 'new.json').exists()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +177,7 @@ def test_mistakes_are_said_in_one_line(arguments, line, file, tmp_path, monkeypa
     [
         ([], 'required: FILE'),
         (['a.pth', '--limit', '0'], "'0' is not an integer above 0"),
+        (['a.pth', '--retrieval'], '--retrieval'),
         (['a.pth', '--coco', 'a.json'], '--coco and --images go together'),
         (['a.pth', '--coco', 'a', 'b', 'c', '--images', 'd'], '--coco takes one or two files'),
         (['a.pth', '--coco', 'a', '--images', 'c', 'd'], '--images one folder for all or one for each'),
@@ -220,12 +188,3 @@ def test_options_that_do_not_fit(arguments, line, capsys):
         evaluate.parse_args(arguments)
     assert stop.value.code == 2
     assert line in capsys.readouterr().err
-
-
-def test_an_earlier_file_of_figures_stays_until_there_are_new_ones(file, tmp_path):
-    out = tmp_path / 'a.json'
-    out.write_text('earlier')
-    assert run(tmp_path / 'missing.pth', '--out', out) == 2
-    assert out.read_text() == 'earlier'
-    assert run(tmp_path / 'missing.pth', '--out', tmp_path / 'b.json') == 2
-    assert not (tmp_path / 'b.json').exists()

@@ -1,7 +1,5 @@
 """The comparison as a program: trains, measures, writes, and does nothing twice."""
 
-from __future__ import annotations
-
 import json
 from types import SimpleNamespace
 
@@ -16,7 +14,6 @@ from tests.builders.toy_run import toy_config, write_images
 
 @pytest.fixture
 def comparison(tmp_path):
-    """Two configs of the toy model, and the command that compares them."""
     images = write_images(tmp_path / 'images', 9)
     configs = []
     for name, options in (('one', {}), ('other', dict(model__anchor_width=0.1))):
@@ -97,21 +94,17 @@ def test_a_training_that_fails_is_told_with_its_log(comparison, tmp_path, capsys
     assert 'NoLoop' in last_line
 
 
-def test_no_images(comparison, tmp_path, capsys):
-    comparison[0] = str(tmp_path / 'nowhere')
-    assert evidence.main(comparison) == 2
-    assert 'nowhere' in capsys.readouterr().err
-
-
 @pytest.mark.parametrize('option', ['--total-minutes', '--minutes'])
 @pytest.mark.parametrize('value', ['0', 'nan', 'x'])
-def test_durations_that_are_none(comparison, option, value, capsys):
+def test_what_cannot_be(comparison, option, value, capsys):
     with pytest.raises(SystemExit):
         evidence.main([*comparison[:1], option, value, *comparison[1:]])
     assert option in capsys.readouterr().err
+    assert evidence.main(['nowhere', *comparison[1:]]) == 2
+    assert 'nowhere' in capsys.readouterr().err
 
 
-def test_one_training_takes_what_fits():
+def test_durations_and_means_by_hand():
     args = SimpleNamespace(minutes=None, total_minutes=10.0, seeds=2, configs=['a', 'b'])
     # 7 of 10 minutes for four trainings, each a quarter of a minute less, and a fifth of that for all but the steps.
     assert plan.minutes_of_one(args) == pytest.approx(0.8 * 1.5)
@@ -119,9 +112,6 @@ def test_one_training_takes_what_fits():
     assert plan.minutes_of_one(args) == 3
     args.minutes = args.total_minutes = None
     assert plan.minutes_of_one(args) == 10
-
-
-def test_means_and_standard_errors_by_hand():
     assert table.mean_and_error([2.0]) == (2.0, None)
     # Deviations -1, 0, 1: variance 1 of three values, so the mean's error is 1 / sqrt(3).
     assert table.mean_and_error([1.0, 2.0, 3.0]) == pytest.approx((2.0, 3**-0.5))

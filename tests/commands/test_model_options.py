@@ -1,15 +1,16 @@
 """What programs on a checkpoint share: checks before the work, one line for a mistake."""
 
-from __future__ import annotations
-
 import argparse
 import os
-from pathlib import Path
+import re
 
 import pytest
 import torch
 
-from flsl_mm.commands import model_options
+from flsl_mm.commands import embed, evaluate, export, model_options, visualize
+from tests.builders.checkpoints import timm_vit
+from tests.builders.images import make_image
+from tests.builders.programs import refused
 
 
 def test_a_file_that_can_be_written_leaves_no_trace(tmp_path):
@@ -18,12 +19,8 @@ def test_a_file_that_can_be_written_leaves_no_trace(tmp_path):
     (tmp_path / 'b').write_text('kept')
     model_options.check_writable(tmp_path / 'b')
     assert (tmp_path / 'b').read_text() == 'kept'
-
-
-def test_one_that_cannot_is_told(tmp_path):
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match=r'^cannot write .*file/a\.npz: '):
-        model_options.check_writable(tmp_path / 'file/a.npz')
+    with pytest.raises(OSError, match=r'^cannot write .*b/a\.npz: '):
+        model_options.check_writable(tmp_path / 'b/a.npz')
 
 
 def test_an_input_is_not_written(tmp_path):
@@ -52,10 +49,10 @@ def test_what_the_file_would_replace(tmp_path):
 def test_numbers_above_0(text):
     with pytest.raises(argparse.ArgumentTypeError, match='integer above 0'):
         model_options.positive(text)
+
+
+def test_numbers_and_devices():
     assert model_options.positive('12') == 12
-
-
-def test_devices():
     assert model_options.resolve_device('cpu') == 'cpu'
     assert model_options.resolve_device('auto') == ('cuda' if torch.cuda.is_available() else 'cpu')
     with pytest.raises(ValueError, match='device cuda:77 cannot be used: '):
@@ -71,19 +68,16 @@ def test_skipped_images_are_listed_as_a_terminal_can_show_them(capsys):
     assert len(lines) == 12
 
 
-def test_files_without_geometry_name_the_options(tmp_path, capsys):
-    from flsl_mm.commands import embed, export
-    from tests.builders.checkpoints import timm_vit
-
-    torch.save(timm_vit(7).state_dict(), tmp_path / 'a.pth')
-    (tmp_path / 'images').mkdir()
-    for run in (
-        lambda: embed.main([str(tmp_path / 'a.pth'), str(tmp_path / 'images'), '--out', str(tmp_path / 'x.npz')]),
-        lambda: export.main([str(tmp_path / 'a.pth'), '--to', 'safetensors']),
+def test_files_without_geometry_name_the_options(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(timm_vit(7).state_dict(), 'a.pth')
+    os.mkdir('images')
+    make_image().save('images/a.png')
+    for main, options in (
+        (embed.main, ['images', '--out', 'x.npz']),
+        (export.main, ['--to', 'safetensors']),
+        (evaluate.main, []),
+        (visualize.main, ['images', '--out', 'out']),
     ):
-        assert run() == 2
-        error = capsys.readouterr().err
-        assert '--arch' in error
-        assert '--num-heads' in error
-        assert error.count('\n') == 1
-    assert sorted(path.name for path in Path(tmp_path).iterdir()) == ['a.pth', 'images']
+        assert re.search('--arch.*--num-heads', refused(main, ['a.pth', *options], capsys))
+    assert {path.name for path in tmp_path.iterdir()} <= {'a.pth', 'images', 'out'}

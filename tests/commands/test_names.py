@@ -1,18 +1,13 @@
 """Names tell files apart, wherever they stand."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
-from flsl_mm.commands import evaluate, evidence
+from flsl_mm.commands import evidence
 from flsl_mm.commands.names import distinct_names, numbered_if_alike, safe_name
 from flsl_mm.evaluation.probes.table import NO_MODELS
-from tests.builders.checkpoints import file_of, tiny
-
-torch = pytest.importorskip('torch')
 
 
 @pytest.mark.parametrize(
@@ -28,12 +23,13 @@ torch = pytest.importorskip('torch')
 def test_names_are_as_long_as_they_have_to_be(paths, expected):
     found = distinct_names([Path(path).stem for path in paths], paths)
     assert [name.replace('//', '/') for name in found] == [name.replace('//', '/') for name in expected]
-
-
-def test_a_name_that_something_else_has():
+    # A name that something else has.
     assert distinct_names(['chance'], ['/r/chance.pth'], NO_MODELS) == ['chance.pth']
     with pytest.raises(ValueError, match='named twice'):
         distinct_names(['x', 'x'], ['a/x', 'a/x'])
+    # Runs of a comparison.
+    args = Namespace(out=Path('out'), configs=[Path('/r/A/x.py'), Path('/r/B/x.py')])
+    assert len({evidence.run_folder(args, config, 0) for config in args.configs}) == 2
 
 
 def test_names_of_files():
@@ -42,22 +38,3 @@ def test_names_of_files():
     assert len(safe_name('x' * 200)) == 40
     assert numbered_if_alike(['a', 'b']) == ['a', 'b']
     assert numbered_if_alike(['a', 'B', 'A']) == ['1-a', '2-B', '3-A']
-
-
-def test_columns_of_the_table(tmp_path, monkeypatch, fresh_logger):
-    for number, name in enumerate(('A/x.pth', 'B/x.pth', 'B/chance.pth')):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        torch.save(file_of(tiny(number)), tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-
-    def columns(*files: str) -> list[str]:
-        return [model.name for model in evaluate.load_models(evaluate.parse_args(list(files)), 'cpu')]
-
-    assert columns('A/x.pth', 'B/x.pth', './A/x.pth', 'none') == ['A/x.pth', 'B/x.pth']
-    assert columns('A/x.pth', 'B/chance.pth') == ['x', 'chance.pth']
-
-
-def test_runs_of_a_comparison(tmp_path):
-    args = Namespace(out=tmp_path, configs=[Path('/r/A/x.py'), Path('/r/B/x.py')])
-    folders = {evidence.run_folder(args, config, 0) for config in args.configs}
-    assert len(folders) == 2

@@ -1,7 +1,5 @@
 """What the programs keep from the console, and what they do not."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 

@@ -45,10 +45,6 @@ def test_writes_a_file_per_split_and_a_sheet_and_says_what_is_in_them(tree, tmp_
     assert ['train', 'all', '5', '10', '1'] in lines
     assert ['bus', '5', '5'] in lines
     assert ['test', 'all', '2', '1', '0'] in lines
-
-
-def test_stride_and_one_class(tree, tmp_path):
-    out = tmp_path / 'annotations'
     assert run(tree, '--out', out, '--frame-stride', 2, '--classes', 'vehicle') == 0
     train = json.loads((out / 'instances_train.json').read_text())
     assert [image['frame'] for image in train['images']] == [1, 3, 5]
@@ -67,57 +63,34 @@ def test_an_error_in_one_of_several_processes(tree, tmp_path, capsys):
     assert contents(tmp_path / 'out') == {}
 
 
-def add_line(line):
-    return lambda root: (root / 'UAV-benchmark-MOTD_v1.0/GT/M0203_gt_whole.txt').open('a').write(line + '\n')
+BOXES, IMAGE = 'UAV-benchmark-MOTD_v1.0/GT/M0203_gt_whole.txt', 'UAV-benchmark-M/M0203/img1/img000002.jpg'
 
 
 @pytest.mark.parametrize(
-    ('damage', 'message'),
+    ('broken', 'error', 'message'),
     [
-        (add_line('2,1,2,3,20'), 'M0203_gt_whole.txt, line 2: 5 columns'),
-        (add_line('2,1,2,3,20,10,1,1,5'), 'M0203_gt_whole.txt, line 2: category 5'),
-        (lambda root: (root / 'UAV-benchmark-M/M0203/img1/img000002.jpg').write_bytes(b''), 'cannot be read'),
-        (lambda root: (root / 'UAV-benchmark-MOTD_v1.0/GT/M0203_gt_whole.txt').unlink(), 'no file'),
-        (lambda root: write_sequence(root, 'M0000', []), 'M0000 is neither a train nor a test sequence'),
+        (BOXES, None, 'M0203_gt_whole.txt, line 1: 1 columns'),
+        (IMAGE, None, 'cannot be read'),
+        (None, 'full disk', 'is full; what was there before is unchanged'),
+        (None, OSError(errno.EIO, 'Input/output error'), ''),
+        (None, KeyboardInterrupt(), ''),
     ],
 )
-def test_one_line_and_the_earlier_output_stays(tree, tmp_path, capsys, damage, message):
+def test_the_earlier_output_stays(tree, tmp_path, capsys, monkeypatch, request, broken, error, message):
     out = tmp_path / 'annotations'
     assert run(tree, '--out', out) == 0
     before = contents(out)
-    damage(tree)
     capsys.readouterr()
-    assert run(tree, '--out', out) == 2
+    if broken:
+        (tree / broken).write_text('2')
+    elif error == 'full disk':
+        request.getfixturevalue('full_disk')
+    else:
+        monkeypatch.setattr(CocoSplitWriter, 'finish', lambda writer: (_ for _ in ()).throw(error))
+    assert run(tree, '--out', out) == (130 if isinstance(error, KeyboardInterrupt) else 2)
     output = capsys.readouterr()
-    last_line = output.err.splitlines()[-1]
-    assert last_line.startswith('error: ')
-    assert message in last_line
+    assert message in output.err.rpartition('error: ')[2]
     assert output.out == ''
-    assert contents(out) == before
-
-
-def test_a_full_disk(tree, tmp_path, capsys, request):
-    out = tmp_path / 'annotations'
-    assert run(tree, '--out', out) == 0
-    before = contents(out)
-    request.getfixturevalue('full_disk')
-    assert run(tree, '--out', out) == 2
-    last_line = capsys.readouterr().err.splitlines()[-1]
-    assert last_line == f'error: the disk of {out} is full; what was there before is unchanged'
-    assert contents(out) == before
-
-
-@pytest.mark.parametrize('error', [OSError(errno.EIO, 'Input/output error'), KeyboardInterrupt()])
-def test_an_error_or_an_interrupt_at_the_end(tree, tmp_path, monkeypatch, error):
-    out = tmp_path / 'annotations'
-    assert run(tree, '--out', out) == 0
-    before = contents(out)
-
-    def finish(writer):
-        raise error
-
-    monkeypatch.setattr(CocoSplitWriter, 'finish', finish)
-    assert run(tree, '--out', out) in (2, 130)
     assert contents(out) == before
 
 

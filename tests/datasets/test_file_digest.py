@@ -1,7 +1,5 @@
 """Digests of files tell renamed, replaced and added ones."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.datasets.file_digest import file_digest, least_changes

@@ -1,7 +1,5 @@
 """Image files are opened as images of known formats, never waited for, and bounded in what they cost."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -25,15 +23,9 @@ from flsl_mm.datasets.skipped import read_skipped
 from flsl_mm.uavdt.check_sheet import SheetFrame, _draw_boxes
 from flsl_mm.uavdt.layout import _read_size
 from flsl_mm.vos.tree import find_video, read_frame, read_object_ids
-from tests.builders.images import make_image
+from tests.builders.images import encoded, make_image
 
 EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n%%EOF\n'
-
-
-def encoded(image: Image.Image, kind: str = 'PNG', **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def teacher_view(path):
@@ -46,15 +38,9 @@ READERS = {
     'frame': lambda path: read_frame(path, (64, 64)),
     'mask of objects': lambda path: read_object_ids(path, single_object=True),
     'mask of classes': read_mask,
-    'check sheet': lambda path: _draw_boxes(
-        SheetFrame(path, 'title', np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4))), 64
-    ),
+    'check sheet': lambda path: _draw_boxes(SheetFrame(path, 'title', NO_BOXES, np.zeros(0), NO_BOXES), 64),
     'size': _read_size,
 }
-
-
-def black_and_white(side: int) -> bytes:
-    return encoded(Image.new('1', (side, side)), 'PNG')
 
 
 @pytest.mark.parametrize('reader', READERS)
@@ -62,7 +48,7 @@ def test_no_reader_starts_a_program_waits_or_fills_the_memory(reader, tmp_path, 
     monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', lambda *args: pytest.fail('Ghostscript was started'))
     (tmp_path / 'eps.jpg').write_bytes(EPS)
     os.mkfifo(tmp_path / 'pipe.jpg')
-    (tmp_path / 'large.jpg').write_bytes(black_and_white(9400))
+    (tmp_path / 'large.jpg').write_bytes(encoded(Image.new('1', (9400, 9400))))
     assert (tmp_path / 'large.jpg').stat().st_size < 20_000
     for name, words in (
         ('eps.jpg', 'no image of a kind that is read: JPEG, PNG'),
@@ -91,7 +77,7 @@ def test_a_folder_with_all_of_them_is_trained_on(tmp_path):
     os.mkfifo(tmp_path / 'pipe.jpg')
     os.symlink('/dev/zero', tmp_path / 'zero.jpg')
     (tmp_path / 'eps.jpg').write_bytes(EPS)
-    (tmp_path / 'large.png').write_bytes(black_and_white(9400))
+    (tmp_path / 'large.png').write_bytes(encoded(Image.new('1', (9400, 9400))))
     dataset = FLSLImages(tmp_path, size=32)
     dataset.skipped_log = tmp_path / 'skipped.txt'
     assert len(dataset) == 7
@@ -101,7 +87,6 @@ def test_a_folder_with_all_of_them_is_trained_on(tmp_path):
 
 
 def test_a_large_photograph_is_read_smaller(tmp_path):
-    """A reduced JPEG file never takes its full size."""
     path = tmp_path / 'photo.jpg'
     Image.new('L', (9000, 8000)).save(path)
     assert teacher_view(path).shape == (3, 32, 32)
@@ -188,10 +173,7 @@ def test_bytes_of_a_pixel(mode, options, each):
     """What the file has, what it becomes, and what lies between: at most what measuring gave."""
     with Image.open(io.BytesIO(encoded(Image.new(mode, (30, 20)), **options))) as image:
         assert decoded_bytes(image) == 600 * each
-
-
-def test_decoders_that_fill_canvases_of_their_own():
-    """WebP's takes 12 bytes a pixel besides the image, measured with a picture of 16 megapixels."""
+    # WebP's decoder takes 12 bytes a pixel besides the image, measured with a picture of 16 megapixels.
     with Image.open(io.BytesIO(encoded(make_image(30, 20), 'WEBP'))) as image:
         assert decoded_bytes(image) == 600 * 16
 
@@ -202,14 +184,14 @@ def test_sixteen_bits_are_rounded_to_eight():
     np.testing.assert_array_equal(eight, (values / 257).round().astype(np.uint8))
 
 
+NO_BOXES = np.zeros((0, 4))
 KINDS = ('JPEG', 'PNG', 'GIF', 'TIFF', 'WEBP', 'BMP', 'PPM')
 
 
 @pytest.fixture(scope='module')
 def whole_files() -> list[bytes]:
-    return [encoded(make_image(20, 16), kind) for kind in KINDS] + [
-        encoded(make_image(20, 16), 'JPEG', progressive=True)
-    ]
+    plain = make_image(20, 16)
+    return [*(encoded(plain, kind) for kind in KINDS), encoded(plain, 'JPEG', progressive=True)]
 
 
 @given(

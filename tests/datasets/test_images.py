@@ -15,19 +15,26 @@ from torch.utils.data import DataLoader
 from flsl_mm.datasets import images as module
 from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.datasets.skipped import read_skipped
-from tests.builders.images import jpeg, make_image, png
+from tests.builders.images import jpeg, make_image, png, write_jpegs
 
 SIZE = 32
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Nested folder of ten good images."""
-    for number in range(10):
-        path = tmp_path / 'images' / f'class{number % 3}' / f'{number}.jpg'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(make_image(60 + number, 50, number)))
-    return tmp_path / 'images'
+    return write_jpegs(tmp_path / 'images')
+
+
+@pytest.fixture
+def dataset(folder, tmp_path):
+    """Make the data set that lists what it skips."""
+
+    def make(**options):
+        made = FLSLImages(folder, **dict(size=SIZE) | options)
+        made.skipped_log = tmp_path / 'skipped_images.txt'
+        return made
+
+    return make
 
 
 class TestSearch:
@@ -38,6 +45,8 @@ class TestSearch:
         assert dataset.paths[-1] == str(folder / 'class2' / '8.jpg')
         with pytest.raises(IndexError):
             dataset.paths[10]
+        with pytest.raises(ValueError, match='scale must be'):
+            FLSLImages(folder, scale=(0.8, 1.5))
 
     @pytest.mark.parametrize(
         ('make', 'error', 'start'),
@@ -58,10 +67,6 @@ class TestSearch:
         assert 'train_dataloader.dataset.data_root' in line
         assert 'configs/pretrain/flsl_vit-t16_scenes.py' in line
         assert '\n' not in line
-
-    def test_impossible_scale_is_refused(self, folder):
-        with pytest.raises(ValueError, match='scale must be'):
-            FLSLImages(folder, scale=(0.8, 1.5))
 
 
 class TestItems:
@@ -131,11 +136,10 @@ BAD_FILES = bad_files()
 
 class TestBadFiles:
     @pytest.mark.parametrize('name', BAD_FILES)
-    def test_another_image_takes_the_place(self, folder, name, tmp_path):
+    def test_another_image_takes_the_place(self, folder, name, dataset):
         bad = folder / f'0_{name}'
         bad.write_bytes(BAD_FILES[name])
-        dataset = FLSLImages(folder, size=SIZE)
-        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+        dataset = dataset()
         assert dataset.paths[0] == str(bad)
         with warnings.catch_warnings():
             warnings.simplefilter('error')
@@ -148,29 +152,22 @@ class TestBadFiles:
         assert again['img_path'] == replaced[1]['img_path']
         assert torch.equal(again['inputs'], replaced[1]['inputs'])
 
-    def test_file_that_vanishes(self, folder, tmp_path):
-        dataset = FLSLImages(folder, size=SIZE)
-        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+    def test_file_that_vanishes(self, folder, dataset):
+        dataset = dataset()
         for number in range(1, 10):
             os.remove(folder / f'class{number % 3}' / f'{number}.jpg')
         assert {dataset[v]['img_path'] for v in range(10)} == {str(folder / 'class0' / '0.jpg')}
         assert len(read_skipped(dataset.skipped_log)) == 9
         assert set(read_skipped(dataset.skipped_log).values()) == {'No such file or directory'}
-
-    def test_folder_that_vanishes_ends_in_one_line(self, folder):
-        dataset = FLSLImages(folder, size=SIZE)
         shutil.rmtree(folder)
-        with pytest.raises(
-            RuntimeError, match=r'^100 images drawn in a row from .* cannot be read; the last: '
-        ) as error:
+        with pytest.raises(RuntimeError, match=r'^100 images drawn in a row from .* cannot be read; the last') as error:
             dataset[0]
         assert '\n' not in str(error.value)
 
-    def test_each_file_is_reported_once(self, folder, tmp_path, monkeypatch):
+    def test_each_file_is_reported_once(self, folder, dataset, monkeypatch):
         for number in range(30):
             (folder / f'bad{number}.png').write_bytes(b'')
-        dataset = FLSLImages(folder, size=SIZE)
-        dataset.skipped_log = tmp_path / 'skipped_images.txt'
+        dataset = dataset()
         lines = []
         monkeypatch.setattr(module, 'print_log', lambda line, logger, level: lines.append((line, level)))
         for v in range(80):
@@ -180,22 +177,16 @@ class TestBadFiles:
         assert lines[0][0].startswith(f'skipped {folder}')
         assert lines[0][1] == logging.WARNING
 
-    def test_workers_list_the_files(self, folder, tmp_path):
-        for number in range(4):
-            (folder / f'bad{number}.png').write_bytes(b'')
-        dataset = FLSLImages(folder, size=SIZE)
-        dataset.skipped_log = tmp_path / 'skipped_images.txt'
-        for _ in DataLoader(dataset, 2, sampler=list(range(28)), num_workers=2, collate_fn=default_collate):
-            pass
-        assert set(read_skipped(dataset.skipped_log)) == {str(folder / f'bad{number}.png') for number in range(4)}
-
-    def test_a_file_is_listed_once_in_all_workers_and_epochs(self, folder, tmp_path, caplog):
-        (folder / 'bad.png').touch()
+    def test_workers_list_the_files(self, folder, dataset):
+        bad = [folder / f'bad{number}.png' for number in range(4)]
+        for path in bad:
+            path.touch()
         for _ in range(3):  # workers that start with each epoch have data sets of their own
-            dataset = FLSLImages(folder, size=16)
-            dataset.skipped_log = tmp_path / 'skipped.txt'
-            [dataset[index] for index in range(len(dataset))]
-        assert len((tmp_path / 'skipped.txt').read_text().splitlines()) == 1
+            found = dataset(size=16)
+            [found[index] for index in range(len(found))]
+            list(DataLoader(found, 2, sampler=list(range(28)), num_workers=2, collate_fn=default_collate))
+        assert sorted(read_skipped(found.skipped_log)) == sorted(map(str, bad))
+        assert len(found.skipped_log.read_text().splitlines()) == 4
 
     def test_names_that_a_terminal_would_obey_are_printed_as_escapes(self, folder, monkeypatch):
         lines = []

@@ -17,19 +17,14 @@ def test_numbers(tmp_path, dtype):
     assert np.issubdtype(read.dtype, np.integer)
 
 
-def test_palettes_are_numbers(tmp_path):
-    write_palette_mask(tmp_path / 'mask.png', np.array([[0, 7]], np.uint8))
-    assert read_mask(tmp_path / 'mask.png', gray=True).tolist() == [[0, 7]]
-
-
-def test_colors(tmp_path):
-    Image.new('RGB', (2, 1), (255, 255, 255)).save(tmp_path / 'mask.png')
-    assert read_mask(tmp_path / 'mask.png', gray=True).tolist() == [[255, 255]]
+def test_palettes_colors_and_damage(tmp_path):
+    path = tmp_path / 'mask.png'
+    write_palette_mask(path, np.array([[0, 7]], np.uint8))
+    assert read_mask(path, gray=True).tolist() == [[0, 7]]
+    Image.new('RGB', (2, 1), (255, 255, 255)).save(path)
+    assert read_mask(path, gray=True).tolist() == [[255, 255]]
     with pytest.raises(ValueError, match=r'mask .*mask.png is an image of mode RGB: masks hold one number per pixel'):
-        read_mask(tmp_path / 'mask.png')
-
-
-def test_damaged_files(tmp_path):
-    (tmp_path / 'mask.png').write_bytes(b'x')
+        read_mask(path)
+    path.write_bytes(b'x')
     with pytest.raises(ValueError, match=r'mask\.png cannot be read'):
-        read_mask(tmp_path / 'mask.png')
+        read_mask(path)

@@ -8,14 +8,13 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from scipy import stats
-from torch.utils.data import BatchSampler, Dataset
+from torch.utils.data import BatchSampler
 
 from flsl_mm.datasets import sampler as module
 from flsl_mm.datasets.sampler import FLSLSampler
 
 
 def epoch_of_ranks(size, world_size, epoch=0, **options):
-    """Indices that each of the processes gets in an epoch."""
     ranks = []
     with pytest.MonkeyPatch.context() as patch:
         for rank in range(world_size):
@@ -28,6 +27,13 @@ def epoch_of_ranks(size, world_size, epoch=0, **options):
 
 
 sizes = dict(size=st.integers(8, 200), world_size=st.integers(1, 8), epoch=st.integers(0, 5), seed=st.integers(0, 9))
+
+
+class Identity(list):
+    """A data set whose virtual indices are its items."""
+
+    def __getitem__(self, index):
+        return index
 
 
 @given(**sizes, shuffle=st.booleans())
@@ -72,17 +78,7 @@ def test_position_gives_the_tail_of_the_epoch(size, position, epoch):
     assert len(resumed) == size
 
 
-def test_position_holds_for_an_iterator_that_is_not_used_up():
-    sampler = FLSLSampler(range(10))
-    whole = list(sampler)
-    sampler.set_position(4)
-    iterator = iter(sampler)
-    assert next(iterator) == whole[4]
-    assert list(sampler) == whole
-    assert list(iterator) == whole[5:]
-
-
-def test_epochs_and_seeds_differ():
+def test_epochs_and_seeds_differ(monkeypatch):
     orders = {
         tuple(index % 50 for index in epoch_of_ranks(50, 1, epoch, seed=seed)[0])
         for epoch in range(4)
@@ -90,6 +86,10 @@ def test_epochs_and_seeds_differ():
     }
     assert len(orders) == 16
     assert epoch_of_ranks(50, 1, 2, seed=3) == epoch_of_ranks(50, 1, 2, seed=3)
+    with pytest.raises(ValueError, match='3 images are not enough for 4 processes'):
+        epoch_of_ranks(3, 4)
+    monkeypatch.setattr(module, 'sync_random_seed', lambda: 17)  # a missing seed is agreed on
+    assert DATA_SAMPLERS.build(dict(type='FLSLSampler'), default_args=dict(dataset=range(9), seed=None)).seed == 17
 
 
 def test_without_shuffling_in_order():
@@ -103,35 +103,9 @@ def test_every_order_is_equally_likely():
     assert stats.chisquare(list(orders.values())).pvalue > 0.01
 
 
-def test_too_few_images_for_the_processes():
-    with pytest.raises(ValueError, match='3 images are not enough for 4 processes'):
-        epoch_of_ranks(3, 4)
-
-
-def test_missing_seed_is_agreed_on(monkeypatch):
-    monkeypatch.setattr(module, 'sync_random_seed', lambda: 17)
-    assert DATA_SAMPLERS.build(dict(type='FLSLSampler'), default_args=dict(dataset=range(9), seed=None)).seed == 17
-
-
-class Identity(Dataset):
-    def __len__(self):
-        return 7
-
-    def __getitem__(self, index):
-        return index
-
-
 def test_runs_in_the_runners_loader():
-    loader = Runner.build_dataloader(
-        dict(
-            dataset=Identity(),
-            sampler=dict(type='FLSLSampler'),
-            batch_size=2,
-            drop_last=True,
-            collate_fn=default_collate,
-        ),
-        seed=3,
-    )
+    options = dict(sampler=dict(type='FLSLSampler'), batch_size=2, drop_last=True, collate_fn=default_collate)
+    loader = Runner.build_dataloader(dict(options, dataset=Identity(range(7))), seed=3)
     loader.sampler.set_epoch(1)
     assert loader.sampler.seed == 3
     assert len(loader) == 3
@@ -139,3 +113,10 @@ def test_runs_in_the_runners_loader():
     loader.sampler.set_position(2)
     assert [batch.tolist() for batch in loader] == batches[1:]
     assert [batch.tolist() for batch in loader] == batches
+    # A position holds for an iterator that is not used up.
+    loader.sampler.set_position(4)
+    whole = list(loader.sampler)
+    loader.sampler.set_position(0)
+    iterator, order = iter(loader.sampler), list(loader.sampler)
+    assert (whole, next(iterator)) == (order[4:], order[0])
+    assert list(iterator) == order[1:]

@@ -1,7 +1,6 @@
 """Images in tar files are those of the folder that was packed."""
 
-from __future__ import annotations
-
+import gzip
 import io
 import pickle
 import subprocess
@@ -39,19 +38,25 @@ def folders(tmp_path):
 
 
 def add(tar, name, content):
-    """Add bytes to a tar file."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     tar.addfile(member, io.BytesIO(content))
 
 
 def test_items_are_those_of_the_folder(folders):
-    """In any epoch; with the path of the image inside its shard."""
+    """In any epoch; with the path of the image inside its shard; a shard by its path."""
     files, shards = (dataset(root, size=SIZE) for dataset, root in zip((FLSLImages, FLSLShards), folders, strict=True))
     assert len(shards) == 10
     for index in (0, 3, 4, 9, 17, 36):
         assert torch.equal(shards[index]['inputs'], files[index]['inputs'])
-    assert shards[0]['img_path'] == str(folders[1] / 'a.tar' / '0.jpg')
+    shard = folders[1] / 'a.tar'
+    assert shards[0]['img_path'] == str(shard / '0.jpg')
+    one = FLSLShards(shard, size=SIZE)
+    assert list(one.paths) == [str(shard / f'{number}.jpg') for number in range(4)]
+    assert torch.equal(one[3]['inputs'], shards[3]['inputs'])
+    shard.write_bytes(shard.read_bytes()[:600])  # cut off after the start
+    with pytest.raises(ImageError, match='ends inside the file'):
+        FLSLShards.open(one, 1)
 
 
 def test_workers_read_the_same_shards(folders):
@@ -72,14 +77,6 @@ def test_a_damaged_image_is_skipped_and_listed(folders, tmp_path):
     position = [path.endswith('broken.jpg') for path in dataset.paths].index(True)
     assert not dataset[position]['img_path'].endswith('broken.jpg')
     assert list(read_skipped(dataset.skipped_log)) == [str(folders[1] / 'c.tar' / 'broken.jpg')]
-
-
-def test_a_shard_that_was_cut_off_after_the_start(folders):
-    dataset = FLSLShards(folders[1], size=SIZE)
-    shard = folders[1] / 'a.tar'
-    shard.write_bytes(shard.read_bytes()[:600])
-    with pytest.raises(ImageError, match='ends inside the file'):
-        dataset.open(1)
 
 
 def test_more_shards_than_may_be_open(folders, monkeypatch):
@@ -123,12 +120,6 @@ def test_a_size_that_no_member_has(folders, header):
         FLSLShards(folders[1])
 
 
-def test_one_shard_by_its_path(folders):
-    dataset = FLSLShards(folders[1] / 'a.tar', size=SIZE)
-    assert list(dataset.paths) == [str(folders[1] / 'a.tar' / f'{number}.jpg') for number in range(4)]
-    assert torch.equal(dataset[3]['inputs'], FLSLShards(folders[1], size=SIZE)[3]['inputs'])
-
-
 def test_shards_are_found_as_images_are(folders):
     """Behind links to folders, in capitals; what is hidden, and folders that are called like shards, is none."""
     root = folders[1]
@@ -159,7 +150,6 @@ def test_links_inside_a_shard_are_images_once_more(folders, tmp_path):
 
 @pytest.mark.parametrize('place', ['inside an image', 'inside a header', 'before a header', 'header'])
 def test_a_damaged_shard_is_an_error(folders, place):
-    """Not a data set of what comes before the damage."""
     shard = folders[1] / 'a.tar'
     content = bytearray(shard.read_bytes())
     with tarfile.open(shard) as tar:
@@ -193,15 +183,11 @@ def test_what_is_beside_the_shards_is_named(folders, tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize('content', [b'', None])
-def test_what_is_no_shard(tmp_path, content):
-    if content is None:
-        with tarfile.open(tmp_path / 'x.tar', 'w:gz') as tar:
-            add(tar, '1.jpg', b'x')
-    else:
+def test_what_is_no_shard(tmp_path):
+    for content in (b'', gzip.compress(b'x')):
         (tmp_path / 'x.tar').write_bytes(content)
-    with pytest.raises(ValueError, match=r'not an uncompressed tar file .*: unpack it, or pack it without'):
-        FLSLShards(tmp_path)
+        with pytest.raises(ValueError, match=r'not an uncompressed tar file .*: unpack it, or pack it without'):
+            FLSLShards(tmp_path)
 
 
 def test_nothing_to_read(tmp_path):

@@ -1,7 +1,5 @@
 """Images smaller than their views are counted by their headers."""
 
-from __future__ import annotations
-
 import pytest
 from torch.utils.data import TensorDataset
 
@@ -18,15 +16,13 @@ def dataset(tmp_path):
     return lambda size: images.FLSLImages(tmp_path, size=size)
 
 
-def test_the_shorter_side_counts(dataset):
+def test_the_shorter_side_counts(dataset, monkeypatch):
+    assert small_images_line(dataset(32)) is None
     assert small_images.small_images(dataset(64), 64) == (2, 4)  # one cannot be read
     assert small_images.small_images(dataset(64), 65) == (4, 4)
     assert small_images.small_images(dataset(64), 64, most=2) == (0, 1)  # the first and the last
-
-
-def test_the_line(dataset, monkeypatch):
     assert small_images_line(dataset(64)).startswith('2 of 4 images (looked at, of 5) have fewer than 64 pixels')
-    assert small_images_line(dataset(32)) is None
     monkeypatch.setattr(small_images, 'SHARE', 0.6)
-    assert small_images_line(dataset(64)) is None
-    assert small_images_line(TensorDataset()) is None
+    assert (
+        small_images_line(dataset(64)) is small_images_line(dataset(32)) is small_images_line(TensorDataset()) is None
+    )

@@ -1,7 +1,5 @@
 """Annotation files that teach nothing, or something wrong, are refused; what is left out is counted."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -11,6 +9,7 @@ from PIL import Image
 pytest.importorskip('mmdet')
 
 from flsl_mm.detection.coco import FLSLCocoDataset, FLSLCocoMetric
+from tests.builders.coco import coco_content
 
 BOXES = [[20, 30, 80, 60], [140, 50, 70, 90]]
 LOAD = [dict(type='LoadImageFromFile'), dict(type='mmdet.LoadAnnotations', with_bbox=True)]
@@ -21,16 +20,10 @@ LOAD_MASKS = [LOAD[0], dict(LOAD[1], with_mask=True)]
 def folder(tmp_path, fresh_logger):
     """Write four images of 256x160 with two objects each."""
     rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for number in range(1, 5):
-        Image.fromarray(rng.integers(0, 255, (160, 256, 3), dtype=np.uint8)).save(tmp_path / f'{number}.png')
-        images.append(dict(id=number, file_name=f'{number}.png', width=256, height=160))
-        for category, (x, y, w, h) in enumerate(BOXES, 1):
-            outline = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-            shape = dict(bbox=[x, y, w, h], area=w * h, segmentation=outline, iscrowd=0)
-            annotations.append(dict(shape, id=len(annotations) + 1, image_id=number, category_id=category))
-    categories = [dict(id=1, name='box'), dict(id=2, name='bin')]
-    save(tmp_path, dict(images=images, annotations=annotations, categories=categories))
+    names = [f'{number}.png' for number in range(1, 5)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (160, 256, 3), dtype=np.uint8)).save(tmp_path / name)
+    save(tmp_path, coco_content(names, BOXES, ('box', 'bin'), (256, 160)))
     return tmp_path
 
 
@@ -39,7 +32,6 @@ def save(folder, content):
 
 
 def change(folder, edit, every=1):
-    """Edit every n-th annotation of the file."""
     content = json.loads((folder / 'a.json').read_text())
     for annotation in content['annotations'][::every]:
         edit(annotation)
@@ -47,21 +39,18 @@ def change(folder, edit, every=1):
 
 
 def dataset(folder, pipeline=LOAD, **settings):
-    settings = dict(
-        dict(ann_file='a.json', data_prefix=dict(img=''), metainfo=dict(classes=('box', 'bin'))), **settings
-    )
-    return FLSLCocoDataset(data_root=str(folder), pipeline=pipeline, **settings)
+    paths = dict(data_root=str(folder), ann_file='a.json', data_prefix=dict(img=''))
+    return FLSLCocoDataset(**paths, metainfo=dict(classes=('box', 'bin')), pipeline=pipeline, **settings)
 
 
 def without_outline(annotation):
     del annotation['segmentation']
 
 
-def scale(factor, polygons=True):
+def scale(factor):
     def edit(annotation):
         annotation['bbox'] = [factor * side for side in annotation['bbox']]
-        if polygons:
-            annotation['segmentation'] = [[factor * side for side in annotation['segmentation'][0]]]
+        annotation['segmentation'] = [[factor * side for side in annotation['segmentation'][0]]]
 
     return edit
 
@@ -101,10 +90,7 @@ def moved_from_runs(annotation):
         (lambda a: a.update(iscrowd=1), r'0 of 8 objects can be learned; 8 crowds \(iscrowd=1\): set "iscrowd": 0'),
         (lambda a: a.update(area=0), '0 of 8 objects can be learned; 8 of less than a pixel'),
         (lambda a: a.update(bbox=[-90, 0, 80, 9], segmentation=[]), 'have their center outside'),
-        (
-            scale(1 / 256),
-            r'its boxes are fractions of the image \(\[0.078, 0.117, 0.312, 0.234\]\): give them in pixels',
-        ),
+        (scale(1 / 256), r'its boxes are fractions of the image \(\[0.078, 0.117, 0.312, 0.234\]\): give them in'),
         (scale(2), '4 of 8 boxes have their center outside of the image, annotation 2 for one'),
         (corners, r'its boxes are two corners, x1 y1 x2 y2 \(\[20.0, 30.0, 100.0, 90.0\] in an image of 256x160\)'),
         (corners_alone, 'its boxes are two corners'),
@@ -167,14 +153,11 @@ def test_negative_runs_do_not_reach_pycocotools(folder):
 
 
 def test_files_without_annotations_are_for_testing(folder):
+    with pytest.raises(ValueError, match=r'none of the 4 images .* is left after filter_cfg'):
+        dataset(folder, filter_cfg=dict(min_size=999))
     content = json.loads((folder / 'a.json').read_text())
     del content['annotations']
     save(folder, content)
     assert len(dataset(folder, test_mode=True)) == 4
     with pytest.raises(ValueError, match='has no annotations, there is nothing to learn'):
         dataset(folder)
-
-
-def test_nothing_left_by_the_filter_is_said(folder):
-    with pytest.raises(ValueError, match=r'none of the 4 images .* is left after filter_cfg'):
-        dataset(folder, filter_cfg=dict(min_size=999))

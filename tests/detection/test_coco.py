@@ -13,20 +13,18 @@ pytest.importorskip('mmdet')
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.detection.check_hook import check_num_classes
 from flsl_mm.detection.coco import FLSLCocoDataset, select_frames
+from tests.builders.coco import coco_content
 
 KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area', 'file_name', 'width', 'height', 'name', 'iscrowd')
 
 
 def write_annotations(folder, categories=('cat',), num_frames=3):
     names = [f'{clip}/{frame}.jpg' for clip in ('b', 'a') for frame in range(num_frames)]
-    images = [dict(id=i, file_name=name, width=20, height=10) for i, name in enumerate(names)]
-    annotations = [
-        dict(id=i + 1, image_id=i, category_id=7, bbox=[1, 2, 5, 6], area=30, iscrowd=0) for i in range(len(names))
-    ]
-    listed = [dict(id=7 + i, name=name) for i, name in enumerate(categories)]
-    (folder / 'annotations.json').write_text(
-        json.dumps(dict(images=images, annotations=annotations, categories=listed))
-    )
+    write(folder, coco_content(names, [(1, 2, 5, 6)], categories, (20, 10), first=7))
+
+
+def write(folder, content):
+    (folder / 'annotations.json').write_text(json.dumps(content))
 
 
 def dataset(folder, classes=('cat',), **settings):
@@ -35,21 +33,16 @@ def dataset(folder, classes=('cat',), **settings):
     return FLSLCocoDataset(**paths, metainfo=metainfo, pipeline=[], **settings)
 
 
-def test_frames_are_selected_by_name_within_each_folder():
+def test_dataset_takes_the_chosen_frames(tmp_path):
     names = ['b/2.jpg', 'b/1.jpg', 'a/1.jpg', 'b/3.jpg', 'a/2.jpg']
     assert select_frames(names, None, 1) == [1, 2]
     assert select_frames(names, -1, None) == [3, 4]
     assert select_frames(names, 2, None) == [3]
-
-
-def test_dataset_takes_the_chosen_frames(tmp_path):
     write_annotations(tmp_path)
     assert len(dataset(tmp_path)) == 6
     part = dataset(tmp_path, frames=(-1, None))
-    assert [part.get_data_info(i)['img_path'].rsplit('/', 2)[-2:] for i in range(len(part))] == [
-        ['b', '2.jpg'],
-        ['a', '2.jpg'],
-    ]
+    assert [part.get_data_info(i)['img_path'].rsplit('/', 2)[-2:] for i in (0, 1)] == [['b', '2.jpg'], ['a', '2.jpg']]
+    assert len(part) == 2
     assert part.get_data_info(0)['instances'][0]['bbox_label'] == 0
 
 
@@ -63,55 +56,42 @@ def test_categories_that_are_not_used_are_said(tmp_path, capsys, fresh_logger):
     assert 'left out' not in capsys.readouterr().out
 
 
-def test_missing_annotation_file_is_named(tmp_path):
+def test_file_that_is_missing_or_not_coco_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'no annotation file .*annotations.json.*: set data_root'):
         dataset(tmp_path)
-
-
-@pytest.mark.parametrize('text', ['{"images": [', '[]', '{"images": []}'])
-def test_file_that_is_not_coco_is_named(tmp_path, text):
-    (tmp_path / 'annotations.json').write_text(text)
-    with pytest.raises(ValueError, match=r'annotations\.json is not a COCO annotation file'):
-        dataset(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ('classes', 'expected'), [(('cat', 'dog'), "expects 2, among them 'dog'"), (None, 'expects 80')]
-)
-def test_classes_that_the_file_lacks_are_named(tmp_path, classes, expected):
-    write_annotations(tmp_path)
-    with pytest.raises(ValueError, match=rf"1 categories \('cat'\).*{expected}.*num_classes"):
-        dataset(tmp_path, classes=classes)
-
-
-def test_a_part_of_the_files_classes_is_enough(tmp_path):
-    write_annotations(tmp_path, categories=('cat', 'dog', 'cow'))
-    assert dataset(tmp_path, classes=('dog',), test_mode=True).get_data_info(0)['instances'] == []
-    assert dataset(tmp_path, classes=('cat', 'cow')).get_data_info(0)['instances'][0]['bbox_label'] == 0
-
-
-def test_classes_in_another_order_than_the_files_are_refused(tmp_path):
-    write_annotations(tmp_path, categories=('cat', 'dog', 'cow'))
-    expected = r"annotations\.json has its categories in the order 'cat', 'cow', .*set metainfo=.*\('cat', 'cow'\)"
-    with pytest.raises(ValueError, match=expected):
-        dataset(tmp_path, classes=('cow', 'cat'))
+    for text in ('{"images": [', '[]', '{"images": []}'):
+        (tmp_path / 'annotations.json').write_text(text)
+        with pytest.raises(ValueError, match=r'annotations\.json is not a COCO annotation file'):
+            dataset(tmp_path)
 
 
 @pytest.mark.parametrize(
     ('categories', 'classes', 'expected'),
     [
+        (('cat',), ('cat', 'dog'), r"1 categories \('cat'\).*expects 2, among them 'dog'.*num_classes"),
+        (('cat',), None, r"1 categories \('cat'\).*expects 80.*num_classes"),
+        (('cat', 'dog', 'cow'), ('cow', 'cat'), r"in the order 'cat', 'cow', .*set metainfo=.*\('cat', 'cow'\)"),
         (('cat', 'cat'), ('cat',), r"annotations\.json has 'cat' more than once"),
         (('cat', 'cat'), ('cat', 'dog'), "among them 'dog'"),
         (('cat', 'dog'), ('cat', 'cat'), "metainfo of the dataset has 'cat' more than once"),
+        (('droplet',), 'droplet', r"classes='droplet', one string: write classes=\('droplet',\)"),
     ],
 )
-def test_a_name_that_is_there_twice_is_refused(tmp_path, categories, classes, expected):
-    write_annotations(tmp_path, categories=categories)
+def test_classes_that_do_not_fit_the_file_are_refused(tmp_path, categories, classes, expected):
+    write_annotations(tmp_path, categories)
     content = json.loads((tmp_path / 'annotations.json').read_text())
-    content['annotations'][0]['category_id'] = 8  # both are used
-    (tmp_path / 'annotations.json').write_text(json.dumps(content))
+    content['annotations'][0]['category_id'] = 6 + len(categories)  # the first and the last are used
+    write(tmp_path, content)
     with pytest.raises(ValueError, match=expected):
         dataset(tmp_path, classes=classes)
+
+
+def test_a_part_of_the_files_classes_is_enough(tmp_path):
+    write_annotations(tmp_path, ('cat', 'dog', 'cow'))
+    assert dataset(tmp_path, classes=('dog',), test_mode=True).get_data_info(0)['instances'] == []
+    assert dataset(tmp_path, classes=('cat', 'cow')).get_data_info(0)['instances'][0]['bbox_label'] == 0
+    with pytest.raises(ValueError, match='one string'):
+        check_num_classes(nn.Linear(1, 1), 'droplet')
 
 
 @pytest.mark.parametrize(
@@ -126,7 +106,7 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path, categories, classes, ex
         ('annotations', dict(id=...), r'annotations\[1\] lacks id'),
         ('annotations', dict(id=1), r'annotations\[1\] \(id 1\) has the id of an earlier one'),
         ('annotations', dict(image_id=[0]), 'has neither a number nor text as image_id'),
-        ('images', dict(file_name=...), r'images\[1\] \(id 1\) lacks file_name'),
+        ('images', dict(file_name=...), r'images\[1\] \(id 2\) lacks file_name'),
         ('images', dict(width='20'), "has no number as width: '20'"),
         ('categories', dict(name=7), 'has no text as name: 7'),
     ],
@@ -136,17 +116,9 @@ def test_a_malformed_entry_is_named_with_file_and_id(tmp_path, part, change, lin
     content = json.loads((tmp_path / 'annotations.json').read_text())
     entry = {**content[part][1], **change}
     content[part][1] = {key: value for key, value in entry.items() if value is not ...}
-    (tmp_path / 'annotations.json').write_text(json.dumps(content))
+    write(tmp_path, content)
     with pytest.raises(ValueError, match=rf'annotations\.json is not a COCO annotation file: {part}.*{line}|{line}'):
         dataset(tmp_path)
-
-
-def test_one_string_is_no_list_of_classes(tmp_path):
-    write_annotations(tmp_path, categories=('droplet',))
-    with pytest.raises(ValueError, match=r"classes='droplet', one string: write classes=\('droplet',\)"):
-        dataset(tmp_path, classes='droplet')
-    with pytest.raises(ValueError, match='one string'):
-        check_num_classes(nn.Linear(1, 1), 'droplet')
 
 
 JSON = st.recursive(
@@ -169,7 +141,7 @@ def test_mutated_annotations_are_read_or_refused_with_a_line(data, tmp_path_fact
             node = node[place]
             place = data.draw(st.sampled_from([*node] if isinstance(node, dict) else range(len(node))))
         node[place] = data.draw(JSON)
-    (folder / 'annotations.json').write_text(json.dumps(content))
+    write(folder, content)
     line = ''
     try:
         found = dataset(folder)

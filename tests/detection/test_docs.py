@@ -77,7 +77,6 @@ def test_documented_snippet_turns_a_resnet_config_into_one_with_flsl(tmp_path):
 
 
 def shipped(name: str) -> Path:
-    """Find a config that mmdet brings along."""
     import mmdet
 
     path = Path(mmdet.__file__).parent / '.mim' / 'configs' / name

@@ -12,7 +12,6 @@ pytestmark = pytest.mark.smoke
 
 
 def make_image(height=90, width=100):
-    """Make an image with two objects."""
     from mmdet.testing import demo_mm_inputs
 
     return demo_mm_inputs(1, (3, height, width), num_items=[2], num_classes=NUM_CLASSES, with_mask=True)
@@ -59,7 +58,5 @@ def test_an_op_that_torchvision_lacks_is_named_at_the_call():
     if mmcv._ext.__spec__.origin != 'flsl_mm.utils.compat':
         pytest.skip('mmcv has compiled ops here')
     conv = DeformConv2d(1, 1, 3, padding=1)
-    with pytest.raises(
-        NotImplementedError, match="'deform_conv_forward' has no stand-in: it needs mmcv with compiled ops"
-    ):
+    with pytest.raises(NotImplementedError, match="'deform_conv_forward' has no stand-in"):
         conv(torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4))

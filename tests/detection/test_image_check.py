@@ -1,7 +1,5 @@
 """Images that are missing, damaged or of another size are found at the start, or skipped and listed."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -17,7 +15,6 @@ assert folder  # the fixture
 
 
 def damage(folder):
-    """Truncate the second image and remove the third."""
     content = (folder / '2.png').read_bytes()
     (folder / '2.png').write_bytes(content[: len(content) // 2])
     (folder / '3.png').unlink()
@@ -49,10 +46,8 @@ def test_images_that_go_bad_later_are_skipped_and_listed(folder, capsys):
     assert drawn == {str(folder / '1.png')}
     reasons = read_skipped(found.skipped_log)
     assert reasons.pop(str(folder / '2.png')).startswith('cannot be read: ')
-    assert reasons == {
-        str(folder / '3.png'): 'is missing',
-        str(folder / '4.png'): 'is 20x10, and 256x160 in the annotations',
-    }
+    wrong_size = 'is 20x10, and 256x160 in the annotations'
+    assert reasons == {str(folder / '3.png'): 'is missing', str(folder / '4.png'): wrong_size}
     assert f'skipped {folder / "3.png"}: it is missing' in capsys.readouterr().out
 
 
@@ -67,14 +62,11 @@ def test_in_testing_every_image_must_be_usable(folder):
 
 def test_sizes_of_files_and_annotations_are_compared(folder):
     content = json.loads((folder / 'a.json').read_text())
-    for image in content['images']:
-        image.update(width=1024, height=640)
-    save(folder, content)
+    save(folder, dict(content, images=[dict(image, width=1024, height=640) for image in content['images']]))
     with pytest.raises(ValueError, match=r'4 of 4 images .*1.png is 256x160, and 1024x640 in the annotations'):
         dataset(folder)
-
-
-def test_an_image_that_its_camera_turned_has_the_size_that_it_is_shown_with(folder):
+    # An image that its camera turned has the size that it is shown with.
+    save(folder, content)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     for name in ('1.png', '2.png'):

@@ -17,6 +17,7 @@ from flsl_mm.commands import via2coco
 from flsl_mm.detection import FLSLCocoDataset
 from flsl_mm.scenes.output import TreeRequest
 from flsl_mm.scenes.writers import write_scenes
+from tests.builders.coco import coco_content
 from tests.builders.small_detector import narrow
 
 pytestmark = pytest.mark.slow
@@ -32,14 +33,12 @@ def snippet(name: str) -> str:
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory) -> Path:
-    """Write six images of 64x64 with boxes and masks in COCO's layout."""
     folder = tmp_path_factory.mktemp('own') / 'mine'
     write_scenes(folder, 'coco', TreeRequest(num=6, seed=0, val_fraction=0.34, size_hw=(64, 64)))
     return folder
 
 
 def read(text: str, tmp_path: Path, data: Path, **changes: str) -> Config:
-    """Read a config of the page, on this data."""
     for old, new in {"'data/mine/'": repr(f'{data}/'), "'configs/": f"'{ROOT}/configs/", **changes}.items():
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -47,8 +46,8 @@ def read(text: str, tmp_path: Path, data: Path, **changes: str) -> Config:
     return Config.fromfile(tmp_path / 'mine.py')
 
 
-def shrink(cfg: Config, tmp_path: Path) -> Config:
-    """Make the model and the run of a config small."""
+def train(cfg: Config, tmp_path: Path) -> set[str]:
+    """Train a config after its model and run were made small; returns what is logged."""
     narrow(cfg)
     cfg.work_dir, cfg.experiment_name = str(tmp_path / 'work'), tmp_path.name
     cfg.merge_from_dict({'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1})
@@ -57,7 +56,9 @@ def shrink(cfg: Config, tmp_path: Path) -> Config:
         for step in loader.dataset.pipeline:
             if step.type == 'Resize':
                 step.scale = (64, 64)
-    return cfg
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return set(runner.message_hub.log_scalars)
 
 
 def test_the_config_is_short_and_nothing_is_left_over(tmp_path, data):
@@ -74,15 +75,10 @@ def test_one_coco_file_is_split(tmp_path, monkeypatch):
     """As VIA 2 and others write it: ids from 1, boxes as polygons, and entries that COCO does not have."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'data' / 'mine' / 'annotations').mkdir(parents=True)
-    size = dict(width=64, height=48, license=0, flickr_url='', coco_url='', date_captured='')
-    box = dict(segmentation=[[4, 5, 14, 5, 14, 25, 4, 25]], area=200, bbox=[4, 5, 10, 20], iscrowd=0, category_id=1)
-    export = dict(
-        info={},
-        licenses=[dict(id=0, name='', url='')],
-        categories=[dict(supercategory='type', id=1, name='ball')],
-        images=[dict(size, id=i, file_name=f'{i}.jpg') for i in range(1, 11)],
-        annotations=[dict(box, id=i, image_id=i) for i in range(1, 11)],
-    )
+    export = coco_content([f'{i}.jpg' for i in range(1, 11)], [(4, 5, 10, 20)], ('ball',))
+    export['images'] = [dict(i, license=0, flickr_url='', coco_url='', date_captured='') for i in export['images']]
+    export = dict(export, info={}, licenses=[dict(id=0, name='', url='')])
+    export['categories'][0]['supercategory'] = 'type'
     (tmp_path / 'export.json').write_text(json.dumps(export))
     exec(snippet('split'), {})
     found = {}
@@ -97,16 +93,8 @@ def test_one_coco_file_is_split(tmp_path, monkeypatch):
     assert found['train'] == set(range(1, 11)) - {1, 6}
 
 
-def test_from_a_coco_file_to_ap(tmp_path, data):
-    model = re.search(r', backbone=dict\(init_cfg.*?\)\)\)', snippet('own-data'))[0]
-    cfg = read(snippet('own-data'), tmp_path, data, **{'mask-rcnn_flsl-vit-s16_fpn_1x_coco.py': LAPTOP, model: ')'})
-    runner = Runner.from_cfg(shrink(cfg, tmp_path))
-    runner.train()
-    assert {'val/coco/bbox_mAP', 'val/coco/segm_mAP'} < set(runner.message_hub.log_scalars)
-
-
 def test_from_via_to_ap(tmp_path, data):
-    """The page's config on what its command makes of VIA's project."""
+    """The page's config on the COCO file that its command makes of VIA's project."""
     mine = tmp_path / 'mine'
     (mine / 'images').mkdir(parents=True)
     project = {}
@@ -135,9 +123,7 @@ def test_from_via_to_ap(tmp_path, data):
     changes = {'mask-rcnn_flsl-vit-s16_fpn_1x_coco.py': LAPTOP, init: ')', f'({classes})': repr(names)}
     folders = {f"img='{split}/'": "img='images/'" for split in ('train', 'val')}
     cfg = read(snippet('own-data'), tmp_path, mine, **changes, **folders)
-    runner = Runner.from_cfg(shrink(cfg, tmp_path))
-    runner.train()
-    assert {'val/coco/bbox_mAP', 'val/coco/segm_mAP'} < set(runner.message_hub.log_scalars)
+    assert {'val/coco/bbox_mAP', 'val/coco/segm_mAP'} < train(cfg, tmp_path)
 
 
 def test_boxes_without_masks(tmp_path, data):
@@ -149,10 +135,7 @@ def test_boxes_without_masks(tmp_path, data):
         for annotation in content['annotations']:
             annotation.pop('segmentation', None)
         (data / f'boxes_{path.name}').write_text(json.dumps(content))
-    for part in (cfg.train_dataloader.dataset, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    for part in (*(loader.dataset for loader in loaders), cfg.val_evaluator, cfg.test_evaluator):
         part.ann_file = part.ann_file.replace('annotations/', 'boxes_')
-    for part in (cfg.val_evaluator, cfg.test_evaluator):
-        part.ann_file = part.ann_file.replace('annotations/', 'boxes_')
-    runner = Runner.from_cfg(shrink(cfg, tmp_path))
-    runner.train()
-    assert 'val/coco/bbox_mAP' in runner.message_hub.log_scalars
+    assert 'val/coco/bbox_mAP' in train(cfg, tmp_path)

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 import flsl_mm  # noqa: F401  offers the stand-in for mmcv's compiled ops
 from flsl_mm.commands import uavdt2coco
+from tests.builders.coco import coco_content
 from tests.builders.small_detector import narrow
 from tests.builders.uavdt_tree import write_sequence
 
@@ -28,7 +29,6 @@ SEEDS = range(8)
 
 
 def paint(path: Path) -> None:
-    """Draw the car in red and the truck in green."""
     image = Image.new('RGB', SIZE, GRAY)
     for (left, top, width, height), color in ((CAR, RED), (TRUCK, GREEN)):
         ImageDraw.Draw(image).rectangle((left, top, left + width - 1, top + height - 1), color)
@@ -39,10 +39,9 @@ def paint(path: Path) -> None:
 def uavdt(tmp_path) -> Path:
     """Make a converted tree of two training frames and a test frame that all show a car, a truck and a region."""
     root = tmp_path / 'uavdt'
-    for name, frames in (('M0101', 1), ('M0201', 1), ('M0203', 1)):
-        boxes = [(number, 1, *CAR, 1, 1, 1) for number in range(1, frames + 1)]
-        boxes += [(number, 2, *TRUCK, 1, 1, 2) for number in range(1, frames + 1)]
-        write_sequence(root, name, boxes, [(1, 1, *REGION)], frames=frames, size=SIZE)
+    boxes = [(1, 1, *CAR, 1, 1, 1), (1, 2, *TRUCK, 1, 1, 2)]
+    for name in ('M0101', 'M0201', 'M0203'):
+        write_sequence(root, name, boxes, [(1, 1, *REGION)], frames=1, size=SIZE)
     for path in root.rglob('*.jpg'):
         paint(path)
     assert uavdt2coco.main([str(root), '--out', str(root / 'annotations'), '--workers', '0']) == 0
@@ -51,27 +50,16 @@ def uavdt(tmp_path) -> Path:
 
 @pytest.fixture
 def coco(tmp_path) -> Path:
-    """Make a tree like COCO's, with all of its class names."""
     from mmdet.datasets import CocoDataset
 
     root = tmp_path / 'coco'
     (root / 'annotations').mkdir(parents=True)
-    categories = [dict(id=10 + i, name=name) for i, name in enumerate(CocoDataset.METAINFO['classes'])]
     for split in ('train2017', 'val2017'):
         (root / split).mkdir()
         paint(root / split / '1.jpg')
-        annotations = [
-            dict(id=i, image_id=1, category_id=9 + i, bbox=box, area=box[2] * box[3], iscrowd=0, segmentation=[corners])
-            for i, (box, corners) in enumerate(((box, rectangle(*box)) for box in (CAR, TRUCK)), start=1)
-        ]
-        images = [dict(id=1, file_name='1.jpg', width=SIZE[0], height=SIZE[1])]
-        content = dict(images=images, annotations=annotations, categories=categories)
+        content = coco_content(['1.jpg'], [CAR, TRUCK], CocoDataset.METAINFO['classes'], SIZE, first=10)
         (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
     return root
-
-
-def rectangle(left: int, top: int, width: int, height: int) -> list[int]:
-    return [left, top, left + width, top, left + width, top + height, left, top + height]
 
 
 def build(name: str, part: str):
@@ -117,7 +105,7 @@ def check_objects(image: np.ndarray, sample, masks: bool) -> int:
 
 
 @pytest.mark.parametrize('name', ['mask-rcnn_flsl-vit-s16_fpn_uavdt', 'faster-rcnn_flsl-vit-s16_fpn_uavdt'])
-def test_training_pipeline_of_uavdt(name, uavdt, monkeypatch):
+def test_pipelines_of_uavdt(name, uavdt, monkeypatch):
     monkeypatch.setenv('UAVDT_ROOT', str(uavdt))
     dataset = build(f'{name}.py', 'train_dataloader')
     assert len(dataset) == 2
@@ -133,25 +121,19 @@ def test_training_pipeline_of_uavdt(name, uavdt, monkeypatch):
     assert flips == {False, True}
     assert max(numbers) == 2
     assert outside > 0  # a crop or its border cut a region: it goes on beyond
+    check_test_pipeline(name)
 
 
-def test_training_pipeline_of_coco(coco, monkeypatch):
+def test_pipelines_of_coco(coco, monkeypatch):
+
     monkeypatch.setenv('COCO_ROOT', str(coco))
     dataset = build('mask-rcnn_flsl-vit-s16_fpn_1x_coco.py', 'train_dataloader')
     numbers = [check_objects(*load(dataset, seed), masks=True) for seed in SEEDS]
     assert max(numbers) == 2
+    check_test_pipeline('mask-rcnn_flsl-vit-s16_fpn_1x_coco')
 
 
-@pytest.mark.parametrize(
-    ('name', 'root', 'variable'),
-    [
-        ('mask-rcnn_flsl-vit-s16_fpn_uavdt', 'uavdt', 'UAVDT_ROOT'),
-        ('faster-rcnn_flsl-vit-s16_fpn_uavdt', 'uavdt', 'UAVDT_ROOT'),
-        ('mask-rcnn_flsl-vit-s16_fpn_1x_coco', 'coco', 'COCO_ROOT'),
-    ],
-)
-def test_test_pipeline(name, root, variable, request, monkeypatch):
-    monkeypatch.setenv(variable, str(request.getfixturevalue(root)))
+def check_test_pipeline(name: str) -> None:
     image, sample = load(build(f'{name}.py', 'test_dataloader'), 0)
     assert sample.ori_shape == SIZE[::-1]
     assert image.shape[:2] == sample.img_shape == (800, 1280)

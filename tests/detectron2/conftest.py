@@ -1,7 +1,5 @@
 """Weights for the tests of flsl_mm.detectron2."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The snippets of docs/detectron2.md build detectors, on a small backbone."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

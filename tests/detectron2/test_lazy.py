@@ -1,7 +1,5 @@
 """The backbone in detectron2's LazyConfigs: every config, features as in mmdet, weights, colors, data."""
 
-from __future__ import annotations
-
 import logging
 import re
 

@@ -1,7 +1,5 @@
 """The backbone in detectron2's yacs configs."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.builders.checkpoints import same

@@ -1,7 +1,5 @@
 """Symptoms and verdict, by hand."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
@@ -44,9 +42,6 @@ def test_few_prototypes_are_few_for_the_batch():
     measurement = replace(GOOD, prototypes_used=14.0)
     assert health.symptoms(measurement, FIRST, 256, 16) == set()
     assert health.symptoms(measurement, FIRST, 4096, 64) == {'few prototypes'}
-
-
-def test_a_marginal_on_few_prototypes_counts_as_few():
     assert health.symptoms(replace(GOOD, marginal_entropy=math.log(2)), FIRST, 256, 16) == {'few prototypes'}
 
 
@@ -63,10 +58,10 @@ def test_verdicts():
     assert collapsed == f'collapsed: uniform ({health.ADVICE["uniform"]}); low rank ({health.ADVICE["low rank"]})'
     assert health.verdict(run(*[GOOD] * 5), 256, 16, 0.74).startswith('too short to tell: 74% of the teacher')
     assert health.verdict(run(*[GOOD] * 3), 256, 16, 0.05) == 'too short to tell: 300 steps'
-    assert health.verdict(
-        [replace(measurement, step=measurement.step // 10) for measurement in run(*[GOOD] * 5)], 256, 16, 0.05
-    ) == ('too short to tell: 50 steps')
+    early = [replace(measurement, step=measurement.step // 10) for measurement in run(*[GOOD] * 5)]
+    assert health.verdict(early, 256, 16, 0.05) == 'too short to tell: 50 steps'
     assert health.verdict([], 256, 16, 0.05) == 'too short to tell: 0 steps'
+    assert 'effective rank 70 -> 50' in health.summary(run(*[GOOD] * 5))
 
 
 def test_initial_share_is_the_product_of_the_momenta():
@@ -74,10 +69,6 @@ def test_initial_share_is_the_product_of_the_momenta():
     assert health.initial_share(0.998, 1.0, 4000) == pytest.approx(math.prod(momenta), rel=0.01)
     # 300 images at the paper's settings: 4 steps of 64 an epoch, the momentum scaled from a batch of 512.
     assert health.initial_share(0.996 ** (64 / 512), 1.0, 1200) == pytest.approx(0.74, abs=0.005)
-
-
-def test_summary_names_first_and_last():
-    assert 'effective rank 70 -> 50' in health.summary(run(*[GOOD] * 5))
 
 
 PLACE_SHARES = {
@@ -103,11 +94,8 @@ def test_the_verdict_knows_place(start, end, is_place):
     assert ('position_jitter' in verdict) == is_place
 
 
-def test_collapse_comes_before_place():
+def test_collapse_comes_before_place_and_earlier_versions_have_none():
     collapsed = health.verdict(run(*[replace(GOOD, place_share=0.9, within_cosine=0.99)] * 5), 256, 16, 0.05)
     assert collapsed == f'collapsed: patches alike ({health.ADVICE["patches alike"]})'
-
-
-def test_a_run_of_an_earlier_version_has_no_place_share():
     earlier = [replace(measurement, place_share=math.nan) for measurement in run(*[GOOD] * 5)]
     assert health.verdict(earlier, 256, 16, 0.05) == 'healthy'

@@ -1,14 +1,12 @@
 """Lines of the training log."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
 from mmengine.hooks import Hook
 
 from flsl_mm.engine.log_processor import format_value
-from tests.builders.toy_run import messages_of, toy_runner
+from tests.builders.toy_run import LOGGED, messages_of, toy_runner
 
 
 @pytest.mark.parametrize(
@@ -37,13 +35,7 @@ class Outputs(Hook):
 
     def before_train(self, runner):
         original = runner.log_processor.get_log_after_iter
-
-        def get_log_after_iter(*args):
-            tag, line = original(*args)
-            self.tags.append(tag)
-            return tag, line
-
-        runner.log_processor.get_log_after_iter = get_log_after_iter
+        runner.log_processor.get_log_after_iter = lambda *args: self.tags.append(original(*args)) or self.tags[-1]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         self.losses.append({name: float(value) for name, value in outputs.items()})
@@ -52,14 +44,9 @@ class Outputs(Hook):
 def test_the_total_and_its_terms_are_smoothed_alike(tmp_path):
     kept = Outputs()
     hooks = [kept, dict(type='FLSLScheduleHook', momentum=dict(type='cosine', start=0.9, end=1.0))]
-    runner = toy_runner(
-        tmp_path,
-        hooks,
-        default_hooks=dict(logger=dict(type='FLSLLoggerHook', interval=1)),
-        log_processor=dict(type='FLSLLogProcessor', window_size=3),
-    )
+    runner = toy_runner(tmp_path, hooks, **LOGGED | dict(log_processor=dict(type='FLSLLogProcessor', window_size=3)))
     lines = messages_of(runner, runner.train)
-    last = kept.tags[-1]
+    last, _ = kept.tags[-1]
     for name in ('loss', 'intra', 'inter', 'volume', 'teacher_entropy', 'marginal_entropy', 'prototypes_used'):
         assert last[name] == pytest.approx(sum(losses[name] for losses in kept.losses[-3:]) / 3, rel=1e-5), name
     momentum = 1 - (math.cos(math.pi * 7 / 8) + 1) / 2 * 0.1
@@ -73,11 +60,7 @@ def test_the_total_and_its_terms_are_smoothed_alike(tmp_path):
 @pytest.mark.parametrize(('window', 'expected'), [(3, 5), (7, 7)])
 def test_histories_keep_the_latest_values(window, expected, tmp_path, monkeypatch):
     monkeypatch.setattr('flsl_mm.engine.log_processor.MAX_HISTORY', 5)
-    options = dict(
-        default_hooks=dict(logger=dict(type='FLSLLoggerHook', interval=1)),
-        log_processor=dict(type='FLSLLogProcessor', window_size=window),
-    )
-    runner = toy_runner(tmp_path, [], **options)
+    runner = toy_runner(tmp_path, [], **LOGGED | dict(log_processor=dict(type='FLSLLogProcessor', window_size=window)))
     runner.train()
     for name in ('train/loss', 'train/lr', 'train/time'):
         values, counts = runner.message_hub.get_scalar(name).data

@@ -1,46 +1,27 @@
 """What is said at the start and the end of a run."""
 
-from __future__ import annotations
-
+import re
 from pathlib import Path
 from types import SimpleNamespace
-
-from mmengine.hooks import Hook
 
 from flsl_mm.datasets.images import FLSLImages
 from flsl_mm.engine import report
 from flsl_mm.engine.report import data_line
 from flsl_mm.utils.work_folder import SKIPPED
 from tests.builders.images import make_image
-from tests.builders.toy_run import OPTIM_WRAPPER, ToyImages, messages_of, toy_runner
-
-LOGGER = dict(logger=dict(type='FLSLLoggerHook', interval=1))
+from tests.builders.toy_run import LOGGED, OPTIM_WRAPPER, Calls, ToyImages, messages_of, toy_runner
 
 
-class ClusterFigure(Hook):
-    """Writes a figure at the end, as the probe of generated scenes does, and after the report's turn."""
-
-    priority = 'LOWEST'
-
-    def after_train(self, runner):
-        path = Path(runner.work_dir) / 'figure.png'
-        path.touch()
-        runner.message_hub.update_info('probe_figure', str(path))
-
-
-class CountSteps(Hook):
-    """Counts the optimizer's steps."""
-
-    def __init__(self, steps):
-        self.steps = steps
-
-    def before_train(self, runner):
-        runner.optim_wrapper.optimizer.register_step_post_hook(lambda *args: self.steps.append(runner.iter))
+def write_figure(runner):
+    """As the probe of generated scenes does, after the report's turn."""
+    Path(runner.work_dir, 'figure.png').touch()
+    runner.message_hub.update_info('probe_figure', f'{runner.work_dir}/figure.png')
 
 
 def test_report_names_numbers_and_files(tmp_path):
-    default_hooks = dict(LOGGER, checkpoint=dict(type='FLSLCheckpointHook', interval=1))
-    runner = toy_runner(tmp_path, [ClusterFigure()], default_hooks=default_hooks)
+    default_hooks = dict(checkpoint=dict(type='FLSLCheckpointHook', interval=1)) | LOGGED['default_hooks']
+    runner = toy_runner(tmp_path, [], default_hooks=default_hooks)
+    runner.register_hook(Calls(after_train=write_figure), 'LOWEST')
     lines = messages_of(runner, runner.train)
     start = next(line for line in lines if 'effective batch' in line)
     for part in ('8 images', 'effective batch 2 (2 x 1 processes)', 'lr 0.001', 'K = 10', '4 steps per epoch'):
@@ -50,20 +31,20 @@ def test_report_names_numbers_and_files(tmp_path):
         assert name in end
         path = next(word for word in end.split() if word.endswith(name))
         assert Path(path).is_file()
+    assert not [line for line in lines if 'image files' in line]
+    assert not (tmp_path / SKIPPED).exists()
 
 
 def test_steps_are_the_optimizers(tmp_path):
     """8 batches of which three and three make a step, and the last two."""
     wrapper = dict(OPTIM_WRAPPER, optimizer=dict(type='AdamW', lr=1e-3), accumulative_counts=3)
-    runner = toy_runner(tmp_path, [], default_hooks=LOGGER, optim_wrapper=wrapper)
-    steps = []
-    counter = CountSteps(steps)
-    runner.register_hook(counter)
+    runner = toy_runner(tmp_path, [], **LOGGED, optim_wrapper=wrapper)
     lines = messages_of(runner, runner.train)
     start = next(line for line in lines if 'effective batch' in line)
     assert 'effective batch 6 (2 x 1 processes x 3 batches)' in start
     assert start.endswith('1.333333333 steps of 3 batches per epoch, 2 epochs, 3 steps')
-    assert len(steps) == 3
+    step = runner.optim_wrapper.optimizer.state_dict()['state'][0]['step']
+    assert step == 3
 
 
 def test_other_trainings_tell_data_and_length(tmp_path):
@@ -87,17 +68,23 @@ def test_skipped_files_are_listed_and_counted(tmp_path):
             return super().__getitem__(index)
 
     loader = dict(dataset=Skipping(), sampler=dict(type='FLSLSampler'), batch_size=2, num_workers=0)
-    runner = toy_runner(tmp_path, [], default_hooks=LOGGER, train_dataloader=loader)
+    runner = toy_runner(tmp_path, [], **LOGGED, train_dataloader=loader)
     lines = messages_of(runner, runner.train)
     warning = f'4 of 8 image files could not be used; they are listed in {tmp_path / SKIPPED}'
     assert lines.count(warning) == 1
     assert len((tmp_path / SKIPPED).read_text().splitlines()) == 4
 
 
-def test_nothing_is_said_of_files_where_none_was_skipped(tmp_path):
-    runner = toy_runner(tmp_path, [], default_hooks=LOGGER)
-    assert not [line for line in messages_of(runner, runner.train) if 'image files' in line]
-    assert not (tmp_path / SKIPPED).exists()
+def test_a_run_too_short_for_the_teacher_is_told_its_length_in_short(tmp_path):
+    """The console names the option, the file also why; the length that is named is enough."""
+    runner = toy_runner(tmp_path, [])
+    (line, *_) = report.pretraining_warnings(runner)
+    assert re.fullmatch(
+        r'8 steps are too few for the teacher to follow: set train_cfg.max_epochs=\d+ or more', line.console
+    )
+    assert 'of the teacher will still be its initial weights after 8 steps' in line
+    enough = toy_runner(tmp_path / 'enough', [], epochs=int(re.search(r'=(\d+)', line)[1]))
+    assert report.teacher_initial_share(enough) <= report.MAX_INITIAL
 
 
 def test_small_images_are_warned_of(tmp_path, monkeypatch):

@@ -7,23 +7,12 @@ import pytest
 
 pytest.importorskip('mmpretrain')
 
-from mmengine.hooks import Hook
-
 from flsl_mm.commands import command_line
-from tests.builders.toy_run import messages_of, toy_config, write_images
-
-
-class Stop(Hook):
-    """Ends a run after its first epoch."""
-
-    def before_train_epoch(self, runner):
-        if runner.epoch == 1:
-            raise InterruptedError
+from tests.builders.toy_run import Calls, messages_of, toy_config, write_images
 
 
 @pytest.fixture
 def folder(stopped, tmp_path):
-    """A copy of the work folder of the run that was stopped."""
     return Path(shutil.copytree(stopped, tmp_path / 'stopped'))
 
 
@@ -33,7 +22,12 @@ def stopped(tmp_path_factory):
     folder = tmp_path_factory.mktemp('follow')
     write_images(folder / 'images')
     runner = config_runner(folder, default_hooks__checkpoint__interval=6)
-    runner.register_hook(Stop())
+
+    def stop(runner):
+        if runner.epoch == 1:
+            raise InterruptedError
+
+    runner.register_hook(Calls(before_train_epoch=stop))
     with pytest.raises(InterruptedError):
         runner.train()
     return folder

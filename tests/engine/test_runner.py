@@ -1,9 +1,8 @@
 """The Runner: all weights of a checkpoint or none, its config written when it starts, and one run in a folder."""
 
-from __future__ import annotations
-
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,22 +12,18 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.model import BaseModel
-from mmengine.registry import MODELS, RUNNERS
+from mmengine.registry import RUNNERS
 
-from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl, to_official, to_timm
+from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl
 from flsl_mm.commands import command_line
 from flsl_mm.commands import train as train_command
 from flsl_mm.engine.runner import RETIRED_HOOKS, FLSLRunner
-from tests.builders.children import OUTPUT, train
-from tests.builders.toy_run import messages_of, toy_config, write_images
-
-PROTOTYPES = 'head.last_layer.parametrizations.weight.original0'
+from tests.builders.nonsense import Call
+from tests.builders.toy_run import CLASSIFIER_LOADER, ToyClassifier, messages_of, toy_config, write_images
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory) -> tuple[Path, Path]:
-    """Return the images and the last checkpoint of a run of one epoch."""
     images, folder = write_images(tmp_path_factory.mktemp('images')), tmp_path_factory.mktemp('finished')
     run(toy_config(images, folder, resume=False, train_cfg__max_epochs=1))
     return images, folder / 'iter_6.pth'
@@ -36,72 +31,36 @@ def finished(tmp_path_factory) -> tuple[Path, Path]:
 
 def run(cfg):
     cfg.experiment_name = uuid.uuid4().hex
-    cfg.log_level = 'ERROR'
+    cfg.log_level = 'WARNING'
     runner = command_line.build_runner(cfg)
     runner.train()
     return runner
 
 
-def without(content: dict, name: str) -> dict:
-    return {key: value for key, value in content.items() if not key.startswith(name)}
-
-
-OTHERS = {
-    'a backbone file': (lambda content: to_flsl(content, 'teacher'), {}, 'tensors are missing'),
-    'a timm file': (to_timm, {}, 'tensors are missing'),
-    'an official file': (lambda content: to_official(content)['student'], {}, 'tensors are missing'),
-    'another width': (lambda content: content, dict(model__backbone__arch__embed_dim=32), 'tensors are missing'),
-    'another K': (lambda content: content, dict(model__head__num_prototypes=9), 'of another shape'),
-    'a deeper backbone': (
-        lambda content: content,
-        dict(model__backbone__arch__depth=1),
-        r'24 of its 71 tensors have no place in the model, backbone\.blocks\.1\.',
-    ),
-    'other heads': (
-        lambda content: content,
-        dict(model__backbone__arch__num_heads=4),
-        'num_heads 2 in the file and 4 in the config, of backbone',
-    ),
-    'int8': (
-        lambda content: {
-            **content,
-            'state_dict': content['state_dict'] | {'backbone.norm.bias': torch.ones(16, dtype=torch.int8)},
-        },
-        {},
-        r'1 of 71 tensors .* backbone\.norm\.bias for one \(of type torch\.int8 instead of torch\.float32\)',
-    ),
-    'a file without a block': (
-        lambda content: {**content, 'state_dict': without(content['state_dict'], 'backbone.blocks.1.')},
-        {},
-        r'12 of 71 tensors are missing or of another shape or type, backbone\.blocks\.1\.norm1\.weight for one',
-    ),
-}
-
-
-@pytest.mark.parametrize('kind', OTHERS)
+@pytest.mark.parametrize(
+    ('change', 'options', 'line'),
+    [
+        (lambda content: to_flsl(content, 'teacher'), {}, 'tensors are missing'),
+        (dict, dict(model__head__num_prototypes=9), 'of another shape'),
+        (dict, dict(model__backbone__arch__depth=1), r'24 of its 71 tensors have no place .*, backbone\.blocks\.1\.'),
+        (dict, dict(model__backbone__arch__num_heads=4), 'num_heads 2 in the file and 4 in the config, of backbone'),
+    ],
+    ids=['a backbone file', 'another K', 'a deeper backbone', 'other heads'],
+)
 @pytest.mark.parametrize('resume', [False, True], ids=['load_from', 'resume'])
-def test_weights_that_are_not_all_there(kind, resume, finished, tmp_path):
-    change, options, line = OTHERS[kind]
+def test_weights_that_are_not_all_there(change, options, line, resume, finished, tmp_path):
     images, source = finished
     content, changed = read_checkpoint(source), change(read_checkpoint(source))
     if resume:
-        changed = {**content, 'state_dict': changed.get('state_dict', changed)}
+        changed = content | dict(state_dict=changed['state_dict'])
     torch.save(changed, tmp_path / 'a.pth')
+    options = options | dict(optim_wrapper__optimizer__fused=True)  # which would write beyond the end of a smaller head
     cfg = toy_config(images, tmp_path / 'work', resume=resume, load_from=str(tmp_path / 'a.pth'), **options)
     expected = rf"a\.pth is not a checkpoint of this config's training: .*{line}.*model\.backbone\.init_cfg"
     with pytest.raises(CheckpointError, match=expected) as error:
         run(cfg)
     assert '\n' not in str(error.value)
     assert not list((tmp_path / 'work').glob('*.pth'))
-
-
-def test_another_number_of_prototypes_ends_the_program_and_not_the_process(finished, tmp_path):
-    """Fused AdamW destroyed the memory of the process."""
-    images, source = finished
-    options = dict(optim_wrapper__optimizer__fused=True, model__head__num_prototypes=64)
-    assert train(toy_config(images, tmp_path, load_from=str(source), **options)) == 2
-    last = (tmp_path / OUTPUT).read_text().splitlines()[-1]
-    assert last.startswith(f"error: {source} is not a checkpoint of this config's training: 5 of 71 tensors")
 
 
 def test_what_begins_anew_need_not_be_in_the_file(finished, tmp_path):
@@ -131,6 +90,23 @@ def test_progress_beyond_all_bounds_is_refused(finished, tmp_path):
         run(toy_config(finished[0], tmp_path / 'work', resume=True, load_from=str(tmp_path / 'a.pth')))
 
 
+def test_code_in_a_checkpoint(finished, tmp_path):
+    images, source = finished
+    content, marker, work_dir = read_checkpoint(source), tmp_path / 'marker', tmp_path / 'work'
+    next(iter(content['optimizer']['state'].values()))['step'] = Call(os.system, f'touch {marker}')
+    work_dir.mkdir()
+    torch.save(content, work_dir / 'iter_6.pth')
+    with pytest.raises(CheckpointError, match=f'{work_dir}/iter_6.pth is refused: reading it would call or build'):
+        run(toy_config(images, tmp_path / 'named', load_from=str(work_dir / 'iter_6.pth')))
+    shutil.copy(source.with_name('iter_4.pth'), work_dir)
+    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_6.pth'))
+    runner = run(toy_config(images, work_dir, train_cfg__max_epochs=1))
+    log = next(work_dir.glob('*/*.log')).read_text()
+    assert f'passed over a checkpoint: {work_dir / "iter_6.pth"} is refused' in log
+    assert runner._load_from == str(work_dir / 'iter_4.pth')
+    assert not marker.exists()
+
+
 def test_metadata_cannot_keep_a_run_from_training(finished, tmp_path):
     """Torch would put the file's tensors in place of the parameters that the optimizer has."""
     content = torch.load(finished[1], weights_only=False)
@@ -143,18 +119,6 @@ def test_metadata_cannot_keep_a_run_from_training(finished, tmp_path):
     assert not torch.equal(trained['backbone.norm.bias'], content['state_dict']['backbone.norm.bias'])
 
 
-@MODELS.register_module()
-class ToyClassifier(BaseModel):
-    """A body, and scores for classes."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.body, self.scores = torch.nn.Linear(2, 3), torch.nn.Linear(3, num_classes)
-
-    def forward(self, inputs, data_samples=None, mode='loss'):
-        return dict(loss=self.scores(self.body(torch.stack(inputs))).square().mean())
-
-
 def test_training_starts_from_weights_for_other_classes(tmp_path):
     source = ToyClassifier(4)
     torch.save(dict(state_dict=source.state_dict()), tmp_path / 'a.pth')
@@ -163,9 +127,7 @@ def test_training_starts_from_weights_for_other_classes(tmp_path):
             model=dict(type='ToyClassifier', num_classes=2),
             work_dir=str(tmp_path / 'work'),
             load_from=str(tmp_path / 'a.pth'),
-            train_dataloader=dict(
-                dataset=[dict(inputs=torch.ones(2))], sampler=dict(type='DefaultSampler'), batch_size=1
-            ),
+            train_dataloader=CLASSIFIER_LOADER,
             train_cfg=dict(by_epoch=True, max_epochs=1),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.0)),
             log_level='ERROR',
@@ -199,7 +161,6 @@ def test_other_programs_find_it_in_a_config(finished, tmp_path):
 
 
 def test_a_config_of_an_earlier_version_names_hooks_that_are_gone(finished, tmp_path):
-    """As those in work folders do, from which runs are resumed."""
     cfg = toy_config(finished[0], tmp_path)
     cfg.default_hooks.update({name: dict(type=name) for name in RETIRED_HOOKS})
     names = {type(hook).__name__ for hook in command_line.build_runner(cfg).hooks}

@@ -1,56 +1,25 @@
 """MMEngine's own loading inside `safe_mmengine_loading`: resumes its files, runs nothing that they carry."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
 
 from flsl_mm.checkpoint import CheckpointError
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
-
-
-class Payload:
-    """Pickles as a command that creates a file."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple:
-        return os.system, (f'touch {self.marker}',)
-
-
-class Toy(BaseModel):
-    """One linear layer whose loss falls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layer = torch.nn.Linear(2, 1)
-
-    def forward(self, inputs, data_samples=None, mode='loss'):
-        return dict(loss=self.layer(torch.stack(inputs)).square().mean())
+from tests.builders.checkpoints import equal_states
+from tests.builders.nonsense import Call
+from tests.builders.toy_run import classifier_runner
 
 
 def runner(folder: Path, epochs: int, **options) -> Runner:
-    dataset = [dict(inputs=torch.full((2,), float(i))) for i in range(4)]
-    return Runner(
-        Toy(),
-        str(folder),
-        train_dataloader=dict(dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False), batch_size=2),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.1)),
-        param_scheduler=[dict(type='LinearLR', start_factor=0.5, end=3, by_epoch=True)],
-        experiment_name=f'{folder.name}{epochs}{len(options)}',
-        log_level='ERROR',
-        **options,
-    )
+    torch.manual_seed(0)
+    options['param_scheduler'] = [dict(type='LinearLR', start_factor=0.5, end=3, by_epoch=True)]
+    return classifier_runner(folder, epochs, optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)), **options)
 
 
 def test_mmengine_resumes_its_own_checkpoints(tmp_path):
@@ -67,15 +36,14 @@ def test_mmengine_resumes_its_own_checkpoints(tmp_path):
         resumed.train()
     assert not marker.exists(), 'the config inside the checkpoint was run'
     assert resumed.epoch == 2
-    for a, b in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(a, b)
+    assert equal_states(whole.model, resumed.model)
     losses = resumed.message_hub.get_scalar('train/loss')
     assert len(losses.data[0]) == len(whole.message_hub.get_scalar('train/loss').data[0]) == 4
 
 
 def test_mmengine_refuses_code_inside_the_context_only(tmp_path, monkeypatch):
     marker, path = tmp_path / 'marker', tmp_path / 'bad.pth'
-    torch.save({'state_dict': {}, 'optimizer': Payload(marker)}, path)
+    torch.save({'state_dict': {}, 'optimizer': Call(os.system, f'touch {marker}')}, path)
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     loader = CheckpointLoader._get_checkpoint_loader('a.pth')
     with safe_mmengine_loading():

@@ -1,14 +1,12 @@
 """Schedules: by hand and against the recorded arrays of the original program."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
 from flsl_mm.engine.schedules import FLSLWarmupCosineLR, cosine, linear_by_epoch, scaled_momentum, warmup_cosine
-from tests.builders.reference import load
+from tests.builders.reference import cosine_end, load
 
 
 def test_cosine_by_hand():
@@ -31,10 +29,8 @@ def test_momentum_scaling_by_hand():
 
 
 def cosine_warmup_of(recorded: np.ndarray) -> list[float]:
-    peak = recorded.max()
     warmup = int(recorded.argmax()) + 1
-    share = 0.5 * (1 + np.cos(np.pi * (len(recorded) - warmup - 1) / (len(recorded) - warmup)))
-    end = (recorded[-1] - share * peak) / (1 - share)
+    peak, end = recorded.max(), cosine_end(recorded[warmup:])
     return [warmup_cosine(i, warmup, len(recorded), peak, end) for i in range(len(recorded))]
 
 
@@ -45,10 +41,7 @@ def test_recorded_schedules():
     np.testing.assert_allclose(cosine_warmup_of(recorded['lr']), recorded['lr'], rtol=1e-9, atol=1e-12)
     for name in ('weight_decay', 'momentum', 'intra_coefficient'):
         values = recorded[name]
-        count = len(values)
-        share = 0.5 * (1 + np.cos(np.pi * (count - 1) / count))
-        end = (values[-1] - share * values[0]) / (1 - share)
-        ours = [cosine(i / count, values[0], end) for i in range(count)]
+        ours = [cosine(i / len(values), values[0], cosine_end(values)) for i in range(len(values))]
         np.testing.assert_allclose(ours, values, rtol=1e-9, atol=1e-12)
     temps = recorded['teacher_temp']
     epochs = int(temps.argmax()) + 1

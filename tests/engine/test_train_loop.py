@@ -1,7 +1,5 @@
 """The loop starts inside an epoch, and refuses what it cannot continue."""
 
-from __future__ import annotations
-
 import uuid
 
 import pytest
@@ -9,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 
 from flsl_mm.datasets.folder import find_images
+from tests.builders.checkpoints import same
 from tests.builders.images import make_image
 from tests.builders.toy_flsl import toy_model
 from tests.builders.toy_run import ToyImages, toy_runner
@@ -31,7 +30,6 @@ class Record(Hook):
 
 
 def run(work_dir, start: int = 0, sampler: str = 'FLSLSampler') -> Record:
-    """Train 2 epochs of 4 iterations from iteration ``start`` on."""
     record = Record()
     loader = dict(dataset=ToyImages(), sampler=dict(type=sampler, seed=1), batch_size=2, num_workers=0)
     work_dir.mkdir()
@@ -42,21 +40,18 @@ def run(work_dir, start: int = 0, sampler: str = 'FLSLSampler') -> Record:
     return record
 
 
-@pytest.mark.parametrize('start', [1, 3, 4, 6])
-def test_starts_inside_an_epoch(start, tmp_path):
-    whole = run(tmp_path / 'whole')
+@pytest.mark.parametrize(
+    ('start', 'sampler'),
+    [(1, 'FLSLSampler'), (3, 'FLSLSampler'), (4, 'FLSLSampler'), (6, 'FLSLSampler'), (2, 'DefaultSampler')],
+)
+def test_starts_inside_an_epoch(start, sampler, tmp_path):
+    whole = run(tmp_path / 'whole', sampler=sampler)
     assert [(epoch, index, iteration) for epoch, index, iteration, _ in whole.batches] == [
         (i // 4, i % 4, i) for i in range(8)
     ]
-    rest = run(tmp_path / 'rest', start)
+    rest = run(tmp_path / 'rest', start, sampler)
     assert rest.batches == whole.batches[start:]
     assert rest.epochs == whole.epochs[start // 4 :]
-
-
-def test_samplers_without_a_position(tmp_path):
-    whole = run(tmp_path / 'whole', sampler='DefaultSampler')
-    rest = run(tmp_path / 'rest', 2, sampler='DefaultSampler')
-    assert rest.batches == whole.batches[2:]
 
 
 def test_checkpoint_of_the_last_iteration_of_an_epoch(tmp_path):
@@ -69,26 +64,6 @@ def test_checkpoint_of_the_last_iteration_of_an_epoch(tmp_path):
     assert record.epochs == [(0, 4), (1, 8)]
 
 
-@pytest.mark.parametrize(
-    ('images', 'batch_size', 'message'),
-    [
-        # One batch more or less, and what drop_last=True leaves out of the last one.
-        (10, 2, '8 images in the data set, this one has 10'),
-        (9, 2, '8 images in the data set, this one has 9'),
-        (8, 4, '4 iterations in an epoch, this one has 2'),
-    ],
-)
-def test_other_data_than_the_resumed_run(images, batch_size, message, tmp_path):
-    toy_runner(tmp_path / 'first', [], train_cfg=LOOP, experiment_name=uuid.uuid4().hex).train()
-    loader = dict(sampler=dict(type='FLSLSampler'), num_workers=0, drop_last=True)
-    loader |= dict(dataset=ToyImages(images), batch_size=batch_size)
-    source = dict(resume=True, load_from=str(tmp_path / 'first' / 'epoch_1.pth'))
-    source |= dict(experiment_name=uuid.uuid4().hex)
-    runner = toy_runner(tmp_path / 'second', [], train_cfg=LOOP, train_dataloader=loader, **source)
-    with pytest.raises(ValueError, match=f'the resumed run had {message}: .* load_from'):
-        runner.train()
-
-
 def resumed(tmp_path, first: dict, second: dict):
     """Train an epoch with a loader, and return the Runner that continues with another one."""
     common = dict(sampler=dict(type='FLSLSampler'), num_workers=0, drop_last=True)
@@ -98,10 +73,21 @@ def resumed(tmp_path, first: dict, second: dict):
     return toy_runner(tmp_path / 'second', [], train_dataloader=common | second, **names[1], **source)
 
 
-def test_another_batch_with_as_many_iterations(tmp_path):
-    runner = resumed(tmp_path, dict(dataset=ToyImages(), batch_size=3), dict(dataset=ToyImages(), batch_size=4))
-    with pytest.raises(ValueError, match='the resumed run had 3 images in a batch of all processes, this one has 4'):
-        runner.train()
+@pytest.mark.parametrize(
+    ('first', 'images', 'second', 'message'),
+    [
+        # One batch more or less, and what drop_last=True leaves out of the last one.
+        (2, 10, 2, '8 images in the data set, this one has 10'),
+        (2, 9, 2, '8 images in the data set, this one has 9'),
+        (2, 8, 4, '4 iterations in an epoch, this one has 2'),
+        # As many iterations.
+        (3, 8, 4, '3 images in a batch of all processes, this one has 4'),
+    ],
+)
+def test_other_data_than_the_resumed_run(first, images, second, message, tmp_path):
+    loaders = dict(dataset=ToyImages(), batch_size=first), dict(dataset=ToyImages(images), batch_size=second)
+    with pytest.raises(ValueError, match=f'the resumed run had {message}: .* load_from'):
+        resumed(tmp_path, *loaders).train()
 
 
 def test_renamed_and_replaced_files(tmp_path, caplog):
@@ -140,4 +126,4 @@ def test_iterations_draw_the_same_whatever_came_before(tmp_path):
         model.train_step = train_step
         toy_runner(tmp_path / name, [], model, train_cfg=LOOP).train()
         states.append(model.state_dict())
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert same(*states)

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from flsl_mm.evaluation.bbox_knn import (
-    bbox_knn_right,
-    box_patches,
-    chance_bbox_accuracy,
-    largest_box,
-    resized_boxes,
-)
+from flsl_mm.evaluation.bbox_knn import bbox_knn_right, box_patches, chance_bbox_accuracy, largest_box, resized_boxes
 from tests.builders.reference import load
 
 

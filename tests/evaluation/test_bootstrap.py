@@ -30,7 +30,4 @@ def test_images_alike_have_no_error_and_one_image_tells_none():
     counts = torch.tensor([[[3, 1], [4, 2], [4, 2]]]).expand(20, -1, -1)
     assert bootstrap_error(counts, mean_iou) < 1e-12
     assert math.isnan(bootstrap_error(counts[:1], mean_iou))
-
-
-def test_share_by_hand():
     assert share(torch.tensor([[1, 4], [3, 4]])).tolist() == [0.25, 0.75]

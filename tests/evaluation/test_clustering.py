@@ -46,10 +46,7 @@ def test_counts_leave_out_what_is_no_class():
 
 
 def test_one_to_one_takes_the_greatest_sum_of_ious():
-    """Cluster 0 overlaps class 0 most, but the sum is greater where cluster 1 gets it.
-
-    IoUs: cluster 0 (4 and 4): 4/10 and 4/8; cluster 1 (2 and 0): 2/6 and 0. Greedily .5 + .333; swapped .4 + 0.
-    """
+    # IoUs: cluster 0 (4 and 4): 4/10 and 4/8; cluster 1 (2 and 0): 2/6 and 0. .5 + .333; swapped .4 + 0.
     pytest.importorskip('scipy')
     assert match_one_to_one(torch.tensor([[4, 4], [2, 0]])).tolist() == [1, 0]
     assert match_one_to_one(torch.tensor([[1, 0], [0, 5], [7, 1]])).tolist() == [-1, 1, 0]

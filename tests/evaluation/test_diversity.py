@@ -8,18 +8,12 @@ import torch
 from flsl_mm.evaluation.diversity import between_image_share, effective_rank, place_share, within_image_cosine
 
 
-def test_effective_rank_of_equal_directions_is_their_number():
+def test_effective_rank_by_hand():
     axes = torch.cat([torch.eye(6), -torch.eye(6)])
     assert effective_rank(axes) == pytest.approx(6)
-
-
-def test_effective_rank_by_hand():
     # Singular values 3 and 1: entropy of (3/4, 1/4).
     features = torch.tensor([[3.0, 0, 0], [-3.0, 0, 0], [0, 1.0, 0], [0, -1.0, 0]])
     assert effective_rank(features) == pytest.approx(math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25))))
-
-
-def test_effective_rank_of_a_line_and_of_a_point():
     line = torch.linspace(-1, 1, 9)[:, None] * torch.randn(5, generator=torch.Generator().manual_seed(0))
     assert effective_rank(line + 3) == pytest.approx(1, abs=1e-3)
     assert effective_rank(torch.full((9, 5), 0.3)) == 0
@@ -28,9 +22,6 @@ def test_effective_rank_of_a_line_and_of_a_point():
 def test_cosine_within_images_by_hand():
     tokens = torch.tensor([[[1.0, 0], [0, 2.0], [3.0, 0]]])
     assert within_image_cosine(tokens) == pytest.approx(1 / 3)  # pairs: 0, 1, 0
-
-
-def test_cosine_within_images_looks_at_one_image_at_a_time():
     tokens = torch.eye(2)[:, None].expand(2, 4, 2)
     assert within_image_cosine(tokens) == pytest.approx(1)
 

@@ -25,11 +25,8 @@ def test_votes_of_one_class_add_up():
     assert sharp.argmax(-1).tolist() == [0]
 
 
-def test_more_neighbors_than_features():
+def test_more_neighbors_than_features_and_chunks():
     assert knn_scores(BANK, LABELS, BANK, num_classes=3, k=100).argmax(-1).tolist() == [0, 1, 2]
-
-
-def test_chunks_change_nothing():
     features = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
     whole = knn_scores(BANK, LABELS, features, 3)
     torch.testing.assert_close(knn_scores(BANK, LABELS, features, 3, chunk=7), whole)
@@ -40,7 +37,4 @@ def test_constant_features_score_chance():
     shuffled = labels[torch.randperm(400, generator=torch.Generator().manual_seed(1))]
     scores = knn_scores(torch.ones(400, 8), shuffled, torch.ones(100, 8), num_classes=4)
     assert accuracy(scores.argmax(-1), labels[:100]) == 0.25
-
-
-def test_chance_answers_the_most_frequent_training_class():
     assert chance_accuracy(torch.tensor([1, 1, 0]), torch.tensor([1, 0, 0, 0])) == 0.25

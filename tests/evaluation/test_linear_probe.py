@@ -10,12 +10,9 @@ FEATURES = torch.randn(2000, 5, generator=GENERATOR) * torch.tensor([1.0, 100.0,
 LABELS = (FEATURES[:, 0] > 7).long() + 2 * (FEATURES[:, 2] > 7).long()
 
 
-def test_it_separates_what_a_line_separates():
+def test_what_a_line_separates_and_constants():
     probe = fit_linear_probe(FEATURES, LABELS, 4)
     assert accuracy(probe(FEATURES).argmax(-1), LABELS) > 0.9
-
-
-def test_constant_features_score_chance():
     labels = torch.arange(300) % 3
     probe = fit_linear_probe(torch.ones(300, 4), labels, 3)
     assert accuracy(probe(torch.ones(300, 4)).argmax(-1), labels) == 1 / 3

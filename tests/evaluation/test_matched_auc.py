@@ -51,38 +51,24 @@ def scenes(seed: int, batch: int = 16, side: int = 8) -> torch.Tensor:
     return owners
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 1000))
-def test_position_alone_scores_chance(seed):
-    owners = scenes(seed)
-    table = sincos_pos_embed(32, (8, 8)).view(1, 8, 8, 32).expand(16, -1, -1, -1)
-    assert matched_same_object_auc(table, owners) == (0.5, 0.0)
+TABLES = {
+    'fixed': sincos_pos_embed(32, (8, 8)).view(1, 8, 8, 32),
+    'any': torch.randn(1, 8, 8, 6, generator=torch.Generator().manual_seed(0)),
+    'constant': torch.ones(1, 8, 8, 4),
+}
 
 
-def test_any_function_of_position_scores_chance():
+@pytest.mark.parametrize('table', TABLES.values(), ids=TABLES)
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 1000))
+def test_any_function_of_position_scores_chance(table, seed):
     """A learned table, or one that was resized, is not the same function of the displacement everywhere."""
-    table = torch.randn(1, 8, 8, 6, generator=torch.Generator().manual_seed(0)).expand(16, -1, -1, -1)
-    assert matched_same_object_auc(table, scenes(5)) == (0.5, 0.0)
-
-
-def test_constant_features_score_chance():
-    assert matched_same_object_auc(torch.ones(16, 8, 8, 4), scenes(0)) == (0.5, 0.0)
+    assert matched_same_object_auc(table.expand(16, -1, -1, -1), scenes(seed)) == (0.5, 0.0)
 
 
 def test_features_of_the_object_score_one():
     owners = scenes(1)
     assert matched_same_object_auc(torch.eye(3)[owners], owners) == (1.0, 0.0)
-
-
-def test_position_would_win_without_matching():
-    """What this measure is for: near pairs are mostly of one object."""
-    owners = scenes(2).flatten(1)
-    table = torch.nn.functional.normalize(sincos_pos_embed(32, (8, 8))[0], dim=-1)
-    similarity = table @ table.T
-    same = (owners[:, :, None] == owners[:, None]) & (owners > 0)[:, :, None]
-    other = (owners[:, :, None] != owners[:, None]) & ((owners > 0)[:, :, None] & (owners > 0)[:, None])
-    of_one, of_two = similarity.expand_as(same)[same], similarity.expand_as(same)[other]
-    assert (of_one[:, None] > of_two).double().mean() > 0.75
 
 
 def test_pairs_are_compared_with_pairs_of_their_place():

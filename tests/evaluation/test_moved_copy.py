@@ -1,7 +1,5 @@
 """Features beside those of a moved copy: what follows the image is found again, what follows the place is not."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

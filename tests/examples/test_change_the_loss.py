@@ -1,7 +1,5 @@
 """The example of 'Change the method': its config through the program, and its loss by hand."""
 
-from __future__ import annotations
-
 import json
 import math
 import sys

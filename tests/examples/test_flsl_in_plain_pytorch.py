@@ -1,7 +1,5 @@
 """The example is the method: without OpenMMLab, the losses of its steps are those of the Runner."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

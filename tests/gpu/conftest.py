@@ -1,7 +1,5 @@
 """The device of a test, and what is said at the end of `pytest -m gpu`."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import mmengine.device.utils

@@ -1,7 +1,5 @@
 """Marks of the tests of a GPU, and a small model that learns on either device."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 
 import pytest

@@ -1,7 +1,5 @@
 """Compiled blocks compute what the others do, with drop path, two sizes of views and the teacher."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """A detector through the stand-in for mmcv's compiled ops: RoIAlign and NMS as recorded, a step and a prediction."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

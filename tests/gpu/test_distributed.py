@@ -1,7 +1,5 @@
 """One process under DDP, with NCCL on a GPU and gloo on the CPU: the same training; SyncBN."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from mmengine.model import MMDistributedDataParallel

@@ -1,7 +1,5 @@
 """Checkpoints whose tensors lie on a GPU, read where there is none."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

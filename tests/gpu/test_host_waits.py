@@ -1,7 +1,5 @@
 """A training step waits for the device at one place alone, where it asks whether all gradients are finite."""
 
-from __future__ import annotations
-
 import traceback
 import warnings
 from contextlib import nullcontext

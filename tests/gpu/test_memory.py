@@ -1,7 +1,5 @@
 """Peak memory of the device: what `flsl-mm train --auto` counts on, and a video at full size."""
 
-from __future__ import annotations
-
 import gc
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Steps in lower precision against float32 on the CPU, the loss scaler, and AdamW in one kernel."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,7 +1,5 @@
 """A run that is killed and goes on: bit for bit on the CPU, and on a GPU as closely as two runs of it agree."""
 
-from __future__ import annotations
-
 import signal
 from pathlib import Path
 

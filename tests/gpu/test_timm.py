@@ -1,7 +1,5 @@
 """timm's vision transformers: the tokens of the CPU, and a gradient for every parameter."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

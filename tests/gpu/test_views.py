@@ -1,7 +1,5 @@
 """Batches from pinned memory, and the views that are made of them on the device."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.utils.data import DataLoader

@@ -1,7 +1,5 @@
 """Label propagation: the masks, J and F of the CPU."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

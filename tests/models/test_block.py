@@ -1,7 +1,5 @@
 """The transformer block: timm's results, without work for dropped samples."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from timm.models.vision_transformer import Attention, Block
@@ -25,10 +23,8 @@ def test_drops_as_timm_does(drop_path):
     theirs.load_state_dict(ours.state_dict())
     tokens = torch.randn(64, 5, 16)
 
-    draws = []
     torch.manual_seed(1)
-    for _ in range(2):
-        draws.append((torch.rand(64) >= drop_path).float())
+    draws = [(torch.rand(64) >= drop_path).float() for _ in range(2)]
     for path, kept in zip((theirs.drop_path1, theirs.drop_path2), draws, strict=True):
         path.forward = lambda x, kept=kept: x * kept.view(-1, 1, 1) / (1 - drop_path)
 

@@ -1,5 +1,7 @@
 """Images as in the backbone's training, or a line that says how they differ."""
 
+import re
+
 import pytest
 
 from flsl_mm.models.input_check import input_mismatch
@@ -30,6 +32,4 @@ def test_a_file_that_does_not_say_is_not_compared(said):
     ],
 )
 def test_differences_are_named(mean, std, bgr, line):
-    import re
-
     assert re.search(line, input_mismatch(IMAGENET, mean, std, bgr))

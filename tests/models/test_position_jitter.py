@@ -1,7 +1,5 @@
 """Windows of the sine-cosine plane: by hand, and how they are drawn."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

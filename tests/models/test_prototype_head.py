@@ -10,9 +10,8 @@ from flsl_mm.models import FLSLHead
 
 def head(**options) -> FLSLHead:
     torch.manual_seed(0)
-    return FLSLHead(
-        **dict(dict(in_channels=6, num_prototypes=5, hidden_channels=(8,), bottleneck_channels=4), **options)
-    )
+    sizes = dict(in_channels=6, num_prototypes=5, hidden_channels=(8,), bottleneck_channels=4)
+    return FLSLHead(**sizes | options)
 
 
 def test_logits_by_hand():

@@ -48,11 +48,8 @@ def dino_tokens(vit: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
     patch_pos_embed = vit.pos_embed[:, 1:]
     dim, side = tokens.shape[-1], int(math.sqrt(patch_pos_embed.shape[1]))
     w0, h0 = height // 16 + 0.1, width // 16 + 0.1  # DINO calls the first side w
-    patch_pos_embed = torch.nn.functional.interpolate(
-        patch_pos_embed.reshape(1, side, side, dim).permute(0, 3, 1, 2),
-        scale_factor=(w0 / side, h0 / side),
-        mode='bicubic',
-    )
+    maps = patch_pos_embed.reshape(1, side, side, dim).permute(0, 3, 1, 2)
+    patch_pos_embed = torch.nn.functional.interpolate(maps, scale_factor=(w0 / side, h0 / side), mode='bicubic')
     pos_embed = torch.cat([vit.pos_embed[:, :1], patch_pos_embed.permute(0, 2, 3, 1).reshape(1, -1, dim)], dim=1)
     tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), tokens], dim=1) + pos_embed
     for block in vit.blocks:

@@ -59,9 +59,6 @@ def test_norm_is_synchronised_among_several_accelerators_only(monkeypatch, world
     monkeypatch.setattr(vit_pyramid.distributed, 'get_backend', lambda: backend)
     assert resolve_norm('auto') is expected
     assert type(pyramid(16).levels[0][1]) is expected
-
-
-def test_norm_can_be_chosen():
     assert type(FLSLViTPyramid(4, norm='SyncBN').levels[0][1]) is nn.SyncBatchNorm
 
 

@@ -1,7 +1,5 @@
 """A folder with bad files trains through, and so does one that shrinks."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """A run that is killed and resumed, again and again, ends bit for bit where an undisturbed one ends."""
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

@@ -1,7 +1,5 @@
 """Ctrl-C saves a checkpoint and leaves no process behind; a full disk leaves the last good checkpoint and one line."""
 
-from __future__ import annotations
-
 import multiprocessing
 import resource
 import signal

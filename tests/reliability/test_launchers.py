@@ -1,7 +1,5 @@
 """tools/dist_train.sh on a machine without an accelerator: one node, two nodes, and a rank that dies."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

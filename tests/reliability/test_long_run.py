@@ -1,7 +1,5 @@
 """A run of many short epochs with workers, checkpoints and logs: memory, open files and threads stay (Linux)."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Two processes on halves of a batch compute what one computes on the whole batch, and send no more than they must."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

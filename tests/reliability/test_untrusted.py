@@ -1,7 +1,5 @@
 """A run cannot be resumed from a file that carries code, and can be from its own files, whatever the MMEngine."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run whose images never come ends on the second SIGTERM, with nothing lost."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -25,40 +25,31 @@ def test_each_split_has_something(num, fraction, sizes):
     assert request.split_sizes() == dict(train=sizes[0], val=sizes[1])
 
 
-def fill(out, text, force=False, error=None):
+def fill(out, name, force=False, error=None):
     with new_folder(out, force) as folder:
         write_manifest(folder, layout='test')
-        (folder / 'file').write_text(text)
+        (folder / name).touch()
+        assert (out / name).exists() is False
         if error:
             raise error
 
 
-def test_a_folder_appears_when_it_is_whole(tmp_path):
-    with new_folder(tmp_path / 'a' / 'b', force=False) as folder:
-        (folder / 'file').write_text('x')
-        assert not (tmp_path / 'a' / 'b').exists()
-    assert files_of(tmp_path) == {'a/b/file': b'x'}
-
-
-def test_an_own_folder_is_replaced_only_when_asked(tmp_path):
-    fill(tmp_path / 'out', 'one')
-    with pytest.raises(FileExistsError, match='is not empty: choose another folder, or give --force'):
-        fill(tmp_path / 'out', 'two')
-    assert (tmp_path / 'out' / 'file').read_text() == 'one'
-    fill(tmp_path / 'out', 'two', force=True)
-    assert (tmp_path / 'out' / 'file').read_text() == 'two'
-    assert json.loads((tmp_path / 'out' / 'scenes.json').read_text()) == dict(layout='test')
-    assert [path.name for path in tmp_path.iterdir()] == ['out']
-
-
 @pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
-def test_after_an_error_everything_is_as_it_was(tmp_path, error):
-    fill(tmp_path / 'out', 'one')
+def test_an_own_folder_is_replaced_only_when_asked_and_whole(tmp_path, error):
+    fill(tmp_path / 'a' / 'out', 'one')
     before = files_of(tmp_path)
+    assert set(before) == {'a/out/one', 'a/out/scenes.json'}
+    with pytest.raises(FileExistsError, match='is not empty: choose another folder, or give --force'):
+        fill(tmp_path / 'a' / 'out', 'two')
     with pytest.raises(type(error)):
-        fill(tmp_path / 'out', 'half', force=True, error=error)
+        fill(tmp_path / 'a' / 'out', 'half', force=True, error=error)
     assert files_of(tmp_path) == before
-    assert [path.name for path in tmp_path.iterdir()] == ['out']
+    fill(tmp_path / 'a' / 'out', 'two', force=True)
+    assert set(files_of(tmp_path)) == {'a/out/two', 'a/out/scenes.json'}
+    assert json.loads((tmp_path / 'a' / 'out' / 'scenes.json').read_text()) == dict(layout='test')
+    assert [path.name for path in (tmp_path / 'a').iterdir()] == ['out']
+    (tmp_path / 'empty').mkdir()
+    fill(tmp_path / 'empty', 'three')
 
 
 def test_what_is_somebody_elses_is_never_replaced(tmp_path):

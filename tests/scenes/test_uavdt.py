@@ -44,10 +44,8 @@ def test_the_converter_takes_the_tree(tree):
     assert all(frames.outside == (0, 0) for frames in sequences)
     for line, part in zip(written.lines, (sequences[:36], sequences[36:]), strict=True):
         boxes, regions = (sum(len(getattr(frames, kind)) for frames in part) for kind in ('boxes', 'regions'))
-        split = part[0].sequence.split
-        assert (
-            line == f'{split}: {len(part)} sequences, {2 * len(part)} frames, {boxes} boxes, {regions} ignore regions'
-        )
+        count = f'{part[0].sequence.split}: {len(part)} sequences, {2 * len(part)} frames'
+        assert line == f'{count}, {boxes} boxes, {regions} ignore regions'
 
 
 def test_every_attribute_class_and_code_occurs_in_both_splits(tree):
@@ -125,10 +123,6 @@ def test_frames_in_a_folder_of_their_own(tmp_path):
     assert 'UAV-benchmark-M/S0002/img1/img000001.jpg' in moved
 
 
-def outline(left, top=20):
-    return Outline(left, top, np.pad(np.ones((10, 10), bool), 3))
-
-
 @pytest.mark.parametrize(
     ('left', 'visible', 'codes'),
     [
@@ -151,23 +145,23 @@ def outline(left, top=20):
 )
 def test_codes_by_hand(left, visible, codes):
     # A square of 10 pixels per side, with a margin of 3 in its outline.
-    row = annotate(outline(left - 3, 17), visible, (100, 100), [])
-    assert row == (codes and (left, 20, 10, 10, *codes))
+    outline = Outline(left - 3, 17, np.pad(np.ones((10, 10), bool), 3))
+    assert annotate(outline, visible, (100, 100), []) == (codes and (left, 20, 10, 10, *codes))
 
 
-def test_mostly_hidden_means_nine_tenths():
-    large = Outline(0, 0, np.ones((40, 40), bool))
+def test_what_is_not_annotated():
+    large = Outline(0, 0, np.ones((40, 40), bool))  # of which nine tenths are hidden
     assert annotate(large, 161, (100, 100), [])[-1] == 2
     assert annotate(large, 159, (100, 100), []) is None
-
-
-def test_objects_in_regions_are_not_annotated():
-    assert annotate(outline(37), 100, (100, 100), [(0, 0, 44, 100)])
-    assert annotate(outline(37), 100, (100, 100), [(0, 0, 45, 100)]) is None
-    assert annotate(outline(37), 100, (100, 100), [(0, 0, 10, 10), (40, 23, 5, 10)]) is None
+    outline = Outline(37, 20, np.pad(np.ones((10, 10), bool), 3))  # in regions
+    assert annotate(outline, 100, (100, 100), [(0, 0, 44, 100)])
+    assert annotate(outline, 100, (100, 100), [(0, 0, 45, 100)]) is None
+    assert annotate(outline, 100, (100, 100), [(0, 0, 10, 10), (40, 23, 5, 10)]) is None
 
 
 def test_conditions_cover_all_attributes_soon():
+    flags = [Conditions('night', 'high', 'side').flags(num_frames) for num_frames in (30, 1500)]
+    assert flags == [[0, 1, 0, 0, 0, 1, 0, 1, 0, long_term] for long_term in (0, 1)]
     conditions = [Conditions.of_sequence(number) for number in range(27)]
     assert len(set(conditions)) == 27
     for start in range(0, 27, 3):
@@ -175,12 +169,6 @@ def test_conditions_cover_all_attributes_soon():
         assert {c.weather for c in three} == set(WEATHERS)
         assert {c.altitude for c in three} == set(ALTITUDES)
         assert {c.view for c in three} == set(VIEWS)
-
-
-@pytest.mark.parametrize(('num_frames', 'long_term'), [(30, 0), (1500, 1)])
-def test_flags_by_hand(num_frames, long_term):
-    flags = Conditions('night', 'high', 'side').flags(num_frames)
-    assert flags == [0, 1, 0, 0, 0, 1, 0, 1, 0, long_term]
 
 
 def spec_of(weather='daylight', altitude='low', view='bird', index=0):
@@ -196,12 +184,9 @@ def test_conditions_change_what_they_name_and_nothing_else():
     for item, old in zip(changed.objects, kept, strict=True):
         for time in (0.0, 0.3, 1.0):
             np.testing.assert_array_equal(item.motion.center(time), old.motion.center(time))
-
-
-def test_altitude_sets_the_size():
-    radii = [np.array([item.radius for item in spec_of(altitude=name)[1].objects]) for name in ALTITUDES]
-    assert (radii[0] > 1.2 * radii[1]).all()
-    assert (radii[1] > 1.2 * radii[2]).all()
+    low, medium, high = (np.array([item.radius for item in spec_of(altitude=a)[1].objects]) for a in ALTITUDES)
+    assert (low > 1.2 * medium).all()
+    assert (medium > 1.2 * high).all()
 
 
 @pytest.mark.parametrize(('view', 'moves'), [('front', (False, True)), ('side', (True, False)), ('bird', (True, True))])

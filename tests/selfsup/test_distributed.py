@@ -1,7 +1,5 @@
 """The mean over processes: its value and gradient, and the one message that it costs (with real ones: reliability)."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

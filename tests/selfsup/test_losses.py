@@ -1,7 +1,5 @@
 """Loss terms: by hand, as recorded (values and gradients), and where numbers get extreme."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -11,20 +9,13 @@ from flsl_mm.models import FLSLHead
 from flsl_mm.selfsup import losses
 from flsl_mm.selfsup.mean_shift import mean_shift
 from flsl_mm.selfsup.queries import gather_queries
-from tests.builders.reference import load, official_part
+from tests.builders.reference import head_of, load, official_part
 
 
 def test_intra_by_hand():
     queries = torch.tensor([[2.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     modes = torch.tensor([[5.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])  # cosines 1, 0, -1
     assert losses.intra_view_loss(queries, modes).item() == pytest.approx((0 + 2 + 4) / 3)
-
-
-def test_intra_gradient_reaches_queries_and_modes():
-    queries, modes = (torch.randn(4, 3, requires_grad=True) for _ in range(2))
-    losses.intra_view_loss(queries, modes).backward()
-    assert queries.grad.abs().sum() > 0
-    assert modes.grad.abs().sum() > 0
 
 
 def test_inter_by_hand():
@@ -64,13 +55,9 @@ def test_sinkhorn_uses_all_prototypes_where_softmax_uses_one():
     assigned = losses.sinkhorn(logits, 0.04, iterations=50)
     torch.testing.assert_close(assigned.sum(-1), torch.ones(4, 16))
     torch.testing.assert_close(assigned.mean((0, 1)), torch.full((8,), 1 / 8), rtol=0.02, atol=0)
-
-
-def test_sinkhorn_of_extreme_logits_is_finite():
-    logits = torch.tensor([[1e4, 0.0, -1e4], [1e4, 0.0, -1e4]])
-    assigned = losses.sinkhorn(logits, 0.04)
-    assert assigned.isfinite().all()
-    assert (assigned.sum(-1) <= 1 + 1e-6).all()
+    extreme = losses.sinkhorn(torch.tensor([[1e4, 0.0, -1e4]] * 2), 0.04)
+    assert extreme.isfinite().all()
+    assert (extreme.sum(-1) <= 1 + 1e-6).all()
 
 
 def test_prototypes_used_by_hand():
@@ -101,19 +88,6 @@ def recorded():
     return {key: torch.from_numpy(value) for key, value in load('loss_terms').items()}
 
 
-def recorded_head(branch: str) -> FLSLHead:
-    state = official_part(branch, 'head')
-    prototypes, bottleneck = state['last_layer.weight_v'].shape
-    hidden = (len(state['mlp.0.weight']), len(state['mlp.2.weight']))
-    head = FLSLHead(state['mlp.0.weight'].shape[1], prototypes, hidden, bottleneck)
-    weight = head.last_layer.parametrizations.weight
-    with torch.no_grad():
-        weight.original0.copy_(state.pop('last_layer.weight_g'))
-        weight.original1.copy_(state.pop('last_layer.weight_v'))
-    head.mlp.load_state_dict({key.removeprefix('mlp.'): value for key, value in state.items()})
-    return head
-
-
 def forward(recorded: dict, tokens: torch.Tensor, head: FLSLHead) -> tuple[torch.Tensor, ...]:
     mask = recorded['query_mask']
     queries = gather_queries(tokens, mask.nonzero()[:, 1].view(len(mask), -1))
@@ -121,7 +95,7 @@ def forward(recorded: dict, tokens: torch.Tensor, head: FLSLHead) -> tuple[torch
     self_scale, cross_scale = (float(recorded[name]) * tokens.shape[-1] ** 0.5 for name in ('sa_temp', 'ca_temp'))
     modes = mean_shift(queries, tokens, self_scale)
     teacher_modes = mean_shift(queries, recorded['teacher_tokens'], cross_scale)
-    return queries, modes, head(modes), recorded_head('teacher')(teacher_modes).detach()
+    return queries, modes, head(modes), head_of(official_part('teacher', 'head'))(teacher_modes).detach()
 
 
 def teacher_temp(epoch: int) -> float:
@@ -143,7 +117,7 @@ def terms(recorded: dict, epoch: int, parts: tuple, center: torch.Tensor | None 
 @pytest.mark.recorded
 @pytest.mark.parametrize('epoch', [0, 2, 9])
 def test_recorded_terms(recorded, epoch):
-    parts = forward(recorded, recorded['student_tokens'], recorded_head('student'))
+    parts = forward(recorded, recorded['student_tokens'], head_of(official_part('student', 'head')))
     torch.testing.assert_close(parts[2], recorded['student_logits'], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(parts[3], recorded['teacher_logits'], rtol=1e-5, atol=1e-6)
     intra, inter, volume = terms(recorded, epoch, parts)
@@ -155,7 +129,7 @@ def test_recorded_terms(recorded, epoch):
 @pytest.mark.recorded
 def test_recorded_gradients(recorded):
     tokens = recorded['student_tokens'].clone().requires_grad_()
-    head = recorded_head('student')
+    head = head_of(official_part('student', 'head'))
     intra, inter, volume = terms(recorded, 9, forward(recorded, tokens, head))
     (0.03 * intra + inter + 5 * volume).backward()
     expected = recorded['grad_student_tokens_epoch9']
@@ -172,7 +146,7 @@ def test_recorded_gradients(recorded):
 
 @pytest.mark.recorded
 def test_recorded_centering(recorded):
-    parts = forward(recorded, recorded['student_tokens'], recorded_head('student'))
+    parts = forward(recorded, recorded['student_tokens'], head_of(official_part('student', 'head')))
     center = torch.zeros(parts[3].shape[-1])
     for call in range(3):
         intra, inter, _ = terms(recorded, 5, parts, center)

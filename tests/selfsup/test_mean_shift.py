@@ -1,7 +1,5 @@
 """Mean shift: by hand, as recorded, and as properties."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -61,20 +59,13 @@ def test_anchored_queries_by_hand():
     torch.testing.assert_close(anchored_queries(tokens, at_third, 1e3), torch.tensor([[[2.5]]]))
 
 
-def test_anchored_queries_are_float32_under_autocast():
+def test_float32_under_autocast():
     tokens, places = torch.randn(1, 9, 8), torch.rand(1, 4, 2)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        queries = anchored_queries(tokens, places, 0.1)
-    assert queries.dtype == torch.float32
-    torch.testing.assert_close(queries, anchored_queries(tokens, places, 0.1))
-
-
-def test_mean_shift_is_float32_under_autocast():
-    tokens = torch.randn(1, 9, 8)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        modes = mean_shift(tokens, tokens, 0.3)
-    assert modes.dtype == torch.float32
-    torch.testing.assert_close(modes, mean_shift(tokens, tokens, 0.3))
+    for compute in (lambda: anchored_queries(tokens, places, 0.1), lambda: mean_shift(tokens, tokens, 0.3)):
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            lower = compute()
+        assert lower.dtype == torch.float32
+        torch.testing.assert_close(lower, compute())
 
 
 @pytest.mark.recorded
@@ -89,9 +80,8 @@ def test_recorded_modes():
     torch.testing.assert_close(queries, recorded['queries'])
     torch.testing.assert_close(mean_shift(queries, tokens, self_scale), recorded['sa_modes'], **close)
     torch.testing.assert_close(mean_shift(queries, teacher, cross_scale), recorded['ca_modes'], **close)
-    earlier = stage_attention(
-        gather_queries(recorded['prev_query_tokens'], indices), recorded['prev_key_tokens'], cross_scale
-    )
+    asked = gather_queries(recorded['prev_query_tokens'], indices)
+    earlier = stage_attention(asked, recorded['prev_key_tokens'], cross_scale)
     torch.testing.assert_close(earlier, recorded['prev_attention'], **close)
     mixed = mean_shift(queries, teacher, cross_scale, earlier, 0.3)
     torch.testing.assert_close(mixed, recorded['ca_modes_mixture_0p3'], **close)

@@ -51,21 +51,16 @@ def pil_photometric(image, params, sample):
 
 
 def difference(images, pil_images):
-    """Mean absolute difference of each image from its PIL image, in 1/255."""
     expected = torch.stack([pil.pil_to_tensor(image) for image in pil_images]).float()
     return (images * 255 - expected).abs().mean((1, 2, 3))
 
 
 ON = torch.ones(len(PIL_IMAGES), dtype=torch.bool)
 OPERATIONS = {
-    'darker': dict(jitter=ON, factors=torch.tensor([0.6, 1.0, 1.0, 0.0]).repeat(6, 1)),
-    'brighter': dict(jitter=ON, factors=torch.tensor([1.4, 1.0, 1.0, 0.0]).repeat(6, 1)),
-    'less contrast': dict(jitter=ON, factors=torch.tensor([1.0, 0.6, 1.0, 0.0]).repeat(6, 1)),
-    'more contrast': dict(jitter=ON, factors=torch.tensor([1.0, 1.4, 1.0, 0.0]).repeat(6, 1)),
+    'brightness': dict(jitter=ON, factors=torch.tensor([[factor, 1.0, 1.0, 0.0] for factor in (0.6, 1.4) * 3])),
+    'contrast': dict(jitter=ON, factors=torch.tensor([[1.0, factor, 1.0, 0.0] for factor in (0.6, 1.4) * 3])),
     'saturation': dict(jitter=ON, factors=torch.tensor([[1.0, 1.0, factor, 0.0] for factor in (0.8, 1.2) * 3])),
-    'hue': dict(
-        jitter=ON, factors=torch.tensor([[1.0, 1.0, 1.0, turn / 10] for turn in (-1, -0.6, -0.2, 0.2, 0.6, 1)])
-    ),
+    'hue': dict(jitter=ON, factors=torch.tensor([[1.0, 1.0, 1.0, turn / 50] for turn in (-5, -3, -1, 1, 3, 5)])),
     'gray': dict(gray=ON),
     'blur': dict(blur=ON, sigma=torch.tensor([0.1, 0.4, 0.7, 1.1, 1.5, 2.0])),
     'wide blur': dict(blur=ON, sigma=torch.tensor([0.5, 3.0, 4.0, 5.0, 6.0, 7.0])),
@@ -93,21 +88,6 @@ def test_all_operations_together_agree_with_pil():
     assert difference(out, expected).max() < 2.5
 
 
-def test_each_sample_has_its_own_order():
-    """Two gray pixels, .2 and .8; brightness 1.4, contrast .6 about the mean; the product clips at 1."""
-    pixels = torch.tensor([0.2, 0.8]).expand(2, 3, 1, 2)
-    params = no_jitter(
-        2,
-        jitter=torch.tensor([True, True]),
-        order=torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3]]),
-        factors=torch.tensor([1.4, 0.6, 1.0, 0.0]).repeat(2, 1),
-    )
-    out = apply_photometric(pixels, params)
-    # .28 and 1 (1.12), mean .64: .6 * .28 + .4 * .64 = .424 and .856.  .32 and .68: 1.4 times that.
-    expected = torch.tensor([[0.424, 0.856], [0.448, 0.952]])[:, None, None].expand(2, 3, 1, 2)
-    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
-
-
 def test_samples_do_not_depend_on_their_batch():
     params = draw_photometric(6, PhotometricPolicy(), torch.Generator().manual_seed(3))
     before = IMAGES.clone()
@@ -133,12 +113,6 @@ def test_hue_agrees_with_kornia():
     torch.testing.assert_close(
         adjust_hue(images, turns), kornia.enhance.adjust_hue(images, turns * 2 * math.pi), atol=2e-6, rtol=0
     )
-
-
-def test_third_of_a_turn_makes_red_green():
-    pixel = torch.tensor([0.9, 0.1, 0.3]).view(1, 3, 1, 1)
-    out = adjust_hue(pixel, torch.tensor([1 / 3])).flatten()
-    torch.testing.assert_close(out, torch.tensor([0.3, 0.9, 0.1]), atol=1e-6, rtol=0)
 
 
 @given(sigma=st.floats(0.05, 8))
@@ -202,9 +176,7 @@ class TestDraws:
         )
         params = draw_photometric(500, policy, torch.Generator().manual_seed(0))
         assert not params.jitter.any()
-        assert params.gray.all()
-        assert params.blur.all()
-        assert params.solarize.all()
+        assert (params.gray & params.blur & params.solarize).all()
         assert (params.factors[:, 0] == 1).all()
         assert params.factors[:, 3].abs().max() > 0.45
         assert params.sigma.min() >= 3

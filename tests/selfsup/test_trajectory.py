@@ -1,18 +1,17 @@
 """Six recorded training steps through the real model, optimizer wrapper, schedulers, hooks and Runner."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseDataPreprocessor
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from flsl_mm.selfsup import FLSL
 from flsl_mm.selfsup.crops import Crops
-from tests.builders.reference import arch_of, load, noise
+from tests.builders.reference import backbone_config, cosine_end, head_config, load, noise
+
+PARTS = ('backbone.', 'head.')
 
 
 class RecordedViews(BaseDataPreprocessor):
@@ -30,7 +29,6 @@ class RecordedViews(BaseDataPreprocessor):
 
 
 def split(recorded: dict, name: str) -> dict[str, Tensor]:
-    """Rename one recorded student or teacher to this package's keys."""
     renamed = {'weight_g': 'parametrizations.weight.original0', 'weight_v': 'parametrizations.weight.original1'}
     state = {}
     for key, value in recorded.items():
@@ -41,7 +39,6 @@ def split(recorded: dict, name: str) -> dict[str, Tensor]:
 
 
 def recorded_views(recorded: dict, patch_size: int) -> list[list[Tensor]]:
-    """Make the views of every step: the teacher's, then the student's."""
     steps, batch_size = recorded['masks_0'].shape[:2]
     tokens = [recorded['init.backbone.pos_embed'].shape[1]] + [recorded[f'masks_{i}'].shape[-1] for i in range(3)]
     shapes = [(batch_size, 3, round(count**0.5) * patch_size, round(count**0.5) * patch_size) for count in tokens]
@@ -50,29 +47,14 @@ def recorded_views(recorded: dict, patch_size: int) -> list[list[Tensor]]:
 
 
 def build_model(recorded: dict) -> FLSL:
-    """Build FLSL in the recorded sizes, with the recorded initial weights and query masks."""
     state = split(recorded, 'init')
-    backbone = {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
-    head = {key.removeprefix('head.'): value for key, value in state.items() if key.startswith('head.')}
-    arch, patch_size = arch_of(backbone), backbone['patch_embed.proj.weight'].shape[-1]
-    views = recorded_views(recorded, patch_size)
-    prototypes, bottleneck = head['last_layer.parametrizations.weight.original1'].shape
-    model = FLSL(
-        backbone=dict(
-            type='FLSLViT', arch=arch, patch_size=patch_size, img_size=views[0][0].shape[-1], out_type='tokens'
-        ),
-        head=dict(
-            type='FLSLHead',
-            num_prototypes=prototypes,
-            hidden_channels=(len(head['mlp.0.weight']), len(head['mlp.2.weight'])),
-            bottleneck_channels=bottleneck,
-        ),
-        data_preprocessor=RecordedViews(views),
-        self_scale=0.1,
-        cross_scale=0.2,
-    )
-    model.backbone.load_state_dict(backbone)
-    model.head.load_state_dict(head)
+    parts = [{key.removeprefix(at): value for key, value in state.items() if key.startswith(at)} for at in PARTS]
+    backbone = dict(backbone_config(parts[0]), type='FLSLViT')
+    views = recorded_views(recorded, backbone['patch_size'])
+    head = dict(head_config(parts[1]), type='FLSLHead')
+    model = FLSL(backbone, head, RecordedViews(views), self_scale=0.1, cross_scale=0.2)
+    model.backbone.load_state_dict(parts[0])
+    model.head.load_state_dict(parts[1])
     masks = iter([mask for step in zip(*(recorded[f'masks_{i}'] for i in range(3)), strict=True) for mask in step])
 
     batch_size = recorded['masks_0'].shape[1]
@@ -83,22 +65,6 @@ def build_model(recorded: dict) -> FLSL:
 
     model.sample = recorded_queries
     return model
-
-
-def cosine_end(values: np.ndarray) -> float:
-    """Return the end value of a half-open cosine from its first and last recorded values."""
-    share = 0.5 * (1 + np.cos(np.pi * (len(values) - 1) / len(values)))
-    return float((values[-1] - share * values[0]) / (1 - share))
-
-
-class EmptyDataset(Dataset):
-    """One item, so that an epoch has one step."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> Tensor:
-        return torch.zeros(1)
 
 
 @pytest.fixture(scope='module')
@@ -131,7 +97,9 @@ def finished(tmp_path_factory):
     runner = Runner(
         model,
         work_dir=str(tmp_path_factory.mktemp('trajectory')),
-        train_dataloader=dict(dataset=EmptyDataset(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=1),
+        train_dataloader=dict(
+            dataset=[torch.zeros(1)], sampler=dict(type='DefaultSampler', shuffle=False), batch_size=1
+        ),
         train_cfg=dict(by_epoch=True, max_epochs=steps),
         optim_wrapper=dict(
             type='FLSLOptimWrapper',

@@ -17,11 +17,8 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 def coordinates(batch_size: int, side: int = 64) -> torch.Tensor:
     """Images whose red tells the column and whose green tells the row, 0 to 252."""
     ramp = torch.arange(side, dtype=torch.uint8) * (252 // (side - 1))
-    return (
-        torch.stack([ramp.expand(side, side), ramp.expand(side, side).t(), torch.zeros(side, side)])
-        .byte()
-        .repeat(batch_size, 1, 1, 1)
-    )
+    columns = ramp.expand(side, side)
+    return torch.stack([columns, columns.t(), torch.zeros_like(columns)]).repeat(batch_size, 1, 1, 1)
 
 
 class TestPreprocessor:
@@ -34,12 +31,8 @@ class TestPreprocessor:
         out = preprocessor(dict(inputs=list(TEACHER), img_path=['a'] * 5), training=True)
         assert out['data_samples'] is None
         assert list(out['inputs']) == ['views', 'boxes']
-        assert [tuple(view.shape) for view in out['inputs']['views']] == [
-            (5, 3, 224, 224),
-            (5, 3, 224, 224),
-            (5, 3, 96, 96),
-            (5, 3, 96, 96),
-        ]
+        sizes = (224, 224, 96, 96)
+        assert [tuple(view.shape) for view in out['inputs']['views']] == [(5, 3, size, size) for size in sizes]
         assert not preprocessor.state_dict()
 
     def test_list_and_batch_give_the_same(self):
@@ -72,14 +65,9 @@ class TestPreprocessor:
 
     def test_students_are_crops_of_the_teacher_without_flips(self):
         batch, side = 300, 64
-        views = self.views(
-            coordinates(batch, side),
-            photometric=NO_JITTER,
-            mean=(0, 0, 0),
-            std=(1, 1, 1),
-            global_crops=dict(size=side),
-            local_crops=dict(size=32),
-        )
+        plain = dict(photometric=NO_JITTER, mean=(0, 0, 0), std=(1, 1, 1))
+        sizes = dict(global_crops=dict(size=side), local_crops=dict(size=32))
+        views = self.views(coordinates(batch, side), **plain, **sizes)
         assert torch.equal(views[0], coordinates(batch, side) / 255)
         for view, low, high in zip(views[1:], (0.5, 0.05, 0.05), (1, 0.4, 0.4), strict=True):
             pixels = view * 255 / (252 // (side - 1))

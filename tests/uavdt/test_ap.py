@@ -40,7 +40,6 @@ def results(image_id, rows):
 
 
 def evaluate(objects, detections, ranges=(ANYTHING,), thresholds=(0.5,), most=500):
-    """Evaluate one frame of one class."""
     evaluation = UAVDTEval(index({1: objects}), ranges, np.array(thresholds), most)
     return evaluation, evaluation.evaluate_frame(1, results(1, detections))
 
@@ -55,29 +54,33 @@ def statuses(*args, **kwargs):
     return told
 
 
-def test_found_missed_and_found_twice():
-    assert statuses([(A,), (B,)], [(A,), (B,)]) == [['++']]
-    assert statuses([(A,), (B,)], [(A,), (A,)]) == [['+-']]
-    assert statuses([(A,)], [(B,)]) == [['-']]
-    assert statuses([], [(A,)]) == [['-']]
-    assert statuses([(A,)], []) == [['']]
-    assert evaluate([], [])[1] == [None]
+AREAS_APART = (ANYTHING, (0, 99, None), (100, 1e10, None))
 
 
-def test_in_a_region_an_unmatched_detection_costs_nothing_and_a_match_counts():
-    assert statuses([(A,)], [(B, 0.9, True), (A, 0.8)]) == [['0+']]
-    assert statuses([(A,)], [(B, 0.9, False), (A, 0.8)]) == [['-+']]
-    assert statuses([(A,)], [(A, 0.9, True)]) == [['+']]
-    # The second of a pair is unmatched.
-    assert statuses([(A,)], [(A, 0.9, True), (A, 0.8, True)]) == [['+0']]
-    assert statuses([], [(B, 0.9, True)]) == [['0']]
-    # The flags follow their boxes when these are ordered by score.
-    assert statuses([], [(A, 0.1, True), (B, 0.9, False)]) == [['-0']]
-
-
-def test_a_region_forgives_at_every_threshold_alike():
-    detections = [(A_SHIFTED, 0.9, True), (B, 0.8, True)]
-    assert statuses([(A,)], detections, thresholds=(0.5, 0.7, 0.95)) == [['+0', '00', '00']]
+@pytest.mark.parametrize(
+    ('objects', 'detections', 'options', 'expected'),
+    [
+        ([(A,), (B,)], [(A,), (B,)], {}, [['++']]),
+        ([(A,), (B,)], [(A,), (A,)], {}, [['+-']]),
+        ([(A,)], [(B,)], {}, [['-']]),
+        ([], [(A,)], {}, [['-']]),
+        ([(A,)], [], {}, [['']]),
+        # In a region an unmatched detection costs nothing and a match counts; the second of a pair is unmatched.
+        ([(A,)], [(B, 0.9, True), (A, 0.8)], {}, [['0+']]),
+        ([(A,)], [(B, 0.9, False), (A, 0.8)], {}, [['-+']]),
+        ([(A,)], [(A, 0.9, True)], {}, [['+']]),
+        ([(A,)], [(A, 0.9, True), (A, 0.8, True)], {}, [['+0']]),
+        ([], [(B, 0.9, True)], {}, [['0']]),
+        # The flags follow their boxes when these are ordered by score, and hold at every threshold.
+        ([], [(A, 0.1, True), (B, 0.9, False)], {}, [['-0']]),
+        ([(A,)], [(A_SHIFTED, 0.9, True), (B, 0.8, True)], dict(thresholds=(0.5, 0.7, 0.95)), [['+0', '00', '00']]),
+        # Unmatched detections of another area are not counted, and only the best detections of a frame are.
+        ([(A,)], [(B,)], dict(ranges=AREAS_APART), [['-'], ['0'], ['-']]),
+        ([(A,)], [(A, 0.1), (B, 0.9), (B, 0.8)], dict(most=2), [['--']]),
+    ],
+)
+def test_right_wrong_and_not_counted(objects, detections, options, expected):
+    assert statuses(objects, detections, **options) == expected
 
 
 def test_objects_of_another_occlusion_may_be_found_or_missed():
@@ -93,15 +96,6 @@ def test_objects_of_another_occlusion_may_be_found_or_missed():
     assert evaluation.average([entries]).num_objects.tolist() == [[3, 1]]
 
 
-def test_unmatched_detections_of_another_area_are_not_counted():
-    ranges = (ANYTHING, (0, 99, None), (100, 1e10, None))
-    assert statuses([(A,)], [(B,)], ranges) == [['-'], ['0'], ['-']]
-
-
-def test_only_the_best_detections_of_a_frame_count():
-    assert statuses([(A,)], [(A, 0.1), (B, 0.9), (B, 0.8)], most=2) == [['--']]
-
-
 def test_average_precision_by_hand():
     # Precision 1, 1/2, 2/3 at recall 1/2, 1/2, 1; the envelope is 1 up to 1/2, then 2/3.
     evaluation, entries = evaluate([(A,), (B,)], [(A,), (A,), (B,)])
@@ -109,9 +103,7 @@ def test_average_precision_by_hand():
     assert averages.precision.item() == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     assert averages.recall.item() == 1
     assert area_under_curve(entries) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
-
-
-def test_what_is_not_counted_leaves_no_trace():
+    # What is not counted leaves no trace.
     forgiven = [(B, 0.99, True), (A, 0.9), (B, 0.8, True), (A, 0.7), (B, 0.6, True)]
     for rows in ([(A, 0.9), (A, 0.7)], forgiven):
         evaluation, entries = evaluate([(A,), ((200, 0, 10, 10),)], rows)
@@ -132,6 +124,7 @@ def test_perfect_nothing_missed_and_absent():
         assert [averages.precision.item(), averages.recall.item()] == pytest.approx([expected] * 2)
         assert area_under_curve(entries) == expected
     assert evaluation.average([]).precision.item() == area_under_curve([]) == -1
+    assert evaluate([], [])[1] == [None]
 
 
 def test_all_classes_as_one():

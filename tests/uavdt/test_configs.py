@@ -36,10 +36,8 @@ def test_config(name):
     evaluator, dataset = config.test_evaluator, config.test_dataloader.dataset
     assert evaluator.type == 'UAVDTMetric'
     assert evaluator.ann_file == f'{dataset.data_root}/{dataset.ann_file}'
-    assert [step.type for step in config.train_dataloader.dataset.pipeline[-2:]] == [
-        'FLSLExtendIgnoreRegions',
-        'PackDetInputs',
-    ]
+    steps = [step.type for step in config.train_dataloader.dataset.pipeline[-2:]]
+    assert steps == ['FLSLExtendIgnoreRegions', 'PackDetInputs']
     assert config.custom_imports.imports == ['flsl_mm', 'flsl_mm.detection', 'flsl_mm.uavdt']
     assert '_delete_' not in str(config.model)
 

@@ -41,23 +41,13 @@ def test_everything_comes_back(tree, workers):
     images = {image['id']: image for image in content['images']}
     assert sorted(images) == [1, 2, 3, 4, 5, 6]
     where = [(image['sequence'], image['frame'], image['width'], image['height']) for image in images.values()]
-    assert where == [
-        ('M0101', 1, 64, 48),
-        ('M0101', 2, 64, 48),
-        ('M0101', 3, 64, 48),
-        ('M0201', 1, 33, 21),
-        ('M0202', 1, 64, 48),
-        ('M0202', 2, 64, 48),
-    ]
+    first = [('M0101', frame, 64, 48) for frame in (1, 2, 3)]
+    assert where == [*first, ('M0201', 1, 33, 21), ('M0202', 1, 64, 48), ('M0202', 2, 64, 48)]
     assert all((tree / image['file_name']).is_file() for image in images.values())
-    assert content['categories'] == [
-        dict(id=1, name='car', supercategory='vehicle'),
-        dict(id=2, name='truck', supercategory='vehicle'),
-        dict(id=3, name='bus', supercategory='vehicle'),
-    ]
-    assert {name: sequence['split'] for name, sequence in content['sequences'].items()} == dict.fromkeys(
-        ('M0101', 'M0201', 'M0202'), 'train'
-    )
+    names = ('car', 'truck', 'bus')
+    assert content['categories'] == [dict(id=i, name=name, supercategory='vehicle') for i, name in enumerate(names, 1)]
+    splits = {name: sequence['split'] for name, sequence in content['sequences'].items()}
+    assert splits == dict.fromkeys(('M0101', 'M0201', 'M0202'), 'train')
     assert content['sequences']['M0101']['attributes']['side_view'] is True
     assert content['sequences']['M0201']['attributes'] is None
 
@@ -84,12 +74,13 @@ def test_everything_comes_back(tree, workers):
             assert coco_mask.area(code) == annotation['area']
 
 
-def test_counts(tree):
+def test_counts_and_all_vehicles_as_one_class(tree):
     write_sequence(tree, 'M0204', [(1, i, 1, 2, 3, 4, 1, 1, 1) for i in range(3)], frames=1)
     _, counts = convert(read_sequences(tree, find_sequences(tree), 1, 0))
     assert (counts.frames, counts.regions) == (7, 2)
     assert counts.boxes.tolist() == [4, 2, 1]
     assert counts.frames_with.tolist() == [2, 2, 1]
+    assert rectangle(1, 2, 10, 20) == [1, 2, 11, 2, 11, 22, 1, 22]
     text = format_counts(dict(train=counts, test=counts), CLASSES['three'])
     assert [line.split() for line in text.splitlines()[:3]] == [
         ['split', 'class', 'frames', 'boxes', 'ignore', 'regions'],
@@ -97,15 +88,12 @@ def test_counts(tree):
         ['car', '2', '4'],
     ]
     assert 'left out' not in text
-    counts.outside += (1, 3)
-    assert format_counts(dict(test=counts), CLASSES['three']).endswith('outside their image: 1 boxes, 3 ignore regions')
-
-
-def test_all_vehicles_as_one_class(tree):
-    content, counts = convert(read_sequences(tree, find_sequences(tree), 1, 0), CLASSES['vehicle'])
+    content, of_one = convert(read_sequences(tree, find_sequences(tree), 1, 0), CLASSES['vehicle'])
     assert content['categories'] == [dict(id=1, name='vehicle', supercategory='vehicle')]
     assert {annotation['category_id'] for annotation in content['annotations']} == {1}
-    assert counts.boxes.tolist() == [4]
+    assert of_one.boxes.tolist() == [7]
+    counts.outside += (1, 3)
+    assert format_counts(dict(test=counts), CLASSES['three']).endswith('outside their image: 1 boxes, 3 ignore regions')
 
 
 def test_pycocotools_and_mmdet_take_it(tree):
@@ -115,19 +103,11 @@ def test_pycocotools_and_mmdet_take_it(tree):
     init_default_scope('mmdet')  # as mmdet's configs do; other tests may have left another one
     content, _ = convert(read_sequences(tree, find_sequences(tree), 1, 0))
     (tree / 'train.json').write_text(json.dumps(content))
+    load = dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False)
+    pipeline = [dict(type='LoadImageFromFile'), load, dict(type='PackDetInputs')]
+    paths = dict(ann_file='train.json', data_root=str(tree), data_prefix=dict(img=''), pipeline=pipeline)
     metainfo = dict(classes=('car', 'truck', 'bus'))
-    dataset = FLSLCocoDataset(
-        ann_file='train.json',
-        data_root=str(tree),
-        data_prefix=dict(img=''),
-        metainfo=metainfo,
-        filter_cfg=dict(filter_empty_gt=False),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='LoadAnnotations', with_bbox=True, with_mask=True, poly2mask=False),
-            dict(type='PackDetInputs'),
-        ],
-    )
+    dataset = FLSLCocoDataset(**paths, metainfo=metainfo, filter_cfg=dict(filter_empty_gt=False))
     assert len(dataset) == 6
     sample = dataset[0]['data_samples']
     assert sample.gt_instances.bboxes.tensor.tolist() == [[4, 5, 24, 15], [30, 5, 39, 14]]
@@ -136,15 +116,8 @@ def test_pycocotools_and_mmdet_take_it(tree):
     assert sample.gt_instances.masks.get_bboxes('hbox').tensor.tolist() == [[4, 5, 24, 15], [30, 5, 39, 14]]
 
 
-row = st.tuples(
-    st.integers(1, 5),
-    st.integers(0, 99),
-    *[st.integers(0, 30)] * 2,
-    *[st.integers(1, 18)] * 2,
-    st.integers(1, 3),
-    st.integers(1, 4),
-    st.integers(1, 3),
-)
+bounds = ((1, 5), (0, 99), (0, 30), (0, 30), (1, 18), (1, 18), (1, 3), (1, 4), (1, 3))
+row = st.tuples(*(st.integers(*bound) for bound in bounds))
 
 
 @settings(max_examples=50)
@@ -175,7 +148,3 @@ def test_any_boxes_come_back(boxes, regions, empty_before):
     crowd = [(numbers[a['image_id']], a['track_id'], *a['bbox']) for a in content['annotations'] if a['iscrowd']]
     assert crowd == [values[:6] for values in regions]
     assert counts.boxes.sum() == len(boxes)
-
-
-def test_rectangle_goes_round():
-    assert rectangle(1, 2, 10, 20) == [1, 2, 11, 2, 11, 22, 1, 22]

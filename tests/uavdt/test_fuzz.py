@@ -1,7 +1,5 @@
 """Files of UAVDT with anything in them are read, or refused with one line that names the file."""
 
-from __future__ import annotations
-
 import json
 import os
 

@@ -31,10 +31,7 @@ def test_shares_by_hand():
     assert shares([[5, 0, 15, 10]], [[0, 0, 10, 10], [10, 0, 20, 10]]).tolist() == [1]
     assert shares([[0, 0, 10, 10]], [[0, 0, 6, 10], [4, 0, 8, 10], [0, 0, 6, 10]]).tolist() == pytest.approx([0.8])
     assert shares([[0, 0, 10, 10]], [[3, 3, 3, 9]]).tolist() == [0]
-
-
-def test_a_box_without_area_is_in_no_region():
-    assert shares([[5, 5, 5, 9], [9, 5, 5, 9]], [[0, 0, 10, 10]]).tolist() == [0, 0]
+    assert shares([[5, 5, 5, 9], [9, 5, 5, 9]], [[0, 0, 10, 10]]).tolist() == [0, 0]  # boxes without area
 
 
 def test_large_boxes_under_mixed_precision():
@@ -60,7 +57,7 @@ def test_shares_count_pixels(boxes, regions):
 
 
 IN_REGION, ACROSS, OUTSIDE, ON_OBJECT = [0, 0, 10, 10], [4, 0, 14, 10], [60, 60, 70, 70], [30, 30, 41, 40]
-OBJECT = [30, 30, 40, 40]
+OBJECT, HALF = [30, 30, 40, 40], [15, 0, 25, 10]
 REGIONS = [[0, 0, 9, 20], [9, 0, 20, 20]]
 
 
@@ -86,27 +83,24 @@ def test_boxes_in_regions_are_neither_positive_nor_negative():
     assert result.num_preds == 4
 
 
-def test_nor_where_the_image_has_no_object():
-    # Here mmdet's own option, ignore_iof_thr, makes every box negative.
-    assert assign([IN_REGION, OUTSIDE], [], REGIONS).gt_inds.tolist() == [-1, 0]
-
-
-def test_nor_where_an_object_lies_in_the_region():
-    region = [[20, 20, 50, 50]]
-    assert assign([ON_OBJECT, OUTSIDE], [OBJECT], region).gt_inds.tolist() == [-1, 0]
-    # The best of the others takes the object over where it overlaps enough.
-    assert assign([OBJECT, [30, 30, 50, 40]], [OBJECT], [[28, 28, 40, 42]]).gt_inds.tolist() == [-1, 1]
-
-
-def test_the_share_is_a_setting():
-    half = [15, 0, 25, 10]
-    assert assign([half], [OBJECT], REGIONS).gt_inds.tolist() == [0]
-    assert assign([half], [OBJECT], REGIONS, max_covered=0.4).gt_inds.tolist() == [-1]
-
-
-def test_without_regions_nothing_changes():
-    for regions in (None, []):
-        assert assign([IN_REGION, ON_OBJECT], [OBJECT], regions).gt_inds.tolist() == [0, 1]
+@pytest.mark.parametrize(
+    ('priors', 'objects', 'regions', 'options', 'expected'),
+    [
+        # Without an object mmdet's own option, ignore_iof_thr, makes every box negative.
+        ([IN_REGION, OUTSIDE], [], REGIONS, {}, [-1, 0]),
+        # An object in a region: the best of the other boxes takes it over where it overlaps enough.
+        ([ON_OBJECT, OUTSIDE], [OBJECT], [[20, 20, 50, 50]], {}, [-1, 0]),
+        ([OBJECT, [30, 30, 50, 40]], [OBJECT], [[28, 28, 40, 42]], {}, [-1, 1]),
+        ([HALF], [OBJECT], REGIONS, {}, [0]),
+        ([HALF], [OBJECT], REGIONS, dict(max_covered=0.4), [-1]),
+        ([IN_REGION, ON_OBJECT], [OBJECT], None, {}, [0, 1]),
+        ([IN_REGION, ON_OBJECT], [OBJECT], [], {}, [0, 1]),
+        ([IN_REGION, ACROSS], [OBJECT], REGIONS, {}, [-1, -1]),
+        ([], [OBJECT], REGIONS, {}, []),
+    ],
+)
+def test_which_object_a_box_gets(priors, objects, regions, options, expected):
+    assert assign(priors, objects, regions, **options).gt_inds.tolist() == expected
 
 
 def test_subclasses_are_wrapped_and_other_assigners_refused():
@@ -125,11 +119,6 @@ def test_subclasses_are_wrapped_and_other_assigners_refused():
     finally:
         TASK_UTILS.module_dict.pop('FLSLTestSub')
     assert isinstance(wrapped.assigner, Sub)
-
-
-def test_all_boxes_in_regions_and_no_boxes():
-    assert assign([IN_REGION, ACROSS], [OBJECT], REGIONS).gt_inds.tolist() == [-1, -1]
-    assert assign([], [OBJECT], REGIONS).gt_inds.tolist() == []
 
 
 def extended(boxes, flags, img_shape=(128, 128)):

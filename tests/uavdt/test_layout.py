@@ -18,15 +18,12 @@ def read_one(root, stride=1):
 
 
 def test_split_comes_from_the_official_lists(tmp_path):
-    for name in ('M0101', 'M0203', 'M1306', 'M1401'):
+    splits = dict(M0101='train', M0203='test', M1306='train', M1401='test')
+    for name in splits:
         write_sequence(tmp_path, name, [])
-    found = [(sequence.name, sequence.split, sequence.attributes) for sequence in find_sequences(tmp_path)]
-    assert found == [
-        ('M0101', 'train', None),
-        ('M0203', 'test', None),
-        ('M1306', 'train', None),
-        ('M1401', 'test', None),
-    ]
+    found = find_sequences(tmp_path)
+    assert {sequence.name: sequence.split for sequence in found} == splits
+    assert {sequence.attributes for sequence in found} == {None}
 
 
 def test_files_of_attributes_win_over_the_lists(tmp_path):
@@ -34,41 +31,29 @@ def test_files_of_attributes_win_over_the_lists(tmp_path):
     write_sequence(tmp_path, 'M0203', [])
     write_sequence(tmp_path, 'mine', [], split='train')
     # The official download has this blank in the name of one file.
-    attributes = tmp_path / 'M_attr' / 'test' / 'M0701 _attr.txt'
-    attributes.write_text('0,0,1,1,0,0,0,0,1,1')
+    (tmp_path / 'M_attr' / 'test' / 'M0701 _attr.txt').write_text('0,0,1,1,0,0,0,0,1,1')
     write_sequence(tmp_path, 'M0701', [])
     found = {sequence.name: sequence for sequence in find_sequences(tmp_path)}
-    assert {name: sequence.split for name, sequence in found.items()} == {
-        'M0101': 'test',
-        'M0203': 'test',
-        'M0701': 'test',
-        'mine': 'train',
-    }
+    splits = {name: sequence.split for name, sequence in found.items()}
+    assert splits == dict(M0101='test', M0203='test', M0701='test', mine='train')
     assert tuple(found['M0101'].attributes.values()) == tuple(map(bool, ATTRIBUTES))
-    assert [name for name, flag in found['M0701'].attributes.items() if flag] == [
-        'fog',
-        'low_altitude',
-        'bird_view',
-        'long_term',
-    ]
+    on = [name for name, flag in found['M0701'].attributes.items() if flag]
+    assert on == ['fog', 'low_altitude', 'bird_view', 'long_term']
     assert found['M0203'].attributes is None
 
 
-@pytest.mark.parametrize('folder', ['', 'img1'])
-def test_both_layouts_of_the_images(tmp_path, folder):
-    write_sequence(tmp_path, 'M0101', [], folder=folder)
-    below = f'{folder}/' if folder else ''
-    assert read_one(tmp_path).files == tuple(f'UAV-benchmark-M/M0101/{below}img00000{i}.jpg' for i in (1, 2))
-
-
-def test_other_folders_beside_img1_are_left_alone(tmp_path):
-    write_sequence(tmp_path, 'M0101', [], folder='img1')
-    shutil.copytree(tmp_path / 'UAV-benchmark-M/M0101/img1', tmp_path / 'UAV-benchmark-M/M0101/img_mask')
-    (tmp_path / 'UAV-benchmark-M/M0101/gt').mkdir()
-    (tmp_path / 'UAV-benchmark-M/M0101/img1/Thumbs.db').touch()
-    (tmp_path / 'UAV-benchmark-M/.cache').mkdir()
-    (tmp_path / 'UAV-benchmark-M/readme.txt').touch()
-    assert len(read_one(tmp_path).files) == 2
+def test_both_layouts_of_the_images(tmp_path):
+    for name, folder in (('M0101', ''), ('M0102', 'img1')):
+        write_sequence(tmp_path, name, [], folder=folder)
+    # Other folders and files beside them are left alone.
+    shutil.copytree(tmp_path / IMAGES / 'M0102/img1', tmp_path / IMAGES / 'M0102/img_mask')
+    for path in ('M0102/gt', '.cache'):
+        (tmp_path / IMAGES / path).mkdir()
+    for path in ('M0102/img1/Thumbs.db', 'readme.txt'):
+        (tmp_path / IMAGES / path).touch()
+    plain, nested = (read_frames(tmp_path, sequence, 1).files for sequence in find_sequences(tmp_path))
+    assert plain == tuple(f'UAV-benchmark-M/M0101/img00000{i}.jpg' for i in (1, 2))
+    assert nested == tuple(f'UAV-benchmark-M/M0102/img1/img00000{i}.jpg' for i in (1, 2))
 
 
 def test_frames_in_order_with_sizes_and_clipped_boxes(tmp_path):
@@ -104,14 +89,6 @@ def test_stride_begins_with_frame_1(tmp_path):
     assert [name[-5] for name in frames.files] == ['1', '4', '7']
 
 
-def test_a_sequence_without_objects_or_file_of_regions_keeps_its_frames(tmp_path):
-    write_sequence(tmp_path, 'M0101', [], regions=None, frames=4)
-    frames = read_one(tmp_path)
-    assert len(frames.numbers) == 4
-    assert frames.boxes.shape == (0, 9)
-    assert frames.regions.shape == (0, 6)
-
-
 def test_clip_boxes():
     boxes = np.array([[-2, -3, 10, 10], [5, 5, 2, 2], [8, 8, 100, 100], [20, 5, 5, 5], [-9, 5, 5, 5]], float)
     clipped = clip_boxes(boxes, np.array([[10, 9]] * 5))
@@ -120,11 +97,7 @@ def test_clip_boxes():
 
 
 def remove(path):
-    def change(root):
-        target = root / path
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
-
-    return change
+    return lambda root: shutil.rmtree(root / path) if (root / path).is_dir() else (root / path).unlink()
 
 
 def write(path, text):
@@ -135,39 +108,32 @@ def write(path, text):
     return change
 
 
+def empty(root):
+    shutil.rmtree(root)
+    for path in (IMAGES, GT):
+        (root / path).mkdir(parents=True)
+
+
+IMAGES, GT, BOXES = 'UAV-benchmark-M', 'UAV-benchmark-MOTD_v1.0/GT', 'UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt'
+ATTRIBUTE_FILES = [write(f'M_attr/{split}/M0101_attr.txt', '1,0,0,1,0,0,1,0,0,0') for split in ('train', 'test')]
+
+
 @pytest.mark.parametrize(
     ('change', 'error', 'message'),
     [
-        (remove('UAV-benchmark-M'), FileNotFoundError, 'no folder .*UAV-benchmark-M: .* must hold'),
-        (remove('UAV-benchmark-MOTD_v1.0/GT'), FileNotFoundError, 'no folder .*GT: .* must hold'),
-        (remove('UAV-benchmark-M/M0101'), FileNotFoundError, 'no images .*M0101 for M0101_gt_whole.txt'),
-        (remove('UAV-benchmark-M/M0101/img000002.jpg'), FileNotFoundError, 'no image of frame 2 of M0101'),
-        (remove('UAV-benchmark-M/M0101/img000003.jpg'), FileNotFoundError, 'no image of frame 3 of M0101'),
-        (
-            remove('UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt'),
-            FileNotFoundError,
-            'no file .*M0101_gt_whole.txt for the images of M0101',
-        ),
-        (
-            write('UAV-benchmark-MOTD_v1.0/GT/M0101_gt_whole.txt', '999999999999,1,1,2,3,4,1,1,1'),
-            FileNotFoundError,
-            'no image of frame 999999999999 of M0101',
-        ),
-        (write('UAV-benchmark-M/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg cannot be read'),
-        (write('UAV-benchmark-M/M0101/img000002.png', ''), ValueError, 'two images of frame 2'),
+        (remove(IMAGES), FileNotFoundError, 'no folder .*UAV-benchmark-M: .* must hold'),
+        (remove(GT), FileNotFoundError, 'no folder .*GT: .* must hold'),
+        (remove(f'{IMAGES}/M0101'), FileNotFoundError, 'no images .*M0101 for M0101_gt_whole.txt'),
+        (remove(f'{IMAGES}/M0101/img000002.jpg'), FileNotFoundError, 'no image of frame 2 of M0101'),
+        (remove(f'{IMAGES}/M0101/img000003.jpg'), FileNotFoundError, 'no image of frame 3 of M0101'),
+        (remove(BOXES), FileNotFoundError, 'no file .*M0101_gt_whole.txt for the images of M0101'),
+        (write(BOXES, f'{10**12},1,1,2,3,4,1,1,1'), FileNotFoundError, 'no image of frame 1000000000000 of M0101'),
+        (write(f'{IMAGES}/M0101/img000002.jpg', '<html>'), ValueError, 'img000002.jpg cannot be read'),
+        (write(f'{IMAGES}/M0101/img000002.png', ''), ValueError, 'two images of frame 2'),
         (write('M_attr/train/M0101_attr.txt', '1,0'), ValueError, 'M0101_attr.txt: expected 10 flags'),
-        (
-            lambda root: write_sequence(root, 'M9999', []),
-            ValueError,
-            'M9999 is neither a train nor a test sequence of UAVDT: remove .* or say its split by a file',
-        ),
-        (
-            lambda root: [
-                write(f'M_attr/{split}/M0101_attr.txt', '1,0,0,1,0,0,1,0,0,0')(root) for split in ('train', 'test')
-            ],
-            ValueError,
-            'M0101 has another file of attributes in .*train',
-        ),
+        (lambda root: write_sequence(root, 'M9999', []), ValueError, 'M9999 is neither a train nor a test sequence'),
+        (lambda root: [add(root) for add in ATTRIBUTE_FILES], ValueError, 'M0101 has another file of attributes'),
+        (empty, FileNotFoundError, 'no sequences in'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, change, error, message):
@@ -178,10 +144,3 @@ def test_what_is_wrong_is_named(tmp_path, change, error, message):
     with pytest.raises(error, match=message) as caught:
         read_one(tmp_path)
     assert '\n' not in str(caught.value)
-
-
-def test_an_empty_tree_is_named(tmp_path):
-    (tmp_path / 'UAV-benchmark-M').mkdir()
-    (tmp_path / 'UAV-benchmark-MOTD_v1.0/GT').mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match='no sequences in'):
-        find_sequences(tmp_path)

@@ -11,10 +11,8 @@ from flsl_mm.uavdt.truth import read_truth
 @pytest.fixture
 def content():
     def annotation(number, image_id, category_id, bbox, **rest):
-        polygon = [[0, 0, 1, 0, 1, 1]]
-        return dict(
-            rest, id=number, image_id=image_id, category_id=category_id, bbox=bbox, area=1, segmentation=polygon
-        )
+        ids = dict(id=number, image_id=image_id, category_id=category_id)
+        return dict(rest, **ids, bbox=bbox, area=1, segmentation=[[0, 0, 1, 0, 1, 1]])
 
     return dict(
         categories=[dict(id=2, name='truck'), dict(id=1, name='car')],
@@ -25,10 +23,7 @@ def content():
             annotation(3, 1, 1, [5, 6, 7, 8.5], iscrowd=0, occlusion=1),
             annotation(4, 3, 1, [0, 0, 2.5, 2], iscrowd=1),
         ],
-        sequences={
-            'A': dict(attributes=dict.fromkeys(ATTRIBUTES, False) | dict(night=True)),
-            'B': dict(attributes=None),
-        },
+        sequences=dict(A=dict(attributes=dict.fromkeys(ATTRIBUTES, False) | dict(night=True)), B=dict(attributes=None)),
     )
 
 
@@ -47,22 +42,14 @@ def test_objects_and_regions_apart(tmp_path, content):
     assert truth.regions.keys() == {1, 2, 3}
     assert truth.regions[3].tolist() == [[10, 20, 40, 60], [0, 0, 2.5, 2]]
     assert truth.regions[1].shape == truth.regions[2].shape == (0, 4)
+    assert truth.attributes.keys() == set(ATTRIBUTES)
+    assert {name: frames for name, frames in truth.attributes.items() if frames} == dict(night={1, 3})
 
 
-def test_frames_of_an_attribute(tmp_path, content):
-    attributes = read(tmp_path, content).attributes
-    assert attributes.keys() == set(ATTRIBUTES)
-    assert attributes['night'] == {1, 3}
-    assert not any(frames for name, frames in attributes.items() if name != 'night')
-
-
-@pytest.mark.parametrize('damage', ['sequences', 'images', 'annotations', 'categories'])
-def test_another_kind_of_file_is_named(tmp_path, content, damage):
-    del content[damage]
-    with pytest.raises(ValueError, match=r'instances.json was not written by tools/dataset_converters/uavdt2coco.py'):
-        read(tmp_path, content)
-
-
-def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with .*uavdt2coco.py'):
+def test_another_kind_of_file_is_named(tmp_path, content):
+    others = [{key: content[key] for key in content if key != damage} for damage in content]
+    for other in (*others, '<html>', [], dict(images=3)):
+        with pytest.raises(ValueError, match=r'instances.json was not written by flsl-mm uavdt2coco'):
+            read(tmp_path, other)
+    with pytest.raises(FileNotFoundError, match=r'no annotation file .*absent.json: write it with flsl-mm uavdt2coco'):
         read_truth(tmp_path / 'absent.json')

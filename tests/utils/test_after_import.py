@@ -1,7 +1,5 @@
 """A function is called once a module has been imported; MMEngine finds our models whoever is imported first."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """The console shows what is not MMEngine's talk of itself; the log file has everything."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

@@ -1,7 +1,5 @@
 """Without OpenMMLab: models and checkpoints work with torch and timm alone, in an interpreter of their own."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

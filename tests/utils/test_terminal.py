@@ -1,9 +1,8 @@
 """The only door to the terminal: nothing that comes from a file steers it, and no other door is used."""
 
-from __future__ import annotations
-
 import ast
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -66,12 +65,52 @@ def test_log_lines_and_warnings(capsys):
 
 
 def test_bars(monkeypatch):
-    import tqdm
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, 'w') as stream:
+        monkeypatch.setattr(sys, 'stderr', stream)
+        assert list(terminal.progress([1, 2], EVIL, 'image')) == [1, 2]
+        shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert f'{SHOWN}: 100%' in shown
+    assert '2/2' in shown
 
-    shown = []
-    monkeypatch.setattr(tqdm, 'tqdm', lambda items, **options: shown.append(options['desc']) or items)
-    assert list(terminal.progress([1, 2], EVIL, 'image')) == [1, 2]
-    assert shown == [SHOWN]
+
+class Clock:
+    """Stands for the time, which goes on as told."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(terminal.time, 'monotonic', lambda: self.now)
+
+    def passing(self, items, seconds):
+        for item in items:
+            self.now += seconds
+            yield item
+
+
+@pytest.mark.parametrize(
+    ('count', 'seconds', 'told'),
+    [
+        (20, 1, [f'{done}/20 images, 0:00:{20 - done:02d} left' for done in (5, 10, 15, 20)]),
+        (100, 7, [f'{done}/100 images, {left} left' for done, left in ((5, '0:11:05'), (10, '0:10:30'))]),
+        (1000, 0.004, []),
+    ],
+    ids=['by tenths', 'every half minute', 'not of quick work'],
+)
+def test_lines_without_a_terminal(count, seconds, told, monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    done = list(terminal.progress(clock.passing(range(count), seconds), EVIL, 'image', count))
+    assert done == list(range(count))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[: len(told) if told else None] == [f'{SHOWN}: {line}' for line in told]
+
+
+def test_one_of_several_processes_shows(monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    for rank, count in (('0', 1), ('1', 0)):
+        monkeypatch.setenv('RANK', rank)
+        assert len(list(terminal.progress(clock.passing(range(2), 40), 'images', 'image', 2))) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 2 * count
 
 
 def doors(path: Path) -> list[str]:

@@ -1,7 +1,5 @@
 """Features in a page: small, and their products the similarities."""
 
-from __future__ import annotations
-
 import base64
 
 import numpy as np

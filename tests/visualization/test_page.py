@@ -1,7 +1,5 @@
 """The page: what it shows, what it needs, and that names cannot become part of it."""
 
-from __future__ import annotations
-
 import base64
 import re
 from html.parser import HTMLParser
@@ -18,8 +16,6 @@ IMAGE = PageImage('caption', 'images/a b.png', (30, 20))
 
 
 class Tags(HTMLParser):
-    """Collects tags with their attributes, and text."""
-
     def __init__(self) -> None:
         super().__init__()
         self.tags, self.text, self.open = [], [], []
@@ -37,13 +33,8 @@ class Tags(HTMLParser):
 
 
 def parsed(tmp_path, **changed) -> Tags:
-    entries = dict(
-        title='Title',
-        facts=['fact'],
-        legend={'kind': 'how it is read'},
-        sections=[PageSection('a.png', None, [PageRow('row', 'look', [IMAGE])])],
-        skipped={},
-    )
+    sections = [PageSection('a.png', None, [PageRow('row', 'look', [IMAGE])])]
+    entries = dict(title='Title', facts=['fact'], legend={'kind': 'how it is read'}, sections=sections, skipped={})
     write_page(tmp_path / 'index.html', **(entries | changed))
     tags = Tags()
     tags.feed((tmp_path / 'index.html').read_text(encoding='utf-8'))
@@ -57,9 +48,8 @@ def test_images_are_beside_the_page_and_nothing_comes_from_elsewhere(tmp_path):
     assert image == dict(src='images/a%20b.png', width='30', height='20', loading='lazy', alt='caption')
     links = [value for _, attributes in tags.tags for name, value in attributes.items() if name in ('src', 'href')]
     assert set(links) == {'images/a%20b.png'}
-    assert not re.search(
-        r'https?:|//|url\(|@import|fetch|XMLHttp|<link|\ssrc=[^"]', (tmp_path / 'index.html').read_text()
-    )
+    elsewhere = r'https?:|//|url\(|@import|fetch|XMLHttp|<link|\ssrc=[^"]'
+    assert not re.search(elsewhere, (tmp_path / 'index.html').read_text())
     for text in ('Title', 'fact', 'kind', 'how it is read', 'a.png', 'row', 'look', 'caption'):
         assert text in tags.text
     assert not any('Not shown' in text for text in tags.text)
@@ -67,9 +57,8 @@ def test_images_are_beside_the_page_and_nothing_comes_from_elsewhere(tmp_path):
 
 def test_an_index_and_similarities_on_a_click(tmp_path):
     features = compact_features(torch.randn(2, 3, 4))
-    section = PageSection(
-        'a.png', IMAGE, [], Clickable('click', [('ours', features), ('theirs', features)], (0.5, 0.25))
-    )
+    click = Clickable('click', [('ours', features), ('theirs', features)], (0.5, 0.25))
+    section = PageSection('a.png', IMAGE, [], click)
     tags = parsed(tmp_path, sections=[section, section])
     assert [attributes['href'] for tag, attributes in tags.tags if tag == 'a'] == ['#i1', '#i2']
     assert [attributes['id'] for tag, attributes in tags.tags if tag == 'section'] == ['i1', 'i2']

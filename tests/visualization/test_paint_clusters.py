@@ -1,7 +1,5 @@
 """Images have the right pixels in the right places."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -40,9 +38,7 @@ def test_paint_mixes_each_patch_with_its_color():
             patch = (slice(2 * row, 2 * row + 2), slice(3 * column, 3 * column + 3))
             expected = (1 - opacity) * image[patch] + opacity * colors[labels[row, column]]
             assert np.abs(painted[patch] - expected).max() <= 1
-
-
-def test_patches_need_not_divide_the_image():
+    # Patches need not divide the image.
     painted = paint_clusters(np.zeros((5, 7, 3), np.uint8), np.array([[0, 1, 2]]), opacity=1.0)
     assert (painted[:, [0, 2, 3, 4, 5, 6]] == cluster_colors(3)[[0, 0, 1, 1, 2, 2]]).all()
 

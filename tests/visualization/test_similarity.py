@@ -1,7 +1,5 @@
 """Similarities of patches, by hand and as properties."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,6 +18,15 @@ def some_features(seed: int, h: int = 3, w: int = 4) -> torch.Tensor:
 def test_similarity_by_hand():
     torch.testing.assert_close(similarity_map(SQUARE, (0, 0)), torch.tensor([[1.0, 0.0], [0.5**0.5, -1.0]]))
     torch.testing.assert_close(similarity_map(SQUARE, (0, 1)), torch.tensor([[0.0, 1.0], [0.5**0.5, 0.0]]))
+    for point in ((2, 0), (0, 2), (-1, 0)):
+        with pytest.raises(ValueError, match=r'outside the grid of 2x2 patches'):
+            similarity_map(SQUARE, point)
+    # Three patches of one kind and one orthogonal to it: the larger region is the brighter, 3/4 and 1/4.
+    features = torch.tensor([[[1.0, 0.0], [5.0, 0.0]], [[2.0, 0.0], [0.0, 7.0]]])
+    torch.testing.assert_close(aggregated_similarity(features), torch.tensor([[0.75, 0.75], [0.75, 0.25]]))
+    features = some_features(1)
+    maps = torch.stack([similarity_map(features, (row, column)) for row in range(3) for column in range(4)])
+    torch.testing.assert_close(aggregated_similarity(features), maps.mean(0))
 
 
 @settings(max_examples=20, deadline=None)
@@ -31,24 +38,6 @@ def test_similarity_is_symmetric_and_of_direction_alone(seed, row, column, facto
     assert map_of_point.abs().max() <= 1
     assert similarity_map(features, (1, 2))[row, column] == pytest.approx(float(map_of_point[1, 2]), abs=1e-5)
     torch.testing.assert_close(similarity_map(factor * features, (row, column)), map_of_point)
-
-
-@pytest.mark.parametrize('point', [(2, 0), (0, 2), (-1, 0)])
-def test_points_outside_are_refused(point):
-    with pytest.raises(ValueError, match=r'outside the grid of 2x2 patches'):
-        similarity_map(SQUARE, point)
-
-
-def test_aggregated_similarity_is_the_mean_over_all_patches():
-    features = some_features(1)
-    maps = torch.stack([similarity_map(features, (row, column)) for row in range(3) for column in range(4)])
-    torch.testing.assert_close(aggregated_similarity(features), maps.mean(0))
-
-
-def test_the_larger_region_is_the_brighter():
-    """Three patches of one kind and one orthogonal to it: 3/4 and 1/4."""
-    features = torch.tensor([[[1.0, 0.0], [5.0, 0.0]], [[2.0, 0.0], [0.0, 7.0]]])
-    torch.testing.assert_close(aggregated_similarity(features), torch.tensor([[0.75, 0.75], [0.75, 0.25]]))
 
 
 def test_centers_are_the_most_typical_patches():

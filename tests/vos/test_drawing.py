@@ -1,7 +1,5 @@
 """Masks over frames, as strips and animations."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 
@@ -22,13 +20,11 @@ def test_objects_are_painted_with_contours():
 
 def test_strip_and_gif(tmp_path):
     masks = moving_squares(9, (1, 2))
-    write_strip(tmp_path / 'v.png', COLORS[masks], masks)
-    with Image.open(tmp_path / 'v.png') as image:
-        assert image.size == (6 * 320, 160)
+    for number, size in ((9, (6 * 320, 160)), (3, (3 * 320, 160))):
+        write_strip(tmp_path / 'v.png', COLORS[masks[:number]], masks[:number])
+        with Image.open(tmp_path / 'v.png') as image:
+            assert image.size == size
     write_gif(tmp_path / 'v.gif', COLORS[masks], masks)
     with Image.open(tmp_path / 'v.gif') as image:
         assert (image.n_frames, image.size) == (9, (128, 64))
-    write_strip(tmp_path / 'short.png', COLORS[masks[:3]], masks[:3])
-    with Image.open(tmp_path / 'short.png') as image:
-        assert image.size == (3 * 320, 160)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['short.png', 'v.gif', 'v.png']
+    assert {path.name for path in tmp_path.iterdir()} == {'v.gif', 'v.png'}

@@ -1,7 +1,5 @@
 """Masks with any bytes in them are read, or refused with a line that names the file."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Label propagation: the recorded numbers, sums by hand, and a dense computation as the original does it."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -71,29 +69,24 @@ def test_agrees_with_the_dense_computation(grid, num_frames, radius, topk, tempe
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
 
 
-def test_two_keys_by_hand():
-    """One patch, two frames: cosines 1 and 0.6, so weights exp(10) and exp(6) over their sum."""
-    query = torch.tensor([[[1.0, 0.0]]])
-    keys = [query, torch.tensor([[[0.6, 0.8]]])]
-    labels = [torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])]
-    share = 1 / (1 + torch.tensor(-4.0).exp())
-    found = lp.propagate_labels(query, keys, labels, radius=0, topk=2, temperature=0.1)
-    torch.testing.assert_close(found[0, 0], torch.stack([share, 1 - share]))
-    best_only = lp.propagate_labels(query, keys, labels, radius=0, topk=1, temperature=0.1)
-    torch.testing.assert_close(best_only[0, 0], torch.tensor([1.0, 0.0]))
+QUERY, SIMILAR, OTHER = (torch.tensor([[vector]]) for vector in ([1.0, 0.0], [0.6, 0.8], [0.0, 1.0]))
 
 
-def test_equal_keys_beside_better_ones():
-    """Two frames repeat the second best key: with topk 2 both count besides the best, weights e, 1, 1."""
-    query, second = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]])
-    labels = [torch.full((1, 1, 1), value) for value in (1.0, 0.0, 0.5)]
-    found = lp.propagate_labels(query, [query, second, second], labels, radius=0, topk=2, temperature=1.0)
-    assert found.item() == pytest.approx((math.e + 0.5) / (math.e + 2))
-
-
-def test_fewer_keys_than_topk():
-    query = torch.tensor([[[1.0, 0.0]]])
-    assert lp.propagate_labels(query, [query], [torch.full((1, 1, 1), 0.4)], topk=5).item() == pytest.approx(0.4)
+@pytest.mark.parametrize(
+    ('keys', 'values', 'topk', 'temperature', 'expected'),
+    [
+        ([QUERY, SIMILAR], (1, 0), 2, 0.1, 1 / (1 + math.exp(-4))),  # cosines 1 and 0.6: weights exp(10) and exp(6)
+        ([QUERY, SIMILAR], (1, 0), 1, 0.1, 1),
+        ([QUERY, OTHER, OTHER], (1, 0, 0.5), 2, 1.0, (math.e + 0.5) / (math.e + 2)),  # both second best keys count
+        ([QUERY] * 4, (0, 0, 1, 1), 1, 0.1, 0.5),  # equal keys all count, whatever their order
+        ([QUERY] * 4, (1, 1, 0, 0), 1, 0.1, 0.5),
+        ([QUERY], (0.4,), 5, 0.1, 0.4),  # fewer keys than topk
+    ],
+)
+def test_keys_by_hand(keys, values, topk, temperature, expected):
+    labels = [torch.tensor([[[value, 1 - value]]], dtype=torch.float32) for value in values]
+    found = lp.propagate_labels(QUERY, keys, labels, radius=0, topk=topk, temperature=temperature)
+    assert found.flatten().tolist() == pytest.approx([expected, 1 - expected])
 
 
 def test_window_is_square_and_includes_its_border():
@@ -104,15 +97,6 @@ def test_window_is_square_and_includes_its_border():
     for radius, expected in ((2, 1.0), (1, 0.0)):
         found = lp.propagate_labels(features, [key], [label], radius, topk=1)
         assert found[2, 2].item() == pytest.approx(expected)
-
-
-def test_equal_keys_all_count():
-    """Four frames repeat one key; with topk 1 all four give their label, whatever their order."""
-    query = torch.tensor([[[1.0, 0.0]]])
-    labels = [torch.full((1, 1, 1), value) for value in (0.0, 0.0, 1.0, 1.0)]
-    for order in (labels, labels[::-1]):
-        found = lp.propagate_labels(query, [query] * 4, order, radius=0, topk=1)
-        assert found.item() == pytest.approx(0.5)
 
 
 def test_tiles_do_not_change_masks(monkeypatch):
@@ -172,26 +156,16 @@ def test_threads_do_not_change_a_bit():
         assert torch.equal(enlarged, results[0][1])
 
 
-def test_stretching_each_object_and_constant_maps():
-    labels = torch.tensor([[[0.5, 0.5]], [[0.1, 0.3]], [[0.0, 0.0]]])
+def test_masks_and_labels_by_hand():
+    labels = torch.tensor([[[0.5, 0.5]], [[0.1, 0.3]], [[0.0, 0.0]]])  # each object is stretched, constant maps are not
     torch.testing.assert_close(lp.stretch_labels(labels), torch.tensor([[[0.5, 0.5]], [[0.0, 1.0]], [[0.0, 0.0]]]))
-
-
-def test_mask_takes_the_lowest_of_equal_channels():
     labels = torch.tensor([[[0.9, 0.1, 0.0], [0.1, 0.1, 0.8]]])
-    # Stretched: background 1, 0; object 1 constant 0.1; object 2 0, 1.
+    # Stretched: background 1, 0; object 1 constant 0.1; object 2 0, 1. The lowest of equal channels wins.
     assert lp.labels_to_mask(labels, (1, 2)).tolist() == [[0, 2]]
     assert lp.labels_to_mask(torch.full((1, 2, 3), 0.3), (1, 2)).tolist() == [[0, 0]]
-
-
-def test_a_small_object_is_stretched_to_full_weight():
-    """An object that never exceeds 0.3 still wins where it is strongest and the background weakest."""
-    labels = torch.tensor([[[1.0, 0.0], [0.7, 0.3]]])
-    assert lp.labels_to_mask(labels, (1, 2)).tolist() == [[0, 1]]
-
-
-def test_one_hot_labels_ignore_unlisted_ids():
+    # An object that never exceeds 0.3 wins where it is strongest and the background weakest.
+    assert lp.labels_to_mask(torch.tensor([[[1.0, 0.0], [0.7, 0.3]]]), (1, 2)).tolist() == [[0, 1]]
+    # Ids that are not listed are background.
     mask = torch.tensor([[0, 3], [5, 9]])
-    expected = [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 0, 0]]]
-    assert lp.one_hot_labels(mask, [3, 5]).tolist() == expected
+    assert lp.one_hot_labels(mask, [3, 5]).tolist() == [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 0, 0]]]
     assert lp.one_hot_labels(mask, []).tolist() == [[[1.0], [1.0]], [[1.0], [1.0]]]

@@ -1,7 +1,5 @@
 """J, F and their statistics: the recorded numbers, sums by hand, and properties."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,16 +16,11 @@ def square(top: int, left: int, side: int, size_hw: tuple[int, int] = (40, 60)) 
     return mask
 
 
-def recorded_masks() -> tuple[dict, np.ndarray, np.ndarray]:
+@pytest.mark.recorded
+def test_recorded_measures_and_statistics():
     recorded = reference.load('davis_metrics')
     width = int(recorded['shape'][2])
     truth, predictions = (np.unpackbits(recorded[name], axis=-1, count=width).astype(bool) for name in ('gt', 'pred'))
-    return recorded, predictions, truth
-
-
-@pytest.mark.recorded
-def test_recorded_measures():
-    recorded, predictions, truth = recorded_masks()
     void = np.zeros(truth.shape[1:], bool)
     void[:6] = True
     pairs = list(zip(predictions, truth, strict=True))
@@ -35,31 +28,20 @@ def test_recorded_measures():
         ('J', [region_similarity(*pair) for pair in pairs]),
         ('F', [contour_accuracy(*pair) for pair in pairs]),
         ('J_void_top6', [region_similarity(*pair, void) for pair in pairs]),
+        ('J_statistics_mean_recall_decay', frame_statistics(recorded['J'][:8])),
+        ('F_statistics_mean_recall_decay', frame_statistics(recorded['F'][:8])),
     ):
         np.testing.assert_allclose(found, recorded[name], atol=1e-6, rtol=0, err_msg=name)
 
 
-@pytest.mark.recorded
-@pytest.mark.parametrize('name', ['J', 'F'])
-def test_recorded_statistics(name):
-    recorded = reference.load('davis_metrics')
-    found = frame_statistics(recorded[name][:8])
-    np.testing.assert_allclose(found, recorded[f'{name}_statistics_mean_recall_decay'], atol=1e-6, rtol=0)
-
-
 def test_region_similarity_by_hand():
-    """Two 10x10 squares that share 5x10 pixels: 50 / 150."""
-    assert region_similarity(square(0, 0, 10), square(0, 5, 10)) == pytest.approx(1 / 3)
-    empty = np.zeros((40, 60), bool)
+    prediction, truth, empty = square(0, 0, 10), square(0, 5, 10), np.zeros((40, 60), bool)
+    assert region_similarity(prediction, truth) == pytest.approx(1 / 3)  # 50 of 150 pixels
     assert region_similarity(empty, empty) == 1
     assert region_similarity(empty, square(0, 0, 3)) == 0
-
-
-def test_void_pixels_do_not_count():
-    prediction, truth = square(0, 0, 10), square(0, 5, 10)
-    void = np.zeros((40, 60), bool)
-    void[:, :5] = True
     # Without columns 0 to 4 the prediction is 5x10 pixels, all of them right, and 50 of 100 true ones are found.
+    void = empty.copy()
+    void[:, :5] = True
     assert region_similarity(prediction, truth, void) == pytest.approx(0.5)
     assert contour_accuracy(prediction, truth, np.ones((40, 60), bool)) == 1
 
@@ -72,36 +54,23 @@ def test_boundary_by_hand():
     expected[1:3, 1:3] = True
     np.testing.assert_array_equal(mask_boundary(mask), expected)
     assert not mask_boundary(np.ones((4, 4), bool)).any()
-
-
-def test_disk_by_hand():
-    assert disk(1).tolist() == [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+    assert [disk(radius).tolist() for radius in (0, 1)] == [[[1]], [[0, 1, 0], [1, 1, 1], [0, 1, 0]]]
     assert disk(2).sum() == 13
-    assert disk(0).tolist() == [[1]]
 
 
-def test_contour_tolerance_by_hand():
+def test_contours_by_hand():
     """On 40x60 pixels the tolerance is ceil(0.008 * 72.1) = 1 pixel."""
     truth = square(10, 10, 15)
     assert contour_accuracy(square(11, 10, 15), truth) == 1
-    shifted = contour_accuracy(square(13, 10, 15), truth)
-    assert 0 < shifted < 1
+    assert 0 < contour_accuracy(square(13, 10, 15), truth) < 1
     assert contour_accuracy(square(13, 10, 15), truth, bound_th=3) == 1
-
-
-def test_contour_precision_and_recall_by_hand():
-    """One of two equal, distant squares is found: precision 1, recall 1/2, F = 2/3."""
+    # One of two equal, distant squares is found: precision 1, recall 1/2, F = 2/3.
     truth = square(2, 2, 8) | square(25, 40, 8)
     assert contour_accuracy(square(2, 2, 8), truth) == pytest.approx(2 / 3)
     assert contour_accuracy(truth, square(2, 2, 8)) == pytest.approx(2 / 3)
-
-
-def test_masks_without_contour():
-    empty, full = np.zeros((20, 20), bool), np.ones((20, 20), bool)
-    assert contour_accuracy(empty, empty) == 1
-    assert contour_accuracy(full, empty) == 1
-    assert contour_accuracy(empty, square(5, 5, 5, (20, 20))) == 0
-    assert contour_accuracy(square(5, 5, 5, (20, 20)), empty) == 0
+    empty, full = np.zeros((40, 60), bool), np.ones((40, 60), bool)  # masks without contour
+    assert contour_accuracy(empty, empty) == contour_accuracy(full, empty) == 1
+    assert contour_accuracy(empty, truth) == contour_accuracy(truth, empty) == 0
 
 
 masks = arrays(bool, (12, 17))
@@ -135,9 +104,6 @@ def test_statistics_by_hand():
     assert mean == pytest.approx(5.2 / 9)
     assert recall == pytest.approx(4 / 9)
     assert decay == pytest.approx(0.9 - 0.3)
-
-
-def test_statistics_of_few_and_many_frames():
     assert frame_statistics(np.array([0.7])) == pytest.approx((0.7, 1.0, 0.0))
     # More frames than 8 bits count.
     assert frame_statistics(np.linspace(1, 0, 401)).decay == pytest.approx(0.75)

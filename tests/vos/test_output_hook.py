@@ -1,7 +1,5 @@
 """Masks, images and tables on the disk."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path
@@ -54,9 +52,8 @@ def runner_of(tmp_path: Path, lines: list[str]) -> SimpleNamespace:
 @pytest.mark.parametrize(('images', 'expected'), [('strip', ['a.png']), ('gif', ['a.gif']), ('none', [])])
 def test_hook_writes_a_video(tmp_path, images, expected):
     masks = moving_squares(3, (2,))
-    batch = dict(
-        video=['a'], frame_names=[np.array(['00005', '00006', '00007'])], frames=[COLORS[masks]], masks=[masks]
-    )
+    names = np.array(['00005', '00006', '00007'])
+    batch = dict(video=['a'], frame_names=[names], frames=[COLORS[masks]], masks=[masks])
     lines = []
     runner = runner_of(tmp_path, lines)
     hook = DAVISOutputHook(images=images)

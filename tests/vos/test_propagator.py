@@ -1,7 +1,5 @@
 """The model: tracking, memory, what it refuses, and the recorded clip of real frames."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np
@@ -19,6 +17,7 @@ from tests.builders import reference
 from tests.builders.davis_tree import COLORS, moving_squares
 
 TOY = dict(type='ToyColorBackbone')
+VIT = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=1, num_heads=3), img_size=32)
 
 
 def toy_model(**options) -> FLSLLabelPropagator:
@@ -30,7 +29,6 @@ def item_of(masks: np.ndarray, entries: dict | None = None) -> dict:
 
 
 def vit_of(state: dict[str, torch.Tensor]) -> dict:
-    """Describe the backbone that has these tensors."""
     patch_size = state['patch_embed.proj.weight'].shape[-1]
     img_size = patch_size * round(state['pos_embed'].shape[1] ** 0.5)
     return dict(type='FLSLViT', arch=reference.arch_of(state), patch_size=patch_size, img_size=img_size)
@@ -44,7 +42,6 @@ def assert_same_cells(predictions: np.ndarray, masks: np.ndarray) -> None:
 
 @pytest.mark.recorded
 def test_recorded_davis_clip():
-    """The official propagation with the recorded teacher on real frames: masks, J and F."""
     root = os.environ.get('FLSL_DAVIS_ROOT')
     if root is None:
         pytest.skip('FLSL_DAVIS_ROOT is not set: it names the DAVIS-2016 tree with the frames of the recording')
@@ -65,20 +62,26 @@ def test_recorded_davis_clip():
 
 
 def test_objects_are_tracked():
-    """Squares of two colors move by one cell a frame: each is found everywhere, under its id."""
+
     masks = moving_squares(8, (3, 1))
     result = toy_model().predict(item_of(masks))
     assert_same_cells(result['predictions'], masks)
     assert result['predictions'].dtype == np.uint8
     assert (result['video'], result['index']) == ('v', 0)
-
-
-def test_masks_have_the_size_of_the_file():
-    masks = moving_squares(4, (1,))
+    # Id 2 is named by no pixel, id 4 by one that no cell samples: they are never found.
+    masks[0, 60, 1] = 4
+    predictions = toy_model().predict(item_of(masks))['predictions']
+    assert set(np.unique(predictions[1:])) == {0, 1, 3}
+    np.testing.assert_array_equal(predictions[0], masks[0])
+    # Masks have the size of the file; four pixels of six are at 0.75, 2.25, 3.75, 5.25.
+    assert resize_nearest(np.arange(6, dtype=np.uint8)[None], (1, 4)).tolist() == [[0, 2, 3, 5]]
     large = masks.repeat(2, axis=1).repeat(2, axis=2)
     result = toy_model().predict(item_of(masks, dict(masks=large)))
     assert result['predictions'].shape == large.shape
     assert region_similarity(result['predictions'][3] == 1, large[3] == 1) > 0.95
+    # Errors pass through to the metric.
+    result = toy_model().predict(dict(video='v', index=3, count=4, error='no first mask'))
+    assert result == dict(video='v', index=3, error='no first mask')
 
 
 def test_an_object_that_vanishes_and_returns():
@@ -119,38 +122,15 @@ def test_features_are_normalized_pixels():
 
 def test_protocol():
     protocol = toy_model(backbone=dict(type='FLSLViT', arch='tiny', pos_resize='size')).protocol((480, 832))
-    assert protocol == dict(
-        short_side=480,
-        window='25x25 patches',
-        context='first frame and 7 before',
-        topk=5,
-        temperature=0.1,
-        position_resize='size',
-        input_mean=[0.485, 0.456, 0.406],
-        input_std=[0.228, 0.224, 0.225],
-        dtype='float32',
-    )
+    expected = dict(short_side=480, window='25x25 patches', context='first frame and 7 before', topk=5)
+    expected |= dict(temperature=0.1, position_resize='size', dtype='float32')
+    assert protocol == expected | dict(input_mean=[0.485, 0.456, 0.406], input_std=[0.228, 0.224, 0.225])
     assert toy_model(radius=None).protocol((480, 832))['window'] == 'whole frame'
 
 
-def test_absent_and_tiny_objects_are_never_found():
-    """Id 2 is named by no pixel, id 3 by one that no cell samples."""
-    masks = moving_squares(4, (1,))
-    masks[:, 60, 1] = 3
-    predictions = toy_model().predict(item_of(masks))['predictions']
-    assert set(np.unique(predictions[1:])) == {0, 1}
-    np.testing.assert_array_equal(predictions[0], masks[0])
-
-
-def test_errors_pass_through_to_the_metric():
-    result = toy_model().predict(dict(video='v', index=3, count=4, error='no first mask'))
-    assert result == dict(video='v', index=3, error='no first mask')
-
-
 def test_bfloat16_computes_features_in_bfloat16():
-    backbone = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=2, num_heads=3))
     torch.manual_seed(0)
-    model = toy_model(backbone=backbone, dtype='bfloat16')
+    model = toy_model(backbone=VIT, dtype='bfloat16')
     seen = []
     model.backbone.blocks[0].mlp.fc1.register_forward_hook(lambda module, args, out: seen.append(out.dtype))
     frame = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
@@ -168,15 +148,12 @@ def test_threads_do_not_change_masks():
     noise = np.random.default_rng(0).integers(0, 120, (*masks.shape, 3), dtype=np.uint8)
     item = item_of(masks, dict(frames=COLORS[masks] // 2 + noise))
     torch.manual_seed(0)
-    model = toy_model(backbone=dict(type='FLSLViT', arch=dict(embed_dim=48, depth=2, num_heads=3), patch_size=8))
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            results.append(model.predict(item)['predictions'])
-    finally:
-        torch.set_num_threads(threads)
+    model = toy_model(backbone=dict(VIT, patch_size=8))
+    threads, results = torch.get_num_threads(), []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        results.append(model.predict(item)['predictions'])
+    torch.set_num_threads(threads)
     np.testing.assert_array_equal(*results)
 
 
@@ -197,21 +174,19 @@ def test_other_backbones():
 def test_weights_of_other_backbones(tmp_path):
     """The file's keys with or without `backbone.`; other parts of the model are left aside, misfits raise."""
     scale = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1)
-    for name, content in (
-        ('plain', dict(scale=scale)),
-        ('wrapped', dict(state_dict={'backbone.scale': scale, 'head.weight': torch.ones(2)})),
-    ):
-        torch.save(content, tmp_path / f'{name}.pth')
-        assert torch.equal(toy_model(checkpoint=str(tmp_path / f'{name}.pth')).backbone.scale, scale)
-    torch.save(dict(scales=scale), tmp_path / 'misfit.pth')
-    with pytest.raises(CheckpointError, match=r'misfit.pth does not fit ToyColorBackbone: .*scales') as raised:
-        toy_model(checkpoint=str(tmp_path / 'misfit.pth'))
+    path = str(tmp_path / 'a.pth')
+    for content in (dict(scale=scale), dict(state_dict={'backbone.scale': scale, 'head.weight': torch.ones(2)})):
+        torch.save(content, path)
+        assert torch.equal(toy_model(checkpoint=path).backbone.scale, scale)
+    torch.save(dict(scales=scale), path)
+    with pytest.raises(CheckpointError, match=r'a.pth does not fit ToyColorBackbone: .*scales') as raised:
+        toy_model(checkpoint=path)
     assert '\n' not in str(raised.value)
 
 
 def test_weights_of_init_cfg(tmp_path):
     """Without a checkpoint the backbone's init_cfg loads; with one, the checkpoint alone counts."""
-    vit = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=1, num_heads=3), img_size=32, pos_embed='learned')
+    vit = dict(VIT, pos_embed='learned')
     for value in (1.0, 2.0):
         state = {key: torch.full_like(tensor, value) for key, tensor in MODELS.build(vit).state_dict().items()}
         torch.save(dict(state_dict=state), tmp_path / f'{value}.pth')
@@ -223,12 +198,10 @@ def test_weights_of_init_cfg(tmp_path):
 
 def test_other_colors_than_those_of_the_backbone_are_refused(tmp_path):
     """A backbone file records its mean and std; the original's red, 0.228, counts as ImageNet's 0.229."""
-    vit = dict(type='FLSLViT', arch=dict(embed_dim=48, depth=1, num_heads=3), img_size=32)
-    backbone = MODELS.build(vit)
-    for name, mean, std in (('imagenet', IMAGENET_MEAN, IMAGENET_STD), ('half', (0.5,) * 3, (0.5,) * 3)):
-        torch.save(backbone_file(backbone, mean=mean, std=std), tmp_path / f'{name}.pth')
-    toy_model(backbone=vit, checkpoint=str(tmp_path / 'imagenet.pth'))
-    options = dict(backbone=vit, checkpoint=str(tmp_path / 'half.pth'))
+    backbone, options = MODELS.build(VIT), dict(backbone=VIT, checkpoint=str(tmp_path / 'a.pth'))
+    torch.save(backbone_file(backbone, mean=IMAGENET_MEAN, std=IMAGENET_STD), tmp_path / 'a.pth')
+    toy_model(**options)
+    torch.save(backbone_file(backbone, mean=(0.5,) * 3, std=(0.5,) * 3), tmp_path / 'a.pth')
     with pytest.raises(ValueError, match=r'mean \[0.5, 0.5, 0.5\].* would get RGB of mean \[0.485.*allow_other_input'):
         toy_model(**options)
     toy_model(**options, allow_other_input=True)
@@ -249,21 +222,12 @@ def test_weights_of_official_checkpoints():
 def test_arguments(options):
     with pytest.raises(ValueError, match=r'dtype must be|label propagation needs'):
         toy_model(**options)
-
-
-def test_only_prediction():
     with pytest.raises(ValueError, match='only predicts'):
         toy_model()(mode='loss', video=['v'])
-    assert MODELS.get('FLSLLabelPropagator') is FLSLLabelPropagator
-
-
-def test_nearest_resize_samples_pixel_centers():
-    """Four pixels from six: centers at 0.75, 2.25, 3.75, 5.25."""
-    assert resize_nearest(np.arange(6, dtype=np.uint8)[None], (1, 4)).tolist() == [[0, 2, 3, 5]]
 
 
 def test_a_backbone_that_has_its_weights(capsys):
-    """It is taken as it is, and nothing is said of weights that are missing."""
+
     backbone = MODELS.build(TOY)
     model = FLSLLabelPropagator(backbone, progress=False)
     assert model.backbone is backbone

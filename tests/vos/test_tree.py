@@ -1,7 +1,5 @@
 """Files of a DAVIS tree: sizes, lists, numbers of frames, and masks of every kind."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,27 +24,17 @@ def test_input_size(size_hw, short_side, expected):
     assert input_size(size_hw, short_side) == expected
 
 
-def test_damaged_masks(tmp_path):
-    path = tmp_path / '00001.png'
-    write_palette_mask(path, moving_squares(1, (1,))[0])
+def test_masks_of_objects(tmp_path):
+    path, mask = tmp_path / '00001.png', np.array([[0, 1, 2]], np.uint8)
+    Image.fromarray(np.repeat(255 * (mask > 0)[..., None], 3, axis=2).astype(np.uint8)).save(path)
+    assert read_object_ids(path, single_object=True).tolist() == [[0, 1, 1]]
+    for write in (write_palette_mask, lambda path, mask: Image.fromarray(mask).save(path)):
+        write(path, mask)
+        assert read_object_ids(path, single_object=True).tolist() == [[0, 1, 1]]
+        assert read_object_ids(path, single_object=False).tolist() == [[0, 1, 2]]
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match=r'00001.png cannot be read'):
         read_object_ids(path, single_object=False)
-
-
-def test_color_masks_of_2016(tmp_path):
-    """Some masks of DAVIS-2016 are stored as RGB."""
-    mask = np.zeros((4, 6, 3), np.uint8)
-    mask[1:3, 2:4] = 255
-    Image.fromarray(mask).save(tmp_path / 'mask.png')
-    np.testing.assert_array_equal(read_object_ids(tmp_path / 'mask.png', single_object=True), mask[..., 0] > 0)
-
-
-@pytest.mark.parametrize('single_object', [False, True])
-def test_gray_masks(tmp_path, single_object):
-    mask = np.array([[0, 1, 2]], np.uint8)
-    Image.fromarray(mask).save(tmp_path / 'mask.png')
-    assert read_object_ids(tmp_path / 'mask.png', single_object).tolist() == [[0, 1, 1 if single_object else 2]]
 
 
 def test_lists(tmp_path):
@@ -56,9 +44,8 @@ def test_lists(tmp_path):
     path.write_text('\n')
     with pytest.raises(ValueError, match='is empty: it names no video'):
         read_video_names(path)
-    path.write_text('b\n\n/JPEGImages/480p/a/00000.jpg /Annotations/480p/a/00000.png\n/JPEGImages/480p/a/00001.jpg x\n')
-    assert read_video_names(path) == ['b', 'a']
-    path.write_text('my video\n/JPEGImages/480p/my other/00000.jpg /Annotations/480p/my other/00000.png\n')
+    frame = '/JPEGImages/480p/my other/{0}.jpg /Annotations/480p/my other/{0}.png\n'
+    path.write_text(f'my video\n\n{frame.format("00000")}{frame.format("00001")}')
     assert read_video_names(path) == ['my video', 'my other']
 
 
@@ -68,8 +55,8 @@ def test_numbers_need_not_start_at_zero(tmp_path):
     for path in (*frames.iterdir(), *masks.iterdir()):
         path.rename(path.with_stem(f'{int(path.stem) + 100:05d}'))
     video = find_video('one', frames, masks)
-    assert [path.stem for path in video.frames] == ['00100', '00101', '00102', '00103']
-    assert [path.stem for path in video.masks] == ['00100', '00101', '00102', '00103']
+    for files in (video.frames, video.masks):
+        assert [path.stem for path in files] == ['00100', '00101', '00102', '00103']
     assert video.size_hw == (64, 128)
 
 

@@ -56,10 +56,10 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any], clock: Clock) ->
         ValueError: If not every config has been trained to its first point.
     """
     from mmengine.logging import MMLogger
-    from tqdm import tqdm
 
     from flsl_mm.evaluation.features import load_model
     from flsl_mm.evaluation.probes.table import trivial_sources
+    from flsl_mm.utils.terminal import progress
 
     MMLogger.get_current_instance().setLevel('WARNING')  # one line a file would tear the bar
     points = files_by_point(args, plan)
@@ -77,7 +77,7 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any], clock: Clock) ->
     by_seed = sorted(
         ((-i, seed, file) for i, of in enumerate(points) for files in of.values() for seed, file in enumerate(files)),
     )
-    for _, _, file in tqdm(by_seed, desc='measuring', unit='file'):
+    for _, _, file in progress(by_seed, 'measuring', 'file'):
         if file in needed or not clock.is_over():
             scores[file] = measured(load_model(file, device=device), probes, file.with_suffix('.json'))
     done = [{name: [f for f in files if f in scores] for name, files in of.items()} for of in points]

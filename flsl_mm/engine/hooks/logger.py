@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from flsl_mm.utils import console
 from flsl_mm.utils.mm import unwrap
+from flsl_mm.utils.terminal import Pace
 from flsl_mm.utils.work_folder import SKIPPED
 
 from .. import report
@@ -29,10 +30,10 @@ class FLSLLoggerHook(LoggerHook):
     """MMEngine's ``LoggerHook`` that shows a person little: what runs on what, then a bar, or lines.
 
     In a terminal a bar has steps, time left, images per second, loss and the verdict so far; while a model is validated
-    or tested, a bar has images, time left and speed. Elsewhere every ``interval`` steps a line is printed. The log file
-    gets the lines in any case, and all that MMEngine logs of itself. A pretraining says its key numbers at the start,
-    and at the end which images were skipped, which :class:`~flsl_mm.datasets.FLSLImages` lists in the work folder, and
-    what was written.
+    or tested, a bar has images, time left and speed. Elsewhere a line is printed every ``interval`` steps, and where
+    steps are slow every half minute. The log file gets the lines in any case, and all that MMEngine logs of itself. A
+    pretraining says its key numbers at the start, and at the end which images were skipped, which
+    :class:`~flsl_mm.datasets.FLSLImages` lists in the work folder, and what was written.
 
     Args:
         *args: As of ``LoggerHook``.
@@ -47,6 +48,7 @@ class FLSLLoggerHook(LoggerHook):
         self.bar: tqdm | None = None
         self.images: tqdm | None = None  # the bar of validation and testing
         self.read_at = 0.0
+        self.pace = Pace()  # of the lines where no bar is shown
 
     def before_run(self, runner: Runner) -> None:
         """Describe what is going to run."""
@@ -69,6 +71,7 @@ class FLSLLoggerHook(LoggerHook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Show the bar, once all hooks have logged their lines."""
+        self.pace.told()
         if self.bar is None and is_main_process() and console.is_terminal():
             self.bar = console.open_bar(runner.max_iters, runner.iter, 'training')
 
@@ -84,6 +87,16 @@ class FLSLLoggerHook(LoggerHook):
                 self.bar.set_postfix_str(self.progress_text(runner, outputs))  # drawn now: some text is said once
         with console.hidden(self.bar is not None):
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self.slow_line(runner, batch_idx, 'train')
+
+    def slow_line(self, runner: Runner, batch_idx: int, mode: str) -> None:
+        """Show a line of a step between those of every ``interval`` steps, where no bar shows how far a run is."""
+        loader = getattr(runner, f'{mode}_dataloader')
+        if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(loader, batch_idx):
+            self.pace.told()
+        elif not console.is_terminal() and self.pace.due():
+            self.pace.told()
+            runner.logger.info(runner.log_processor.get_log_after_iter(runner, batch_idx, mode)[1])
 
     def progress_text(self, runner: Runner, outputs: dict | None) -> str:
         """Write what the bar shows beside steps and time."""
@@ -108,6 +121,7 @@ class FLSLLoggerHook(LoggerHook):
 
     def open_images(self, runner: Runner, loader: DataLoader, name: str) -> None:
         """Show a bar of the images of a data set, unless the model shows one of its own."""
+        self.pace.told()
         model = unwrap(runner.model)
         if is_main_process() and console.is_terminal() and not getattr(model, 'progress', False):
             self.images = console.open_bar(len(loader.dataset), name=name, unit=' images', place=0)
@@ -118,6 +132,7 @@ class FLSLLoggerHook(LoggerHook):
         """Log as MMEngine's hook does, and move the bar."""
         with console.hidden(console.is_terminal()):
             super().after_val_iter(runner, batch_idx, data_batch, outputs)
+        self.slow_line(runner, batch_idx, 'val')
         self.move_images(runner, runner.val_dataloader, batch_idx)
 
     def after_test_iter(
@@ -126,6 +141,7 @@ class FLSLLoggerHook(LoggerHook):
         """Log as MMEngine's hook does, and move the bar."""
         with console.hidden(console.is_terminal()):
             super().after_test_iter(runner, batch_idx, data_batch, outputs)
+        self.slow_line(runner, batch_idx, 'test')
         self.move_images(runner, runner.test_dataloader, batch_idx)
 
     def move_images(self, runner: Runner, loader: DataLoader, batch_idx: int) -> None:

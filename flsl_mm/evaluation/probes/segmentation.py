@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from flsl_mm.datasets.decode import image_hw
 from flsl_mm.datasets.folder import find_images
 from flsl_mm.datasets.image_file import ImageError
 from flsl_mm.datasets.masks import read_mask
+from flsl_mm.utils.terminal import progress
 
 from ..bootstrap import bootstrap_error
 from ..knn import knn_scores
@@ -120,7 +120,7 @@ class SegmentationProbe:
     def _check_classes(self, num_classes: int | None) -> int:
         """Read all masks once; give the number of classes."""
         found: set[int] = set()
-        for pair in tqdm((*self.train, *self.val), desc='masks', unit='mask', leave=False, disable=None):
+        for pair in progress((*self.train, *self.val), 'masks', 'mask', leave=False):
             mask = read_mask(pair.mask)
             with suppress(ImageError):  # of the image, which feature_maps notes
                 of_image = image_hw(pair.image)

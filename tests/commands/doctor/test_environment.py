@@ -1,7 +1,5 @@
 """Packages that end Python, hang or have no version do not end the doctor."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.commands.doctor import environment
@@ -20,7 +18,6 @@ PACKAGES = {
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch):
-    """Packages of all kinds on the import path."""
     for name, code in PACKAGES.items():
         (tmp_path / f'{name}.py').write_text(code)
     monkeypatch.setenv('PYTHONPATH', str(tmp_path), prepend=':')

@@ -1,7 +1,5 @@
 """Embeddings: the model's own features, whole after a kill, refused where they are others; bad images left out."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -114,38 +112,38 @@ def test_a_killed_one_goes_on_where_it_was(folder, file, model, tmp_path, monkey
     assert not (tmp_path / 'a.npz.partial').exists()
 
 
+@pytest.fixture
+def torn(folder, model, tmp_path, monkeypatch):
+    """Embed until the last file is to be written."""
+
+    def stop(size, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                embed(model, folder, tmp_path / 'a.npz', size, **options)
+
+    return stop
+
+
 @pytest.mark.parametrize(
     ('name', 'content'),
     [('settings.json', '[]'), ('state.json', '{"done": "x"}'), ('state.json', '{"do'), ('state.json', '3')],
 )
-def test_a_damaged_journal_is_told(name, content, folder, model, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            embed(model, folder, tmp_path / 'a.npz', 32)
+def test_a_damaged_journal_is_told(name, content, folder, model, tmp_path, torn):
+    torn(32)
     (tmp_path / 'a.npz.partial' / name).write_text(content)
     with pytest.raises(ValueError, match=f'{name} is damaged: give --force to start over'):
         embed(model, folder, tmp_path / 'a.npz', 32)
 
 
-def test_a_kill_between_the_two_files_of_the_end(folder, model, tmp_path, monkeypatch):
+def test_a_kill_between_the_two_files_of_the_end(folder, model, tmp_path, torn):
     out = tmp_path / 'a.npz'
-    with monkeypatch.context() as patch:
-        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            embed(model, folder, out, 32, patches=True)
+    torn(32, patches=True)
     assert patch_file(out).exists()
     embed(model, folder, out, 32, patches=True)
     check(read_embeddings(out), out, folder, model)
-
-
-def test_a_kill_there_leaves_no_earlier_file_beside_other_patches(folder, model, tmp_path, monkeypatch):
-    out = tmp_path / 'a.npz'
-    embed(model, folder, out, 32, patches=True)
-    with monkeypatch.context() as patch:
-        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            embed(model, folder, out, 16, patches=True, force=True)
+    # No earlier file is left beside other patches.
+    torn(16, patches=True, force=True)
     with pytest.raises(ValueError, match='was started with another size'):
         embed(model, folder, out, 32, patches=True)
     finished = embed(model, folder, out, 16, patches=True)
@@ -161,12 +159,9 @@ def test_a_link_in_the_place_of_the_working_folder(folder, model, tmp_path):
     assert [path.name for path in (tmp_path / 'target').iterdir()] == ['settings.json']
 
 
-def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_path, monkeypatch):
+def test_a_finished_or_begun_file_of_other_settings_is_kept(folder, model, tmp_path, torn):
     out = tmp_path / 'a.npz'
-    with monkeypatch.context() as patch:
-        patch.setattr('flsl_mm.commands.embed.table.Embeddings.write', lambda self, path: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            embed(model, folder, out, 32)
+    torn(32)
     with pytest.raises(ValueError, match=r'partial was started with another size: repeat that command .*--force'):
         embed(model, folder, out, 40)
     embed(model, folder, out, 40, force=True)
@@ -210,9 +205,7 @@ def test_two_programs_do_not_write_one_file(folder, model, tmp_path):
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == 'held\n'
         for force in (False, True):
-            with pytest.raises(
-                BlockingIOError, match=r'a\.npz\.partial is in use by process \d+ .*: wait for that comm'
-            ):
+            with pytest.raises(BlockingIOError, match=r'a\.npz\.partial is in use by process \d+ .*: wait'):
                 embed(model, folder, out, 32, force=force)
         holder.communicate('')
     embed(model, folder, out, 32)

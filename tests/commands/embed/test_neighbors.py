@@ -23,9 +23,7 @@ def test_neighbors_are_in_order_of_the_cosine(tmp_path):
     found = nearest(embeddings(tmp_path), np.array([5.0, 0]), k=3, chunk=2)
     assert [index for index, _ in found] == [0, 2, 1]
     np.testing.assert_allclose([cosine for _, cosine in found], [1, 0.5**0.5, 0], atol=1e-6)
-
-
-def test_an_image_is_not_its_own_neighbor(tmp_path):
+    # An image is not its own neighbor.
     found = nearest(embeddings(tmp_path), np.array([5.0, 0]), k=9, without=tmp_path / '0.png')
     assert [index for index, _ in found] == [2, 1, 3]
 

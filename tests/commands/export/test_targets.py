@@ -1,7 +1,5 @@
 """Every kind of file gives the features of the original at the recorded size and another, loaded as it is said."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
@@ -26,7 +24,6 @@ def model(request) -> flsl_mm.evaluation.features.FeatureExtractor:
 
 
 def run(lines: list[str], **given) -> SimpleNamespace:
-    """Run the printed lines."""
     exec('\n'.join(lines), given)
     return SimpleNamespace(**given)
 
@@ -95,15 +92,12 @@ def test_graphs_follow_the_size_of_the_image(kind, traced_once, tmp_path):
     torch.testing.assert_close(torch.as_tensor(features), model(images), rtol=0, atol=1e-5)
 
 
-def test_a_graph_of_one_size():
+def test_a_graph_of_one_size_and_missing_packages(monkeypatch):
     model = flsl_mm.evaluation.features.FeatureExtractor(tiny(3, arch=dict(embed_dim=16, depth=1, num_heads=2))).eval()
     exported = traced(model, (20, 40)).module()
     assert compare(model, exported, (20, 40), batch=3).greatest < TOLERANCE
     with pytest.raises(AssertionError, match=r'size\(\)\[2\] == 20'):
         exported(torch.rand(2, 3, 24, 40))
-
-
-def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr('flsl_mm.commands.export.graphs.find_spec', lambda name: None)
     with pytest.raises(ImportError, match=r"need onnx, onnxscript, onnxruntime: pip install 'flsl_mm\[export\]'"):
         TARGETS['onnx'].ready()

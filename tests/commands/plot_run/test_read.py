@@ -36,20 +36,14 @@ def test_probes_validation_and_measurements(tmp_path):
     measurements = [dict(step=1, rank=9.0, between_share=None), dict(step=100, rank=8.0, between_share=0.5)]
     write_run(tmp_path, lines, verdict=dict(verdict='collapsed: low rank', measurements=measurements))
     run = read_run(tmp_path, 'a')
-    assert run.curves == {
-        'loss': {100: 1.0},
-        'lr': {100: 0.1},
-        'probe/scenes/knn': {100: 0.5},
-        'val/coco/bbox_mAP': {1: 0.3},
-    }
+    trained = {'loss': {100: 1.0}, 'lr': {100: 0.1}}
+    assert run.curves == trained | {'probe/scenes/knn': {100: 0.5}, 'val/coco/bbox_mAP': {1: 0.3}}
     assert run.measurements == {'rank': {1: 9.0, 100: 8.0}, 'between_share': {100: 0.5}}
     assert (run.verdict, run.last_step) == ('collapsed: low rank', 100)
     assert run.counts_epochs
-
-
-def test_a_run_by_iteration_validates_by_step(tmp_path):
-    write_run(tmp_path, [dict(loss=1.0, iter=100, step=100), {'coco/bbox_mAP': 0.3, 'step': 100}])
-    run = read_run(tmp_path, 'a')
+    # A run by iteration validates by step.
+    write_run(tmp_path / 'other', [dict(loss=1.0, iter=100, step=100), {'coco/bbox_mAP': 0.3, 'step': 100}])
+    run = read_run(tmp_path / 'other', 'a')
     assert run.curves['val/coco/bbox_mAP'] == {100: 0.3}
     assert not run.counts_epochs
 

@@ -1,7 +1,5 @@
 """What docs/visualization.md shows: its commands are understood, its Python runs, its table is complete."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What is said of each image: figures of both models, and who does better only where one does."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

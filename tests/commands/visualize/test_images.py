@@ -1,7 +1,5 @@
 """Many images: what is written, what is skipped, how much is kept in memory, and what an interrupt leaves."""
 
-from __future__ import annotations
-
 import os
 import weakref
 
@@ -10,13 +8,7 @@ import torch
 from PIL import ExifTags, Image
 
 from flsl_mm.commands.visualize import images as module
-from flsl_mm.commands.visualize.images import (
-    Settings,
-    draw_images,
-    prepare_folder,
-    read_pixels,
-    relative_points,
-)
+from flsl_mm.commands.visualize.images import Settings, draw_images, prepare_folder, read_pixels, relative_points
 from flsl_mm.commands.visualize.view import LEGEND
 from flsl_mm.evaluation.features import FeatureExtractor
 from tests.builders.checkpoints import tiny
@@ -81,21 +73,15 @@ def test_what_cannot_be_read_is_listed(models, images, tmp_path):
         draw_images(models, images[:2], tmp_path / 'out', QUICK)
 
 
-def test_points_outside_an_image(models, images, tmp_path):
-    settings = Settings(kinds=('similarity',), points=[(45, 3)], long_side=16)
-    skipped = draw_images(models, images, tmp_path / 'out', settings)
-    assert skipped == {str(images[0]): 'the point 45,3 is outside the image of 40x32 pixels'}
-
-
-def test_points_are_pixels_of_the_file():
+def test_points_are_pixels_of_the_file(models, images, tmp_path):
     assert relative_points([(0, 0), (9, 4)], torch.zeros(3, 5, 10)) == [(0.05, 0.1), (0.95, 0.9)]
     for outside in ((10, 0), (0, 5)):
         with pytest.raises(ValueError, match='outside the image of 10x5 pixels'):
             relative_points([outside], torch.zeros(3, 5, 10))
-
-
-def test_images_are_upright(tmp_path):
-    exif = Image.Exif()
+    settings = Settings(kinds=('similarity',), points=[(45, 3)], long_side=16)
+    skipped = draw_images(models, images, tmp_path / 'out', settings)
+    assert skipped == {str(images[0]): 'the point 45,3 is outside the image of 40x32 pixels'}
+    exif = Image.Exif()  # images are upright
     exif[ExifTags.Base.Orientation] = 6
     make_image(40, 24).save(tmp_path / 'a.png', exif=exif)
     assert read_pixels(tmp_path / 'a.png').shape == (3, 40, 24)
@@ -115,14 +101,11 @@ def test_one_image_is_in_memory_at_a_time(models, images, tmp_path, monkeypatch)
     draw_images(models, images * 4, tmp_path / 'out', QUICK)
     assert len(most) == 24  # for the colors, and for the sheets
     assert max(most) <= 2  # the next is read while the last still has its name
-
-
-def test_colors_are_found_in_a_sample(models, images, tmp_path, monkeypatch):
+    # Colors are found in a sample.
+    most.clear()
     monkeypatch.setattr(module, 'BASIS_IMAGES', 2)
-    read = []
-    monkeypatch.setattr(module, 'read_pixels', lambda path: read.append(path) or read_pixels(path))
     draw_images(models, images * 3, tmp_path / 'out', QUICK)
-    assert len(read) == 2 + 9
+    assert len(most) == 2 + 9
     assert module.common_bases(models, images, Settings(kinds=('layers',))) == [None, None]
 
 

@@ -1,7 +1,5 @@
 """A run that continues in another folder leaves the files of the first one alone."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import uuid
@@ -13,34 +11,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import Hook
 from mmengine.logging import MessageHub
-from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import read_checkpoint
 from flsl_mm.engine.hooks.checkpoint import regular_names, remove_regular, restrict_to_own_files
 from flsl_mm.engine.safe_loading import safe_mmengine_loading
-from flsl_mm.models import FLSLViT
-from tests.builders.toy_flsl import BACKBONE, toy_model
-from tests.builders.toy_run import toy_runner
-
-
-class Toy(BaseModel):
-    """One linear layer whose loss falls."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = torch.nn.Linear(2, 1)
-
-    def forward(self, inputs, data_samples=None, mode='loss'):
-        loss = self.layer(torch.stack(inputs)).square().mean()
-        return dict(loss=loss) if mode == 'loss' else [loss]
+from tests.builders.checkpoints import same
+from tests.builders.nonsense import nonsense
+from tests.builders.toy_flsl import toy_model
+from tests.builders.toy_run import CLASSIFIER_LOADER, Calls, classifier_runner, toy_runner
 
 
 class Growing(BaseMetric):
-    """Scores that are better at each validation than ever before."""
-
     score = 0
 
     def process(self, data_batch, data_samples):
@@ -52,24 +35,10 @@ class Growing(BaseMetric):
 
 
 def train(work_dir: Path, epochs: int, save_best, **options) -> Runner:
-    """Train with a validation after each epoch."""
-    dataset = [dict(inputs=torch.full((2,), float(i))) for i in range(4)]
-    loader = dict(dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False), batch_size=2)
     checkpoint = dict(type='FLSLCheckpointHook', interval=1, max_keep_ckpts=2, save_best=save_best)
-    runner = Runner(
-        Toy(),
-        str(work_dir),
-        train_dataloader=loader,
-        val_dataloader=loader,
-        val_evaluator=[Growing()],
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        val_cfg=dict(),
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
-        default_hooks=dict(checkpoint=checkpoint),
-        experiment_name=uuid.uuid4().hex,
-        log_level='ERROR',
-        **options,
-    )
+    validation = dict(val_dataloader=CLASSIFIER_LOADER, val_evaluator=[Growing()], val_cfg=dict())
+    options['default_hooks'] = dict(checkpoint=checkpoint)
+    runner = classifier_runner(work_dir, epochs, **validation, **options)
     with safe_mmengine_loading():
         runner.train()
     return runner
@@ -101,21 +70,9 @@ def test_original_keeps_its_best_checkpoint(metrics, copied, tmp_path):
 
 
 HARMFUL = {
-    'preempted': lambda victim: [
-        str(victim),
-        f'../{victim.name}',
-        f'../../{victim.parent.name}/{victim.name}',
-        'notes.txt',
-    ],
-    'keep_ckpt_ids': lambda victim: [
-        f'x/../../{victim.stem}',
-        f'/../../{victim.stem}',
-        '../' + victim.stem,
-        1.5,
-        True,
-        -1,
-    ],
-    'best_ckpt': lambda victim: str(victim),
+    'preempted': lambda path: [str(path), f'../{path.name}', f'../../{path.parent.name}/{path.name}', 'notes.txt'],
+    'keep_ckpt_ids': lambda path: [*(f'{way}/../{path.stem}' for way in ('x/..', '/..', '.')), 1.5, True, -1],
+    'best_ckpt': str,
 }
 
 
@@ -158,23 +115,10 @@ def test_lists_of_a_foreign_folder_are_dropped(tmp_path):
     assert set(names) <= set(files(other))
 
 
-NONSENSE = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=9)
-    | st.sampled_from(['../x', '/etc/passwd']),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
+NAMES = st.sampled_from(['preempted', 'outdated', 'keep_ckpt_ids', 'best_ckpt', 'last_ckpt'])
 
 
-@given(
-    info=st.dictionaries(
-        st.sampled_from(['preempted', 'outdated', 'keep_ckpt_ids', 'best_ckpt', 'last_ckpt']), NONSENSE
-    )
-)
+@given(info=st.dictionaries(NAMES, nonsense('../x', '/etc/passwd')))
 @settings(max_examples=60, deadline=None)
 def test_nonsense_for_names_leaves_names_of_the_run(info):
     hub = MessageHub.get_instance(uuid.uuid4().hex)
@@ -190,23 +134,22 @@ def test_nonsense_for_names_leaves_names_of_the_run(info):
     assert hub.get_info('best_ckpt') is None or Path(hub.get_info('best_ckpt')).parent == folder
 
 
-class Damage(Hook):
-    """Puts NaN into the model after the epochs given, counted from 0, and numbers after the others."""
+def damage(*epochs: int) -> Calls:
+    """Put NaN into the model after these epochs, counted from 0, and numbers after the others."""
 
-    priority = 'VERY_HIGH'
-
-    def __init__(self, epochs: range) -> None:
-        self.epochs = epochs
-
-    def after_train_epoch(self, runner):
+    def fill(runner):
         for parameter in runner.model.parameters():
-            parameter.data.fill_(torch.nan if runner.epoch in self.epochs else 0.5)
+            parameter.data.fill_(torch.nan if runner.epoch in epochs else 0.5)
+
+    hook = Calls(after_train_epoch=fill)
+    hook.priority = 'VERY_HIGH'
+    return hook
 
 
 @pytest.mark.parametrize('save_best', [None, 'auc'])
 def test_weights_that_are_not_finite_are_not_written(save_best, tmp_path, capsys):
     Growing.score = 0
-    train(tmp_path, 3, save_best, custom_hooks=[Damage(range(1, 2))])
+    train(tmp_path, 3, save_best, custom_hooks=[damage(1)])
     kept = ['best_auc_epoch_3.pth'] * (save_best is not None) + ['epoch_1.pth', 'epoch_3.pth']
     assert files(tmp_path) == kept
     assert all(read_checkpoint(tmp_path / name) for name in kept)
@@ -215,7 +158,7 @@ def test_weights_that_are_not_finite_are_not_written(save_best, tmp_path, capsys
 def test_a_run_that_ends_with_weights_that_are_not_finite_says_so(tmp_path):
     line = rf'the last weights are not finite .* --resume from {tmp_path / "epoch_1.pth"}'
     with pytest.raises(FloatingPointError, match=line):
-        train(tmp_path, 2, None, custom_hooks=[Damage(range(1, 2))])
+        train(tmp_path, 2, None, custom_hooks=[damage(1)])
     assert files(tmp_path) == ['epoch_1.pth']
     assert train(tmp_path, 2, None, resume=True).epoch == 2
 
@@ -249,15 +192,6 @@ def test_backbone_file_beside_every_kept_checkpoint(tmp_path):
     toy_runner(tmp_path, [], model, epochs=3, default_hooks=dict(checkpoint=checkpoint)).train()
     assert files(tmp_path) == ['epoch_2.pth', 'epoch_2_backbone.pth', 'epoch_3.pth', 'epoch_3_backbone.pth']
     content = torch.load(tmp_path / 'epoch_3_backbone.pth', weights_only=True)
-    expected = model.teacher.backbone.state_dict()
-    assert content['state_dict'].keys() == expected.keys()
-    assert all(torch.equal(content['state_dict'][key], expected[key]) for key in expected)
-    meta = content['meta']
-    assert meta['arch'] == model.backbone.spec.arch
-    assert (meta['patch_size'], meta['pos_resize'], meta['pos_embed']) == (8, 'offset', 'sincos')
-    assert meta['mean'] == pytest.approx([0.485, 0.456, 0.406])
-    options = {key: value for key, value in BACKBONE.items() if key != 'type'}
-    loaded = FLSLViT(**options, init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'epoch_3_backbone.pth')))
-    loaded.init_weights()
-    image = torch.randn(1, 3, 40, 40)
-    assert torch.equal(loaded.eval()(image)[-1], model.teacher.backbone(image)[-1])
+    assert same(content['state_dict'], model.teacher.backbone.state_dict())
+    assert content['meta']['arch'] == model.backbone.spec.arch
+    assert content['meta']['mean'] == pytest.approx([0.485, 0.456, 0.406])

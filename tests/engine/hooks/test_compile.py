@@ -1,7 +1,5 @@
 """torch.compile behind its switch: the same training up to rounding."""
 
-from __future__ import annotations
-
 import copy
 import shutil
 
@@ -35,13 +33,9 @@ def test_same_training(tmp_path, backend):
         torch.manual_seed(0)
         runner = toy_runner(tmp_path / name, hooks)
         runner.train()
-        ends.append(runner.model.state_dict())
-        losses = runner.message_hub.get_scalar('train/loss').data[0]
-        ends.append(torch.tensor(losses))
-    assert ends[0].keys() == ends[2].keys()
-    for name, tensor in ends[0].items():
-        torch.testing.assert_close(ends[2][name], tensor, rtol=1e-3, atol=1e-4, msg=name)
-    torch.testing.assert_close(ends[3], ends[1], rtol=1e-3, atol=1e-4)
+        losses = torch.tensor(runner.message_hub.get_scalar('train/loss').data[0])
+        ends.append(runner.model.state_dict() | dict(losses=losses))
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-3, atol=1e-4)
 
 
 def test_blocks_of_one_shape_share_their_code(tmp_path):

@@ -1,18 +1,13 @@
 """What a run shows on the console: little at its start, then lines, or in a terminal a bar."""
 
-from __future__ import annotations
-
 import json
-import logging
 import os
 import re
 import sys
-from pathlib import Path
 from threading import Thread
 
 import pytest
 from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.hooks import Hook
 from mmengine.structures import BaseDataElement
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
@@ -21,42 +16,12 @@ from flsl_mm.engine.log_processor import batch_size_of
 from flsl_mm.selfsup import FLSL
 from flsl_mm.utils import console
 from tests.builders.toy_flsl import toy_model
-from tests.builders.toy_run import ToyImages, toy_config, toy_runner, write_images
+from tests.builders.toy_run import LOGGED, Calls, ToyImages, toy_config, toy_runner, write_images
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
+REMARK = Calls(before_train=lambda runner: runner.logger.info('a remark of mine'))
 DUMPS = ('System environment:', 'Config:', 'Hooks will be executed in the following order')
-
-
-class Remark(Hook):
-    """A hook of somebody else's."""
-
-    def before_train(self, runner):
-        runner.logger.info('a remark of mine')
-
-
-def test_a_quiet_start_and_everything_in_the_log_file(tmp_path, capsys):
-    options = dict(train_cfg__max_epochs=1, resume=False)
-    runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
-    runner.register_hook(Remark())
-    runner.train()
-    lines = capsys.readouterr().out.splitlines()
-    first = next(index for index, line in enumerate(lines) if 'epoch 1/1, step 1/6' in line)
-    assert first <= 15
-    start = '\n'.join(lines[:first])
-    for part in (
-        'training FLSL with FLSLViT',
-        'million parameters, on the CPU',
-        'effective batch 4',
-        'a remark of mine',
-    ):
-        assert part in start
-    assert f'writing to {tmp_path}/work | environment, config, hooks and all messages: ' in start
-    log = Path(next(line for line in lines if 'all messages: ' in line).partition('all messages: ')[2])
-    for part in DUMPS:
-        assert part not in '\n'.join(lines)
-        assert part in log.read_text()
-    assert 'epoch 1/1, step 6/6' in log.read_text()
 
 
 STEP = re.compile(
@@ -70,46 +35,52 @@ def step_lines(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize('verbose', [False, True])
-def test_the_line_of_a_step_on_the_console_and_in_the_file(verbose, tmp_path, capsys):
+def test_what_the_console_shows_and_the_log_file(verbose, tmp_path, capsys):
     options = dict(train_cfg__max_epochs=2, resume=False, default_hooks__logger__verbose=verbose)
-    cfg = toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options)
-    command_line.build_runner(cfg).train()
+    runner = command_line.build_runner(toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', **options))
+    runner.register_hook(REMARK)
+    runner.train()
     shown = capsys.readouterr().out
     log = next(tmp_path.glob('work/*/*.log')).read_text()
     lines = step_lines(shown)
     assert len(lines) == 12
     assert all(' intra ' in line and ' waiting for data)' in line for line in step_lines(log))
+    assert all(part in log and (part in shown) == verbose for part in DUMPS)
     if verbose:
         assert [line[9:] for line in lines] == [line.partition(' - INFO - ')[2] for line in step_lines(log)]
-        assert all(part in shown for part in DUMPS)
-    else:
-        verdicts = [STEP.fullmatch(line)[1] for line in lines]
-        assert [verdict for verdict in verdicts if verdict] == ['too early to tell']
+        return
+    verdicts = [STEP.fullmatch(line)[1] for line in lines]
+    assert [verdict for verdict in verdicts if verdict] == ['too early to tell']
+    start = shown.partition('epoch 1/2, step 1/6')[0]
+    assert len(start.splitlines()) <= 16
+    for part in ('training FLSL with FLSLViT', 'parameters, on the CPU', 'effective batch 4', 'a remark of mine'):
+        assert part in start
+    assert f'writing to {tmp_path}/work | environment, config, hooks and all messages: {tmp_path}/work/' in start
 
 
 def test_a_verdict_is_in_each_line_once_it_can_be_told(tmp_path, capsys):
-    class Verdict(Hook):
-        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-            early = runner.iter < 3
-            runner.message_hub.update_info('verdict', 'too short to tell: 3 steps' if early else 'collapsed: by half')
+    def tell(runner):
+        early = runner.iter < 3
+        runner.message_hub.update_info('verdict', 'too short to tell: 3 steps' if early else 'collapsed: by half')
 
-    logger = dict(type='FLSLLoggerHook', interval=1)
-    processor = dict(type='FLSLLogProcessor')
-    runner = toy_runner(tmp_path, [], log_level='INFO', default_hooks=dict(logger=logger), log_processor=processor)
-    runner.register_hook(Verdict(), 'NORMAL')
+    runner = toy_runner(tmp_path, [], log_level='INFO', **LOGGED)
+    runner.register_hook(Calls(after_train_iter=tell), 'NORMAL')
     runner.train()
     said = [STEP.fullmatch(line.replace('/4 ', '/6 '))[1] for line in step_lines(capsys.readouterr().out)]
     assert said == ['too early to tell', None, None, *['collapsed'] * 5]
 
 
-def test_a_warning_is_shown_while_lines_are_hidden(capsys):
-    logger = logging.Logger('toy')
-    logger.addHandler(logging.StreamHandler(sys.stdout))
-    console.use_short_lines(logger)
-    with console.hidden(True):
-        logger.info('a step')
-        logger.warning('not finite')
-    assert [line[9:] for line in capsys.readouterr().out.splitlines()] == ['warning: not finite']
+@pytest.mark.parametrize('seconds', [0, 60])
+def test_slow_steps_have_lines_of_their_own(seconds, tmp_path, capsys, monkeypatch):
+    """Between those of every ``interval`` steps; where steps are quick the epochs' last alone."""
+    monkeypatch.setattr('flsl_mm.utils.terminal.LATEST', seconds)
+    runner = validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=100))
+    runner.train()
+    runner.test()
+    shown = capsys.readouterr().out
+    assert len(step_lines(shown)) == (2 if seconds else 8)
+    assert ('Epoch(val) [2][1/3]' in shown) == (not seconds)
+    assert ('Epoch(test) [2/3]' in shown) == (not seconds)
 
 
 def test_with_mmengines_hook_a_run_logs_as_mmengine_does(tmp_path, capsys):
@@ -165,32 +136,22 @@ def bars(shown: list[str], name: str) -> list[str]:
     return [part for part in ''.join(shown).replace('\x1b[A', '\r').split('\r') if part.strip().startswith(f'{name}:')]
 
 
-def validated_runner(tmp_path, logger, **options):
+def validated_runner(tmp_path, interval, hooks=(), **options):
     data = dict(dataset=ToyImages(), sampler=dict(type='DefaultSampler', shuffle=False), batch_size=3, num_workers=0)
+    for split in ('val', 'test'):
+        options |= {f'{split}_dataloader': data, f'{split}_cfg': {}, f'{split}_evaluator': Evaluator(Mean())}
+    options |= LOGGED | dict(default_hooks=dict(logger=dict(type='FLSLLoggerHook', interval=interval)))
     model = toy_model()
     model.__class__ = Validated
-    return toy_runner(
-        tmp_path,
-        [],
-        model,
-        log_level='INFO',
-        default_hooks=dict(logger=logger),
-        log_processor=dict(type='FLSLLogProcessor'),
-        val_dataloader=data,
-        val_cfg=dict(),
-        val_evaluator=Evaluator(Mean()),
-        test_dataloader=data,
-        test_cfg=dict(),
-        test_evaluator=Evaluator(Mean()),
-        **options,
-    )
+    return toy_runner(tmp_path, [*hooks], model, log_level='INFO', **options)
 
 
-def test_bars_of_validation_and_testing(tmp_path, terminal, monkeypatch):
+def test_bars(tmp_path, terminal, monkeypatch):
     """Eight images in batches of three; what the metric prints has lines of its own, and the training's bar goes on."""
     stream, shown, reader = terminal
     monkeypatch.setattr(sys, 'stdout', stream)
-    runner = validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=1))
+    monkeypatch.setattr('flsl_mm.engine.hooks.logger.REFRESH', -1)  # what is said once is drawn, whatever follows
+    runner = validated_runner(tmp_path, 1, [dict(type='FLSLCollapseHook'), REMARK])
     runner.train()
     runner.test()
     stream.close()
@@ -202,18 +163,23 @@ def test_bars_of_validation_and_testing(tmp_path, terminal, monkeypatch):
         assert '100%' in bars(shown, name)[-1]
         assert '| 8/8 [' in bars(shown, name)[-1]
     assert '100%' in bars(shown, 'training')[-1]
+    for part in ('8/8', 'loss ', 'too early to tell', 'a remark of mine'):
+        assert part in text
+    assert 'epoch 1/2' not in text
     assert text.count('a table of the metric') == 3
     before = [part.rpartition('\n')[2] for part in text.split('a table of the metric')[:3]]
     assert [part.rpartition('\r')[2].strip() for part in before] == [''] * 3
     assert 'Epoch(val) [1][1/3]' not in text
     assert 'Epoch(val) [2][3/3]    toy/images: 8' in text
-    assert 'Epoch(test) [1/3]' in next(tmp_path.glob('*/*.log')).read_text()
+    log = next(tmp_path.glob('*/*.log')).read_text()
+    assert 'epoch 2/2, step 4/4' in log
+    assert 'Epoch(test) [1/3]' in log
 
 
 def test_validation_is_logged_at_its_iteration(tmp_path, capsys):
     """In a run that counts no epochs, each was logged at step 0, and the start told of one epoch."""
     loop = dict(type='IterBasedTrainLoop', max_iters=8, val_interval=4)
-    validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=4), train_cfg=loop).train()
+    validated_runner(tmp_path, 4, train_cfg=loop).train()
     (path,) = tmp_path.glob('*/vis_data/scalars.json')
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row['step'] for row in rows if 'toy/images' in row] == [4, 8]
@@ -222,7 +188,7 @@ def test_validation_is_logged_at_its_iteration(tmp_path, capsys):
 
 
 def test_lines_of_validation_elsewhere(tmp_path, capsys):
-    validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=2)).train()
+    validated_runner(tmp_path, 2).train()
     shown = capsys.readouterr().out
     assert 'Epoch(val) [1][2/3]' in shown
     assert 'validating' not in shown
@@ -250,31 +216,3 @@ def test_images_of_a_batch_sampler():
     assert batch_size_of(DataLoader(range(8), batch_sampler=own)) == 4
     assert batch_size_of(DataLoader(range(8), batch_size=2)) == 2
     assert batch_size_of(DataLoader(range(8), batch_size=None)) == 1
-
-
-def test_a_bar_in_a_terminal(tmp_path, terminal, monkeypatch):
-    stream, shown, reader = terminal
-    monkeypatch.setattr(sys, 'stdout', stream)
-    monkeypatch.setattr(
-        'flsl_mm.engine.hooks.logger.REFRESH', -1
-    )  # what is said once is drawn, however soon more follows
-    hooks = [dict(type='FLSLCollapseHook'), Remark()]
-    logger = dict(type='FLSLLoggerHook', interval=1)
-    runner = toy_runner(
-        tmp_path,
-        hooks,
-        log_level='INFO',
-        default_hooks=dict(logger=logger),
-        log_processor=dict(type='FLSLLogProcessor'),
-    )
-    runner.train()
-    stream.close()
-    reader.join(10)
-    text = ''.join(shown)
-    bars = [part for part in text.split('\r') if part.startswith('training:')]
-    assert bars[-1].startswith('training: 100%')
-    for part in ('8/8', 'images/s', 'loss ', 'too early to tell'):
-        assert part in text
-    assert 'a remark of mine' in text
-    assert 'epoch 1/2' not in text
-    assert 'epoch 2/2, step 4/4' in next(tmp_path.glob('*/*.log')).read_text()

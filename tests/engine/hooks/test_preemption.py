@@ -1,28 +1,13 @@
 """After SIGTERM or Ctrl-C the processes leave together, when checkpoint and backbone are there."""
 
-from __future__ import annotations
-
 import signal
 import uuid
 
 import pytest
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from flsl_mm.engine.hooks import FLSLPreemptionHook, preemption
-from tests.builders.toy_run import toy_runner
-
-
-class Preempt(Hook):
-    """Stands in for a signal during an iteration, counted from 0."""
-
-    def __init__(self, iteration: int, hook: FLSLPreemptionHook, signum: int = signal.SIGTERM) -> None:
-        self.iteration = iteration
-        self.hook = hook
-        self.signum = signum
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        self.hook.requested = self.signum if runner.iter >= self.iteration else 0
+from tests.builders.toy_run import Calls, toy_runner
 
 
 @pytest.fixture(autouse=True)
@@ -34,16 +19,37 @@ def handlers():
     assert [signal.getsignal(signum) for signum in preemption.SIGNALS] == before
 
 
-def preempted_run(work_dir, iteration: int, **checkpoint) -> Runner:
-    """Build a run of 2 epochs of 4 iterations that is preempted."""
-    hook = FLSLPreemptionHook()
+def build(work_dir, hook, *others, **checkpoint) -> Runner:
     return toy_runner(
         work_dir,
-        [hook, Preempt(iteration, hook)],
+        [hook, *others],
         train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=2),
         default_hooks=dict(checkpoint=dict(type='FLSLCheckpointHook', **checkpoint)),
         experiment_name=uuid.uuid4().hex,
     )
+
+
+def preempted_run(work_dir, iteration: int, **checkpoint) -> Runner:
+    hook = FLSLPreemptionHook()
+
+    def preempt(runner):
+        hook.requested = signal.SIGTERM if runner.iter >= iteration else 0
+
+    return build(work_dir, hook, Calls(before_train_iter=preempt), **checkpoint)
+
+
+def send(*signals: int) -> Calls:
+    """Send real ones during the second iteration, and fail at the third one."""
+
+    def fail(runner):
+        assert runner.iter < 2, 'the next batch came first'
+
+    def send_all(runner):
+        if runner.iter == 1:
+            for signum in signals:
+                signal.raise_signal(signum)
+
+    return Calls(before_train_iter=fail, after_train_iter=send_all)
 
 
 def files(folder) -> list[str]:
@@ -78,34 +84,9 @@ def test_message_names_the_checkpoint_that_is_there(iteration, checkpoint, expec
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / f'{expected}.pth')
 
 
-class Signals(Hook):
-    """Sends real ones during the second iteration, and fails at the third one."""
-
-    def __init__(self, *signals: int) -> None:
-        self.signals = signals
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
-        assert runner.iter < 2, 'the next batch came first'
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter == 1:
-            for signum in self.signals:
-                signal.raise_signal(signum)
-
-
-def signalled_run(work_dir, *signals: int) -> Runner:
-    return toy_runner(
-        work_dir,
-        [FLSLPreemptionHook(), Signals(*signals)],
-        train_cfg=dict(type='FLSLEpochTrainLoop', max_epochs=2),
-        default_hooks=dict(checkpoint=dict(type='FLSLCheckpointHook')),
-        experiment_name=uuid.uuid4().hex,
-    )
-
-
 def test_a_second_signal_during_an_iteration_does_not_wait_for_the_next_batch(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        signalled_run(tmp_path, signal.SIGTERM, signal.SIGTERM).train()
+        build(tmp_path, FLSLPreemptionHook(), send(signal.SIGTERM, signal.SIGTERM)).train()
     assert stop.value.code == 75
     assert files(tmp_path) == ['preempted_iter_2.pth', 'preempted_iter_2_backbone.pth']
     assert 'stopped after iteration 2 with the checkpoint' in capsys.readouterr().out.splitlines()[-1]
@@ -115,7 +96,7 @@ def test_a_second_signal_during_an_iteration_does_not_wait_for_the_next_batch(tm
 def test_ctrl_c_saves_a_checkpoint(count, tmp_path, capfd):
     line = rf'stopped after iteration 2 with the checkpoint {tmp_path}/preempted_iter_2.pth; --resume continues'
     with pytest.raises(KeyboardInterrupt, match=line):
-        signalled_run(tmp_path, *[signal.SIGINT] * count).train()
+        build(tmp_path, FLSLPreemptionHook(), send(*[signal.SIGINT] * count)).train()
     assert files(tmp_path) == ['preempted_iter_2.pth', 'preempted_iter_2_backbone.pth']
     assert 'Ctrl-C again stops without it' in capfd.readouterr().err
 
@@ -123,7 +104,7 @@ def test_ctrl_c_saves_a_checkpoint(count, tmp_path, capfd):
 def test_ctrl_c_again_tells_what_is_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(preemption, 'REPEATED', -1)
     with pytest.raises(KeyboardInterrupt, match='stopped without a checkpoint: 1 steps since the beginning are lost'):
-        signalled_run(tmp_path, signal.SIGINT, signal.SIGINT).train()
+        build(tmp_path, FLSLPreemptionHook(), send(signal.SIGINT, signal.SIGINT)).train()
     assert files(tmp_path) == []
 
 

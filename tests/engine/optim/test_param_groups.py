@@ -1,7 +1,5 @@
 """Learning rates by depth and parameters without decay, on FLSLViT inside models of several kinds."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn
@@ -118,11 +116,8 @@ def test_runner_config_reaches_the_constructor_from_other_scopes(library):
     from mmengine.optim import build_optim_wrapper
     from mmengine.registry import DefaultScope
 
-    cfg = dict(
-        optimizer=dict(type='AdamW', lr=0.1),
-        constructor='FLSLOptimWrapperConstructor',
-        paramwise_cfg=dict(layer_decay_rate=0.5),
-    )
+    cfg = dict(optimizer=dict(type='AdamW', lr=0.1), constructor='FLSLOptimWrapperConstructor')
+    cfg['paramwise_cfg'] = dict(layer_decay_rate=0.5)
     with DefaultScope.overwrite_default_scope(library):
         assert min(build_optim_wrapper(Model(), cfg).get_lr()['lr']) == 0.1 * 0.5**3
 

@@ -1,7 +1,5 @@
 """A saved optimizer state is used only where every tensor is its parameter's."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
@@ -12,6 +10,7 @@ from torch import nn
 
 from flsl_mm.engine.optim import FLSLOptimWrapper
 from flsl_mm.engine.optim.state import check_state
+from tests.builders.nonsense import nonsense
 
 
 def wrapper(rows: int = 3, optimizer: str = 'AdamW', **options) -> FLSLOptimWrapper:
@@ -88,14 +87,10 @@ def test_accumulated_gradients(gradients, line):
         wrapper().load_state_dict(dict(wrapper().state_dict(), gradients=gradients))
 
 
-NONSENSE = st.recursive(
-    st.none() | st.integers() | st.floats() | st.text(max_size=3) | st.just(torch.ones(2)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 2), inner, max_size=3),
-    max_leaves=4,
-)
+NONSENSE = nonsense(torch.ones(2))
 
 
-@given(state=NONSENSE, groups=NONSENSE, inside=st.booleans())
+@given(state=NONSENSE | st.dictionaries(st.integers(0, 2), NONSENSE), groups=NONSENSE, inside=st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_nonsense_raises_one_line(state, groups, inside):
     parameters = [dict(params=[nn.Parameter(torch.ones(3, 2))])]

@@ -1,7 +1,5 @@
 """Clipping per parameter tensor, and mixed precision that falls back to float32."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

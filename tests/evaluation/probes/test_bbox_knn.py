@@ -4,7 +4,7 @@ import pytest
 
 from flsl_mm.evaluation.probes.bbox_knn import BBoxKNNProbe
 from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone
-from tests.builders.probe_data import SPEC, write_boxes
+from tests.builders.probe_data import COLORS, SPEC, write_boxes
 
 
 @pytest.fixture(scope='module')
@@ -46,13 +46,7 @@ def test_boxes_in_the_square_in_the_middle(probe):
     assert target.box[:2].tolist() == pytest.approx([4 * left - 16, 4 * top - 16])
     assert target.read().shape == (3, 224, 224)
     x, y = (int(center) for center in (target.box[:2] + target.box[2:]) / 2)
-    assert target.read()[:, y, x].tolist() == pytest.approx(MIDDLE(target), abs=0.02)
-
-
-def MIDDLE(target):
-    from tests.builders.probe_data import COLORS
-
-    return (COLORS[target.label] / 255).tolist()
+    assert target.read()[:, y, x].tolist() == pytest.approx((COLORS[target.label] / 255).tolist(), abs=0.02)
 
 
 def test_official_counting_is_an_option(boxes):

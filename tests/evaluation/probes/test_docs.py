@@ -16,7 +16,6 @@ DOCS = Path(__file__).parents[3] / 'docs' / 'evaluation.md'
 
 
 def snippets() -> tuple[str, str]:
-    """Return the Python and the config."""
     python, config = re.findall(r'```python\n(.*?)```', DOCS.read_text(encoding='utf-8'), re.DOTALL)
     return python, config
 

@@ -18,7 +18,4 @@ def test_an_accuracy_has_the_error_of_a_proportion():
     score = accuracy_score(torch.tensor([True] * 30 + [False] * 70))
     assert score.value == 0.3
     assert score.error == pytest.approx(math.sqrt(0.3 * 0.7 / 100), rel=0.2)
-
-
-def test_nothing_asked_gives_no_number():
     assert math.isnan(share_score(torch.zeros(3, 2)).value)

@@ -1,7 +1,5 @@
 """The table: what stands in its cells, what is marked, and how it is laid out."""
 
-from __future__ import annotations
-
 import json
 import math
 from types import SimpleNamespace
