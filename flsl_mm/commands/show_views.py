@@ -118,10 +118,10 @@ def make_views(
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        clean, boxes = preprocessor.crop(images.float() / 255, generator)
+        clean, boxes = preprocessor.crop(preprocessor.flip(images.float() / 255, generator), generator)
         jittered = preprocessor.jitter(clean, generator)
     shown = [(view * preprocessor.std + preprocessor.mean).clamp(0, 1) for view in jittered]
-    return clean, [each / images.shape[-1] for each in boxes], shown
+    return clean, boxes, shown
 
 
 def panels(teacher: Tensor, boxes: list[Tensor], views: list[Tensor], queries: list[Tensor]) -> list:

@@ -11,3 +11,9 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == 'cuda':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Say whether the processor has instructions for bfloat16 (AVX512-BF16 or AMX), without which it is slow."""
+    capabilities = getattr(torch.cpu, 'get_capabilities', dict)()
+    return bool(capabilities.get('avx512_bf16') or capabilities.get('amx_bf16'))

@@ -81,6 +81,12 @@ def draw_crop_boxes(
     return torch.cat([corner.long(), sizes], dim=1)
 
 
+def relative_boxes(boxes: Tensor, within: Tensor) -> Tensor:
+    """Return boxes (left, top, width, height) ``(B, 4)`` as fractions of other boxes, ``(B, 4)`` or ``(1, 4)``."""
+    corner, size = within[:, :2], within[:, 2:]
+    return torch.cat([(boxes[:, :2] - corner) / size, boxes[:, 2:] / size], dim=1)
+
+
 def crop_resize(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Crop each image and resize the crop as PIL does: bicubic, antialiased where it shrinks.
 

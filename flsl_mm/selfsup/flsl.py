@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from . import losses
+from .centering import TargetCentering
 from .crops import group_by_kind
 from .distributed import mean_over_processes
 from .mean_shift import anchored_queries, mean_shift, stage_attention
 from .option_checks import check_backbone, check_method, check_size, check_views
-from .queries import gather_queries, per_image, queries_per_image, token_places
+from .queries import gather_queries, in_teacher_view, per_image, queries_per_image, select, token_places
 from .teacher import EMATeacher, OptimizerStepCallback
 
 SCHEDULED = ('momentum', 'teacher_temp', 'student_temp', 'intra_weight', 'inter_weight', 'volume_weight')
@@ -34,7 +35,7 @@ class FLSL(BaseSelfSupervisor):
             from how large windows of each kind of view the queries are drawn.
         window_member: ``'random'`` (paper) or ``'first'`` (released code's default) member of each window.
         normalize: ``'tokens'`` puts the final LayerNorm on all tokens, ``'modes'`` on the modes only.
-        self_scale: Multiplies the logits of the intra-view mean shift, ``q z^T / sqrt(C)``.
+        self_scale: Multiplies the logits of the intra-view mean shift, ``q z^T / sqrt(C)``; ``None``: no shift.
         cross_scale: Multiplies those of the inter-view mean shift, likewise divided by the root of the width.
         student_temp: Temperature of the student's assignment.
         teacher_temp: Temperature of the teacher's assignment.
@@ -43,12 +44,14 @@ class FLSL(BaseSelfSupervisor):
         volume_weight: Weight of the volume maximization.
         center_momentum: Center the teacher's logits with a running mean of this momentum (0.9 in the released code);
             ``None`` does not center.
+        target_centering: Ours: :class:`~flsl_mm.selfsup.centering.TargetCentering` without ``num_prototypes``, takes
+            off the teacher's logits what the image, or a place in the view, says of all queries.
         momentum: Share of itself that the teacher keeps at an optimizer step.
         assignment: ``'softmax'`` (paper) or ``'sinkhorn'`` of the teacher's logits; the latter, ours, uses all
             prototypes equally, so that ``volume_weight`` can be 0.
         anchor_width: Ours: start the inter-view mean shift from the teacher's own tokens at the query's place, within
-            about this distance in sides of the teacher view; see :func:`~.mean_shift.anchored_queries`. ``None``
-            starts it from the student's query (paper).
+            about this distance in sides of the teacher view; see :func:`~.mean_shift.anchored_queries`. Queries
+            outside of that view are left out. ``None`` starts it from the student's query (paper).
         query_sampler: Config in ``TASK_UTILS`` of what chooses the queries, called as
             :class:`~flsl_mm.selfsup.FLSLWindowQueries`, which is the default, with ``window_member``.
         intra_loss: Config in ``MODELS`` of a first-level loss, called as :meth:`intra_loss` is.
@@ -65,7 +68,7 @@ class FLSL(BaseSelfSupervisor):
         RuntimeError: While training, if the teacher has no optimizer attached.
     """
 
-    optional_tensors = ('center', 'previous_stage.')
+    optional_tensors = ('center', 'target_centering.', 'previous_stage.')
     """Starts of the names of tensors that a file need not have for a new training: zero, and loaded by themselves."""
 
     def __init__(
@@ -75,14 +78,15 @@ class FLSL(BaseSelfSupervisor):
         data_preprocessor: dict,
         window_member: str = 'random',
         normalize: str = 'tokens',
-        self_scale: float = 0.1,
-        cross_scale: float = 0.2,
+        self_scale: float | None = 0.1,
+        cross_scale: float | None = 0.2,
         student_temp: float = 0.1,
         teacher_temp: float = 0.07,
         intra_weight: float = 0.03,
         inter_weight: float = 1.0,
         volume_weight: float = 5.0,
         center_momentum: float | None = None,
+        target_centering: dict | None = None,
         momentum: float = 0.996,
         assignment: str = 'softmax',
         anchor_width: float | None = None,
@@ -95,7 +99,7 @@ class FLSL(BaseSelfSupervisor):
         stage_mix: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
-        check_method(normalize, assignment, center_momentum, anchor_width)
+        check_method(normalize, assignment, center_momentum, anchor_width, target_centering)
         backbone = MODELS.build(backbone)
         check_backbone(backbone, head)
         head = {'in_channels': backbone.embed_dim, **head}
@@ -121,6 +125,10 @@ class FLSL(BaseSelfSupervisor):
         self.stage_mix = stage_mix
         if center_momentum is not None:
             self.register_buffer('center', torch.zeros(self.head.num_prototypes))
+        centering = (
+            None if target_centering is None else dict(num_prototypes=self.head.num_prototypes, **target_centering)
+        )
+        self.target_centering = centering and TargetCentering(**centering)
         self.previous_stage = None if previous_stage is None else MODELS.build(previous_stage)
         if self.previous_stage is not None:
             self.previous_stage.requires_grad_(False).eval()
@@ -196,12 +204,18 @@ class FLSL(BaseSelfSupervisor):
             modes.append(per_image(mean_shift(view_queries, tokens, self.self_scale), batch_size))
         queries, modes = torch.cat(queries, 1), torch.cat(modes, 1)
 
-        student_logits = self.head(self.normalized(modes, self.backbone))
         with torch.no_grad():
             attention = self.previous_attention(inputs, indices)
-            starts = queries if self.anchor_width is None else self.anchored(inputs['boxes'], indices, teacher_tokens)
+            places = self.places(inputs, indices, batch_size)
+            starts = queries if places is None else anchored_queries(teacher_tokens, places, self.anchor_width)
             teacher_modes = mean_shift(starts, teacher_tokens, self.cross_scale, attention, self.stage_mix)
             teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone))
+            counted = in_teacher_view(places, teacher_logits)
+            if self.target_centering is not None:
+                teacher_logits = self.target_centering(teacher_logits, places, counted)
+        if places is not None and getattr(self.data_preprocessor, 'teacher_crop', None):
+            queries, modes, teacher_logits = (select(each, counted) for each in (queries, modes, teacher_logits))
+        student_logits = self.head(self.normalized(modes, self.backbone))
         return self.combine(queries, modes, student_logits, teacher_logits)
 
     def combine(
@@ -258,12 +272,13 @@ class FLSL(BaseSelfSupervisor):
         side = round(tokens.shape[1] ** 0.5)
         return self.query_sampler(tokens, (side, side), window)
 
-    def anchored(self, boxes: list[Tensor], indices: list[Tensor], teacher_tokens: Tensor) -> Tensor:
-        """Return the teacher's own tokens (B, Q, C) at the places of the queries, as :meth:`loss` orders them."""
-        kinds = group_by_kind(self.data_preprocessor.crops, boxes)
+    def places(self, inputs: dict[str, list[Tensor]], indices: list[Tensor], batch_size: int) -> Tensor | None:
+        """Return where the queries lie in the teacher view (B, Q, 2), as :meth:`loss` orders them, if anchored."""
+        if self.anchor_width is None:
+            return None
+        kinds = group_by_kind(self.data_preprocessor.crops, inputs['boxes'])
         places = [token_places(torch.cat(group), kind.size // self.backbone.patch_size) for kind, group in kinds]
-        of_queries = queries_per_image(places, indices, len(teacher_tokens))
-        return anchored_queries(teacher_tokens, of_queries, self.anchor_width)
+        return queries_per_image(places, indices, batch_size)
 
     def normalized(self, modes: Tensor, backbone: nn.Module) -> Tensor:
         """Apply a backbone's final norm to modes (B, Q, C) where tokens did not get it."""

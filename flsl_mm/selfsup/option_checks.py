@@ -7,7 +7,13 @@ from torch import nn
 from .views import FLSLDataPreprocessor
 
 
-def check_method(normalize: str, assignment: str, center_momentum: float | None, anchor_width: float | None) -> None:
+def check_method(
+    normalize: str,
+    assignment: str,
+    center_momentum: float | None,
+    anchor_width: float | None,
+    target_centering: dict | None,
+) -> None:
     """Check the options of :class:`~flsl_mm.selfsup.FLSL` that choose a variant; raises ValueError."""
     if normalize not in ('tokens', 'modes'):
         raise ValueError(f"normalize must be 'tokens' or 'modes', got {normalize!r}")
@@ -17,6 +23,8 @@ def check_method(normalize: str, assignment: str, center_momentum: float | None,
         raise ValueError("assignment='sinkhorn' balances the prototypes itself: leave center_momentum at None")
     if anchor_width is not None and anchor_width <= 0:
         raise ValueError(f'anchor_width must be more than 0, or None, got {anchor_width}')
+    if target_centering is not None and anchor_width is None and target_centering.get('cells', 6):
+        raise ValueError('target_centering by cells needs to know where queries lie: set anchor_width, or cells=0')
 
 
 def check_backbone(backbone: nn.Module, head: dict) -> None:
@@ -45,11 +53,14 @@ def check_size(size: int, patch_size: int) -> None:
 
 
 def check_views(data_preprocessor: FLSLDataPreprocessor, patch_size: int, needs_clean: bool) -> None:
-    """Check that student views are of whole patches, that windows fit, and that there are clean views where needed.
+    """Check that views are of whole patches, that windows fit, and that there are clean views where needed.
 
     Raises:
         ValueError: If not.
     """
+    teacher_crop = getattr(data_preprocessor, 'teacher_crop', None)  # other preprocessors need not have the option
+    if teacher_crop is not None:
+        check_size(teacher_crop.size, patch_size)
     for kind in data_preprocessor.crops:
         check_size(kind.size, patch_size)
         side = kind.size // patch_size

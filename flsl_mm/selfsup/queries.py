@@ -86,3 +86,24 @@ def token_places(boxes: Tensor, side: int) -> Tensor:
     x = boxes[:, None, 0] + boxes[:, None, 2] * steps
     y = boxes[:, None, 1] + boxes[:, None, 3] * steps
     return torch.stack([x[:, None, :].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)], -1).flatten(1, 2)
+
+
+def in_teacher_view(places: Tensor | None, of_queries: Tensor) -> Tensor:
+    """Say which queries lie inside the teacher view.
+
+    Args:
+        places: x and y of the queries in sides of the teacher view (B, Q, 2), or ``None`` where that does not matter.
+        of_queries: Anything of the queries (B, Q, ...), for its size and device.
+
+    Returns:
+        (B, Q), bool; all of them if none lies inside, so that means over them are numbers.
+    """
+    if places is None:
+        return torch.ones(of_queries.shape[:2], dtype=torch.bool, device=of_queries.device)
+    inside = ((places > 0) & (places < 1)).all(-1)
+    return inside | ~inside.any()
+
+
+def select(of_queries: Tensor, chosen: Tensor) -> Tensor:
+    """Take the ``chosen`` (B, Q), bool, of (B, Q, C), image by image; returns (1, number chosen, C)."""
+    return of_queries[chosen][None]

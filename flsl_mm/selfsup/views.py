@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flsl_mm.models.device import to_device
 
-from .crops import Crops, crop_resize, draw_crop_boxes
+from .crops import Crops, crop_resize, draw_crop_boxes, relative_boxes
 from .photometric import PhotometricPolicy, apply_photometric, draw_photometric
 
 
@@ -17,9 +17,10 @@ from .photometric import PhotometricPolicy, apply_photometric, draw_photometric
 class FLSLDataPreprocessor(BaseDataPreprocessor):
     """Make the views of FLSL on the training device (paper section 4.1 and appendix).
 
-    The loader's uint8 crop is the teacher view. The student views are crops of it, without flips. Then each view
-    gets a photometric jitter of its own, independent between samples, and is normalized. The random numbers come
-    from torch's default CPU generator (one draw a batch): its seed decides the views.
+    The loader's uint8 crop is the teacher view, or with ``teacher_crop`` holds it. The student views are crops of the
+    loader's crop, without flips. Then each view gets a photometric jitter of its own, independent between samples, and
+    is normalized. The random numbers come from torch's default CPU generator (one draw a batch): its seed decides the
+    views.
 
     Args:
         mean: Mean of red, green and blue, for values 0 to 1.
@@ -29,6 +30,11 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         local_crops: :class:`Crops` of the local student views; what is not given is num=2, size=96,
             scale=(0.05, 0.4), window=2.
         photometric: :class:`~flsl_mm.selfsup.photometric.PhotometricPolicy` where it differs from the paper's.
+        teacher_crop: Ours: ``size`` and ``scale`` of a crop of the loader's image that is the teacher view. Teacher and
+            student then see windows of the image that do not depend on each other, and a query's place in the one
+            does not tell its place in the other. ``None`` takes the whole image (paper).
+        clean_teacher: Ours: leave the photometric jitter of the teacher view out.
+        flip_prob: Ours: probability that an image is mirrored, before it is cropped.
         clean_views: Also return the views without their photometric jitter (for multi-stage pretraining).
         non_blocking: Whether the host continues while pinned images are copied to the device.
 
@@ -46,6 +52,9 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         global_crops: dict | None = None,
         local_crops: dict | None = None,
         photometric: dict | None = None,
+        teacher_crop: dict | None = None,
+        clean_teacher: bool = False,
+        flip_prob: float = 0.0,
         clean_views: bool = False,
         non_blocking: bool = True,
     ) -> None:
@@ -57,7 +66,12 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
             raise ValueError('the student has no view: set global_crops.num or local_crops.num to 1 or more')
         if min(std) <= 0:
             raise ValueError(f'images are divided by std, which has to be positive, got {list(std)}')
+        if not 0 <= flip_prob <= 1:
+            raise ValueError(f'flip_prob must lie between 0 and 1, got {flip_prob}')
         self.photometric = PhotometricPolicy(**(photometric or {}))
+        self.teacher_crop = Crops(num=1, **teacher_crop) if teacher_crop else None
+        self.clean_teacher = clean_teacher
+        self.flip_prob = flip_prob
         self.clean_views = clean_views
         self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -74,9 +88,9 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         Returns:
             Training: ``inputs`` is a dict with ``views``, the normalized views ``[(B, 3, S, S), ...]``: teacher view
             first, then global and local student views; ``boxes``, left, top, width and height of each student view as
-            fractions of the teacher view ``[(B, 4), ...]``; with the option, ``clean_views`` is the same list as
-            ``views`` without photometric jitter. Otherwise ``inputs`` is the normalized ``(B, 3, S, S)``.
-            ``data_samples`` is None.
+            fractions of the teacher view ``[(B, 4), ...]``, outside of 0 to 1 where a crop leaves it; with the
+            option, ``clean_views`` is the same list as ``views`` without photometric jitter. Otherwise ``inputs`` is
+            the normalized ``(B, 3, S, S)``. ``data_samples`` is None.
         """
         images = data['inputs']
         if not isinstance(images, Tensor):
@@ -91,26 +105,43 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
     def _views(self, images: Tensor) -> dict[str, list[Tensor]]:
         seed = int(torch.randint(2**62, (1,)))
         generator = torch.Generator().manual_seed(seed)
-        clean, boxes = self.crop(images, generator)
-        views = {'views': self.jitter(clean, generator), 'boxes': [box / images.shape[-1] for box in boxes]}
+        clean, boxes = self.crop(self.flip(images, generator), generator)
+        views = {'views': self.jitter(clean, generator), 'boxes': boxes}
         if self.clean_views:
             views['clean_views'] = [self._normalize(view) for view in clean]
         return views
 
+    def flip(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Mirror some of the images ``(B, C, H, W)``."""
+        if not self.flip_prob:
+            return images
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < self.flip_prob
+        return torch.where(to_device(mirrored, images.device), images.flip(-1), images)
+
     def crop(self, images: Tensor, generator: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
-        """Return the teacher view, images ``(B, 3, S, S)``, 0 to 1, with crops of it, and the boxes of the crops."""
-        views, boxes = [images], []
-        for crops in self.crops:
-            drawn = draw_crop_boxes(len(images), images.shape[-1], crops.scale, generator)
-            boxes.append(to_device(drawn, images.device))
-            views.append(crop_resize(images, boxes[-1], crops.size))
-        return views, boxes
+        """Crop the images ``(B, 3, S, S)``, values 0 to 1.
+
+        Returns:
+            The teacher view and the student views, and the boxes of the student views as of :meth:`forward`.
+        """
+        side = images.shape[-1]
+
+        def draw(crops: Crops) -> tuple[Tensor, Tensor]:
+            box = to_device(draw_crop_boxes(len(images), side, crops.scale, generator), images.device)
+            return crop_resize(images, box, crops.size), box
+
+        whole = images.new_zeros(1, 4)
+        whole[:, 2:] = side  # written on the device: for numbers from the host it would be waited for
+        teacher_view, within = draw(self.teacher_crop) if self.teacher_crop else (images, whole)
+        drawn = [draw(crops) for crops in self.crops]
+        return [teacher_view, *(view for view, _ in drawn)], [relative_boxes(box, within) for _, box in drawn]
 
     def jitter(self, views: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """Give each view ``(B, 3, S, S)``, values 0 to 1, with photometric jitter of its own, normalized."""
+        """Give each view ``(B, 3, S, S)``, values 0 to 1, photometric jitter of its own, and normalize it."""
+        clean, views = (views[:1], views[1:]) if self.clean_teacher else ([], views)
         drawn = [draw_photometric(len(view), self.photometric, generator) for view in views]
         jittered = (apply_photometric(view, params) for view, params in zip(views, drawn, strict=True))
-        return [self._normalize(view) for view in jittered]
+        return [self._normalize(view) for view in (*clean, *jittered)]
 
     def _normalize(self, images: Tensor) -> Tensor:
         return (images - self.mean).div_(self.std)

@@ -15,7 +15,7 @@ from tests.builders.programs import refused
 
 pytestmark = pytest.mark.usefixtures('fresh_logger')
 
-TRIVIAL = ['random weights', 'mean color', 'position alone', 'chance']
+TRIVIAL = ['random weights', 'mean color', 'position alone', 'color and position', 'chance']
 FAST = ('--num-scenes', 3, '--random-seeds', 1, '--device', 'cpu')
 
 

@@ -36,7 +36,7 @@ def test_it_trains_measures_and_writes_and_does_nothing_twice(comparison, tmp_pa
     assert set(auc['curves']) == {'one', 'other'}
     assert [len(point) for point in auc['curves']['one']] == [1, 1]
     assert auc['curves']['one'] != auc['curves']['other']
-    assert set(auc['trivial']) == {'random weights', 'mean color', 'position alone'}
+    assert set(auc['trivial']) == {'random weights', 'mean color', 'position alone', 'color and position'}
     assert auc['chance'] == 0.5
     printed = (tmp_path / 'out' / 'table.md').read_text()
     assert printed in out

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from timm.models.vision_transformer import Block
+from timm.models.vision_transformer import Attention, Block
 
-from flsl_mm.models.block import DropPathBlock, add_branch
+from flsl_mm.models.block import DropPathBlock, add_branch, plain_attention
 
 
 def test_equals_timm_without_drop_path():
@@ -69,3 +69,22 @@ def test_no_drop_path_in_evaluation():
     block = DropPathBlock(16, 2, drop_path=0.9).eval()
     tokens = torch.randn(4, 5, 16)
     assert torch.equal(block(tokens), block(tokens))
+
+
+def test_plain_attention_is_timms():
+    torch.manual_seed(0)
+    attention = Attention(12, num_heads=3, qkv_bias=True)
+    tokens = torch.randn(2, 5, 12)
+    torch.testing.assert_close(plain_attention(attention, tokens), attention(tokens))
+
+
+def test_under_autocast_on_the_cpu_the_block_computes_the_same_in_bfloat16():
+    torch.manual_seed(0)
+    block = DropPathBlock(12, num_heads=3).eval()
+    tokens = torch.randn(2, 5, 12)
+    expected = block(tokens)
+    called = []
+    block.attn.register_forward_hook(lambda *args: called.append(args))
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(block(tokens), expected, atol=0.02, rtol=0)
+    assert not called, "not through timm's, whose fused attention is slow there"

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 from flsl_mm.models.position_jitter import PositionJitter
 from flsl_mm.selfsup import losses
 from flsl_mm.selfsup.crops import group_by_kind
-from flsl_mm.selfsup.mean_shift import stage_attention
+from flsl_mm.selfsup.mean_shift import anchored_queries, stage_attention
 from flsl_mm.selfsup.queries import gather_queries, per_image
 from tests.builders.toy_flsl import BACKBONE, toy_model, toy_views
 
@@ -36,7 +36,7 @@ def test_anchored_targets_come_from_where_the_queries_are():
     indices = [model.sample(colors(views), crops.window) for crops, views in kinds]
     pairs = zip(kinds, indices, strict=True)
     expected = torch.cat([per_image(gather_queries(colors(views), at), 3) for (_, views), at in pairs], 1)
-    anchored = model.anchored(inputs['boxes'], indices, colors([teacher_view]))
+    anchored = anchored_queries(colors([teacher_view]), model.places(inputs, indices, 3), 0.05)
     # A patch of the teacher view is 0.17 of its side; colors have a spread of about 1.3 over the image.
     assert (anchored - expected).abs().max() < 0.4
     assert (anchored - expected).abs().mean() < 0.12
@@ -99,7 +99,7 @@ def test_head_and_scales_follow_the_architecture(arch, width):
     model.loss(dict(views=views))
     tokens, teacher_tokens = model.backbone(views[1])[-1], model.teacher.backbone(views[0])[-1]
     query = tokens[:, :1]
-    for modes, keys, scale in zip(seen, (tokens, teacher_tokens), (0.1, 0.2), strict=True):
+    for modes, keys, scale in zip(seen, (teacher_tokens, tokens), (0.2, 0.1), strict=True):
         assert modes.shape[-1] == width
         expected = (scale / width**0.5 * query @ keys.transpose(1, 2)).softmax(-1) @ keys
         torch.testing.assert_close(modes, expected)

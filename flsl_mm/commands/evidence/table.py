@@ -49,7 +49,7 @@ def draw(entries: list[dict[str, Any]], steps: list[int], path: Path) -> None:
             axis.errorbar(
                 at, [p[0] for p in points], [p[1] or 0 for p in points], label=name, color=f'C{color}', capsize=3
             )
-        for style, (name, values) in zip(('--', ':', '-.'), entry['trivial'].items(), strict=False):
+        for style, (name, values) in zip(('--', ':', '-.', (0, (1, 4))), entry['trivial'].items(), strict=False):
             axis.axhline(mean_and_error(values)[0], color='gray', linestyle=style, linewidth=1, label=name)
         axis.set_title(f'{entry["figure"]}\n{entry["data"]}', fontsize=7)
         axis.set_xlabel('steps', fontsize=8)

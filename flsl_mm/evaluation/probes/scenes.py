@@ -10,6 +10,7 @@ from flsl_mm.scenes.painter import CLASSES, render_scene
 
 from ..features import image_tensor
 from ..knn import chance_accuracy, knn_scores
+from ..linear_probe import fit_linear_probe
 from ..matched_auc import matched_same_object_auc
 from ..patches import patch_majority
 from .images import feature_maps
@@ -18,7 +19,10 @@ from .sources import FeatureSource
 
 
 class ScenesProbe:
-    """Matched same-object AUC, and 20-NN classification of object patches by the patches of other scenes.
+    """Matched same-object AUC, and the class of object patches by k-NN and linear classifiers from other scenes.
+
+    Mind the k-NN's zero: textures are generated, and the plain pixels of a patch score as high as good features do.
+    What a linear classifier gets, plain pixels do not have (docs/evidence.md).
 
     Args:
         num_scenes: Scenes whose patches are classified; as many others are the neighbors. The AUC is over all.
@@ -32,7 +36,11 @@ class ScenesProbe:
         instances: The object of each pixel, 0 for background (2 ``num_scenes``, size, size).
     """
 
-    rows = {'matched_auc': 'matched same-object AUC', 'knn_accuracy': 'object patches, {k}-NN class accuracy'}
+    rows = {
+        'matched_auc': 'matched same-object AUC',
+        'knn_accuracy': 'object patches, {k}-NN class accuracy',
+        'linear_accuracy': 'object patches, linear class accuracy',
+    }
     more_is_better = True
 
     def __init__(
@@ -72,18 +80,24 @@ class ScenesProbe:
         features = torch.stack([of_scene for _, of_scene in feature_maps(source, self.images, image_tensor, {})])
         owners, classes, n = owners.to(features.device), classes.to(features.device), self.num_scenes
         known, evaluated = classes[:n] >= 0, classes[n:] >= 0
-        scores = knn_scores(
-            features[:n][known], classes[:n][known], features[n:][evaluated], len(CLASSES), self.k, self.temperature
+        memory, labels, tokens = features[:n][known], classes[:n][known], features[n:][evaluated]
+        answers = dict(
+            knn_accuracy=knn_scores(memory, labels, tokens, len(CLASSES), self.k, self.temperature),
+            linear_accuracy=fit_linear_probe(memory, labels, len(CLASSES))(tokens),
         )
+        scores = {key: self.accuracy(answer.argmax(-1), classes[n:], evaluated) for key, answer in answers.items()}
+        return dict(matched_auc=Score(*matched_same_object_auc(features, owners)), **scores)
+
+    @staticmethod
+    def accuracy(answers: Tensor, classes: Tensor, evaluated: Tensor) -> Score:
+        """Score answers (M,) to the patches that are evaluated, of classes and bool (num_scenes, h, w)."""
         right = torch.zeros_like(evaluated)
-        right[evaluated] = scores.argmax(-1) == classes[n:][evaluated]
-        counts = torch.stack([right.flatten(1).sum(1), evaluated.flatten(1).sum(1)], dim=-1)
-        return dict(
-            matched_auc=Score(*matched_same_object_auc(features, owners)), knn_accuracy=share_score(counts.cpu())
-        )
+        right[evaluated] = answers == classes[evaluated]
+        return share_score(torch.stack([right.flatten(1).sum(1), evaluated.flatten(1).sum(1)], dim=-1).cpu())
 
     def chance(self, patch_size: int) -> dict[str, float]:
-        """Return 0.5, and the accuracy of always answering the most frequent class."""
+        """Return 0.5, and the accuracies of always answering the most frequent class."""
         _, classes = self.patches(patch_size)
         known, evaluated = classes[: self.num_scenes], classes[self.num_scenes :]
-        return dict(matched_auc=0.5, knn_accuracy=chance_accuracy(known[known >= 0], evaluated[evaluated >= 0]))
+        accuracy = chance_accuracy(known[known >= 0], evaluated[evaluated >= 0])
+        return dict(matched_auc=0.5, knn_accuracy=accuracy, linear_accuracy=accuracy)

@@ -1,4 +1,4 @@
-"""Feature sources: models, and the trivial features (color, position) that each figure is compared with."""
+"""Feature sources: models, and the trivial features (color, position, both) that each figure is compared with."""
 
 from __future__ import annotations
 
@@ -73,6 +73,20 @@ class PositionAlone:
         grid_hw = (images.shape[2] // self.patch_size, images.shape[3] // self.patch_size)
         table = resize_pos_embed(self.table, self.spec.grid_hw, grid_hw, self.spec.pos_resize)
         return table.unflatten(1, grid_hw).expand(len(images), -1, -1, -1)
+
+
+class ColorAndPosition:
+    """Color and position in equal shares: what a network knows that has found no more than the two."""
+
+    name = 'color and position'
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        self.patch_size = spec.patch_size
+        self.parts = (MeanColor(spec.patch_size), PositionAlone(spec))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return features (B, h, w, 4 + C), whose cosine is the mean of the two cosines."""
+        return torch.cat([F.normalize(part(images), dim=-1) for part in self.parts], -1)
 
 
 class Constant:

@@ -12,12 +12,12 @@ from flsl_mm.utils.fileio import printable
 
 from ..features import FeatureExtractor
 from .scores import Probe, Score
-from .sources import FeatureSource, MeanColor, PositionAlone, random_weights
+from .sources import ColorAndPosition, FeatureSource, MeanColor, PositionAlone, random_weights
 
 RANDOM, CHANCE = 'random weights', 'chance'
 """Names of the two columns that are not a single feature source."""
 
-NO_MODELS = (RANDOM, CHANCE, MeanColor.name, PositionAlone.name)
+NO_MODELS = (RANDOM, CHANCE, MeanColor.name, PositionAlone.name, ColorAndPosition.name)
 """Names of all columns that are no model's."""
 
 MARK = '!'
@@ -25,9 +25,9 @@ MARK = '!'
 
 
 def trivial_sources(spec: BackboneSpec, seeds: int = 2, device: str = 'cpu') -> dict[str, list[FeatureSource]]:
-    """Make the features that a network has to beat, by column: random weights of ``seeds`` seeds, color, position."""
+    """Make the features that a network has to beat, by column: random weights (``seeds`` seeds), color, place, both."""
     drawn = [random_weights(spec, seed).to(device) for seed in range(seeds)]
-    others = (MeanColor(spec.patch_size), PositionAlone(spec))
+    others = (MeanColor(spec.patch_size), PositionAlone(spec), ColorAndPosition(spec))
     for source in others:
         source.value_range = spec.value_range  # they see the images as the network does
     return {RANDOM: drawn, **{source.name: [source] for source in others}}

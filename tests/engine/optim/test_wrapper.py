@@ -59,6 +59,19 @@ def test_mixed_precision_says_that_it_runs_in_float32_here(monkeypatch):
         assert layer(torch.ones(1, 2)).dtype == torch.float32
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='speaks of machines without an accelerator')
+@pytest.mark.parametrize('native', [True, False])
+def test_the_cpu_computes_in_bfloat16_where_it_can_and_is_told_to(monkeypatch, native):
+    monkeypatch.setattr('flsl_mm.engine.optim.wrapper.cpu_has_bfloat16', lambda: native)
+    layer = nn.Linear(2, 2)
+    wrapper = FLSLAmpOptimWrapper(cpu_dtype='bfloat16', optimizer=torch.optim.SGD(layer.parameters(), lr=1.0))
+    with wrapper.optim_context(layer):
+        assert layer(torch.ones(1, 2)).dtype == (torch.bfloat16 if native else torch.float32)
+    assert layer(torch.ones(1, 2)).dtype == torch.float32
+    with pytest.raises(ValueError, match='cpu_dtype'):
+        FLSLAmpOptimWrapper(cpu_dtype='float16', optimizer=wrapper.optimizer)
+
+
 def test_float16_goes_on_where_a_run_without_an_accelerator_stopped():
     layer = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)

@@ -35,13 +35,14 @@ def probe():
 def test_the_truth_scores_one(probe):
     scores = probe(Oracle(probe))
     assert scores['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbor
-    assert scores['knn_accuracy'].value == 1
+    assert scores['knn_accuracy'].value == scores['linear_accuracy'].value == 1
 
 
 def test_constants_score_chance(probe):
     scores, chance = probe(Constant(PATCH)), probe.chance(PATCH)
     assert scores['matched_auc'].value == chance['matched_auc'] == 0.5
     assert scores['knn_accuracy'].value <= chance['knn_accuracy']
+    assert scores['linear_accuracy'].value <= chance['linear_accuracy']
 
 
 @pytest.mark.parametrize('spec', [SPEC, replace(SPEC, img_size=224)])
@@ -49,7 +50,8 @@ def test_position_scores_chance(probe, spec):
     """Also where the table was made for another size and is resized."""
     scores, chance = probe(PositionAlone(spec)), probe.chance(PATCH)
     assert scores['matched_auc'].value == chance['matched_auc']
-    assert scores['knn_accuracy'].value < chance['knn_accuracy'] + 3 * scores['knn_accuracy'].error
+    for key in ('knn_accuracy', 'linear_accuracy'):
+        assert scores[key].value < chance[key] + 3 * scores[key].error
 
 
 def test_scenes_are_held_out_and_their_own_for_each_seed(probe):

@@ -2,13 +2,16 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from flsl_mm.evaluation.probes.sources import Constant, MeanColor, PositionAlone, random_weights
+from flsl_mm.evaluation.probes.sources import ColorAndPosition, Constant, MeanColor, PositionAlone, random_weights
 from flsl_mm.models.pos_embed import sincos_pos_embed
 from tests.builders.probe_data import SPEC
 
 
-@pytest.mark.parametrize('source', [MeanColor(8), PositionAlone(SPEC), Constant(8), random_weights(SPEC)])
+@pytest.mark.parametrize(
+    'source', [MeanColor(8), PositionAlone(SPEC), ColorAndPosition(SPEC), Constant(8), random_weights(SPEC)]
+)
 def test_one_protocol(source):
     features = source(torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0)))
     assert features.shape[:3] == (2, 3, 5)
@@ -41,3 +44,14 @@ def test_random_weights_are_those_of_their_seed():
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_color_and_position_count_equally():
+    images = torch.rand(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+
+    def cosines(source):
+        features = F.normalize(source(images).flatten(0, 2), dim=-1)
+        return features @ features.T
+
+    mean = (cosines(MeanColor(8)) + cosines(PositionAlone(SPEC))) / 2
+    torch.testing.assert_close(cosines(ColorAndPosition(SPEC)), mean)

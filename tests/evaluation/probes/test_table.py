@@ -94,7 +94,7 @@ def test_figures_that_do_not_exist():
 
 def test_trivial_sources_are_of_the_network():
     columns = trivial_sources(SPEC, seeds=3)
-    assert list(columns) == [RANDOM, 'mean color', 'position alone']
-    assert [len(of_column) for of_column in columns.values()] == [3, 1, 1]
+    assert list(columns) == [RANDOM, 'mean color', 'position alone', 'color and position']
+    assert [len(of_column) for of_column in columns.values()] == [3, 1, 1, 1]
     assert {source.patch_size for of_column in columns.values() for source in of_column} == {8}
     assert not columns[RANDOM][0].backbone.training
