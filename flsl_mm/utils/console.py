@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
@@ -112,6 +113,33 @@ def use_short_lines(logger: logging.Logger, verbose: bool = False) -> None:
             for each in handler.filters:
                 console.addFilter(each)
             logger.handlers[index] = console
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats as another one does, with what a terminal would obey in a message as Python's escapes.
+
+    Args:
+        formatter: The other one, which may add colors.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        shown = copy.copy(record)
+        shown.msg, shown.args = printable_lines(record.getMessage()), ()
+        if record.exc_info:
+            shown.exc_text = printable_lines(self.formatter.formatException(record.exc_info))
+        return self.formatter.format(shown)
+
+
+def show_printable(logger: logging.Logger) -> None:
+    """Have a logger's own handler for the console show what a terminal would obey, and leave all else as it is."""
+    for handler in logger.handlers:
+        if type(handler) is logging.StreamHandler and not isinstance(handler.formatter, PrintableFormatter):
+            handler.setFormatter(PrintableFormatter(handler.formatter or logging.Formatter()))
 
 
 @contextmanager

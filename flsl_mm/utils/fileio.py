@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,19 +75,44 @@ def _without_nan(content: Any) -> Any:
     return [_without_nan(value) for value in content] if isinstance(content, (list, tuple)) else content
 
 
-def open_in_place(path: str | os.PathLike) -> IO[bytes]:
+def open_in_place(path: str | os.PathLike, folder: int | None = None) -> IO[bytes]:
     """Open a file of ours, which a run adds to where it lies, for reading and appending; no link is followed.
+
+    Args:
+        path: The file.
+        folder: Descriptor of the open folder that ``path`` is relative to.
 
     Raises:
         ValueError: If it is a link, another name of some file, or no regular file; the message says what to do.
         OSError: If it cannot be opened.
     """
-    return open(path, 'ab+', opener=_open_own)
+    return open(path, 'ab+', opener=partial(_open_own, folder=folder))
 
 
-def _open_own(path: str | os.PathLike, flags: int) -> int:
+def append(path: str | os.PathLike, content: bytes, folder: int | None = None) -> None:
+    """Add to a file; a link at its path, or what else is no file of its own, is replaced, not followed.
+
+    Args:
+        path: The file.
+        content: What is added.
+        folder: As of :func:`open_in_place`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     try:
-        descriptor = os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0), 0o666)
+        file = open_in_place(path, folder)
+    except ValueError:
+        os.unlink(path, dir_fd=folder)
+        file = open_in_place(path, folder)
+    with file:
+        file.write(content)
+
+
+def _open_own(path: str | os.PathLike, flags: int, folder: int | None = None) -> int:
+    flags |= getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0)
+    try:
+        descriptor = os.open(path, flags, 0o666, dir_fd=folder)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from flsl_mm.utils import fileio
-from flsl_mm.utils.fileio import atomic_writer, open_in_place, remove_partial, write_json, write_text
+from flsl_mm.utils.fileio import append, atomic_writer, open_in_place, remove_partial, write_json, write_text
 
 
 @pytest.fixture
@@ -190,3 +190,22 @@ def test_imports_the_standard_library_only():
     modules = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
     roots = {name.partition('.')[0] for name in modules.split()}
     assert {'torch', 'numpy', 'mmengine', 'PIL', 'flsl_mm'}.isdisjoint(roots)
+
+
+@pytest.mark.parametrize('kind', ['link', 'second name', 'pipe', 'nothing'])
+def test_what_is_in_the_place_of_a_file_that_grows_is_replaced(kind, path):
+    grows = path.with_name('grows')
+    make = {'link': lambda: grows.symlink_to(path), 'second name': lambda: grows.hardlink_to(path)}
+    make.get(kind, lambda: os.mkfifo(grows) if kind == 'pipe' else None)()
+    append(grows, b'one')
+    append(grows, b' two')
+    assert (grows.read_bytes(), path.read_bytes()) == (b'one two', b'good')
+
+
+def test_a_file_that_grows_stays_in_the_folder_that_was_opened(path):
+    path.with_name('folder').mkdir()
+    folder = os.open(path.with_name('folder'), os.O_RDONLY)
+    path.with_name('folder').rename(path.with_name('moved'))
+    append('file', b'one', folder)
+    os.close(folder)
+    assert (path.with_name('moved') / 'file').read_bytes() == b'one'

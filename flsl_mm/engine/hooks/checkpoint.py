@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import backbone_file, write_checkpoint
 from flsl_mm.checkpoint.integrity import DamagedError, check_finite
-from flsl_mm.utils.fileio import remove_partial
+from flsl_mm.utils.fileio import remove_partial, write_text
 from flsl_mm.utils.mm import unwrap
 
 from ..resume import find_resumable, preempted_names
@@ -93,26 +93,39 @@ class FLSLCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        # MMEngine's own removes the oldest first, and writes last_checkpoint through a link.
         self.refused = not is_state_finite(runner)
         if self.refused:
             return
-        if (
-            self.max_keep_ckpts > 0
-            and len(self.keep_ckpt_ids) == self.max_keep_ckpts
-            and step != self.keep_ckpt_ids[-1]
-        ):
-            # Taken off the list here, so that MMEngine does not remove it before the new one is safe.
-            outdated = self.keep_ckpt_ids.popleft()
-            # The new checkpoint names it, so that a run that is killed before its removal removes it when it resumes.
-            runner.message_hub.update_info('outdated', [self.filename_tmpl.format(outdated)])
+        if self.max_keep_ckpts > 0 and list(self.keep_ckpt_ids)[-1:] != [step]:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                # The new checkpoint names what it replaces, so that a run that is killed in between removes it when it
+                # resumes.
+                outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+                runner.message_hub.update_info('outdated', [outdated])
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         if hasattr(runner.optim_wrapper, 'average_accumulated_gradients'):
             # Only one process writes, so all of them go on with the mean that it keeps.
             runner.optim_wrapper.average_accumulated_gradients()
-        super()._save_checkpoint_with_step(runner, step, meta)
-        folder = self.folder(runner)
+        folder, name = self.folder(runner), self.filename_tmpl.format(step)
+        self.last_ckpt = str(folder / name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
         obsolete = [folder / name for name in preempted_names(runner.message_hub.get_info('preempted'))]
         runner.message_hub.update_info('preempted', [])
         if is_main_process():
+            write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
             for path in obsolete:
                 path.unlink(missing_ok=True)
             remove_regular(folder, runner.message_hub.get_info('outdated'))
