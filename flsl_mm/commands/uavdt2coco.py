@@ -91,7 +91,7 @@ def convert(args: argparse.Namespace) -> None:
             writers = {split: CocoSplitWriter(file, classes, info) for split, file in zip(SPLITS, files, strict=True)}
             shown = []
             reader = read_sequences(args.root, sequences, args.frame_stride, args.workers)
-            for frames in tqdm(reader, total=len(sequences), unit='sequence'):
+            for frames in tqdm(reader, total=len(sequences), unit='sequence', disable=None):
                 writers[frames.sequence.split].add(frames)
                 shown += sample_frames(args.root, frames)
             for writer in writers.values():

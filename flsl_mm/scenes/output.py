@@ -82,7 +82,7 @@ def new_folder(out: Path, force: bool) -> Iterator[Path]:
         raise FileExistsError(f'{out} is not empty: choose another folder, or give --force to replace it')
     if occupied and not (out / MANIFEST).is_file():
         raise FileExistsError(f'{out} was not written by make_scenes (it has no {MANIFEST}): remove it yourself')
-    fresh, old = (out.parent / f'.{out.name}.{os.getpid()}.{kind}' for kind in ('new', 'old'))
+    fresh, old = (out.parent / f'.{out.name[:50]}.{os.urandom(8).hex()}.{kind}' for kind in ('new', 'old'))
     fresh.mkdir(parents=True)
     try:
         yield fresh

@@ -22,7 +22,7 @@ def class_map(scene: Scene) -> np.ndarray:
 def write_segmentation(folder: Path, request: TreeRequest) -> Written:
     """Write images ``images/train/000000.jpg`` with masks ``annotations/train/000000.png`` (palette), and ``val``."""
     previews, lines = [], []
-    with tqdm(total=request.num, unit='image', disable=not request.progress) as bar:
+    with tqdm(total=request.num, unit='image', disable=None if request.progress else True) as bar:
         for split, number in request.split_sizes().items():
             images, masks = (folder / kind / split for kind in ('images', 'annotations'))
             images.mkdir(parents=True)

@@ -75,18 +75,19 @@ def _without_nan(content: Any) -> Any:
     return [_without_nan(value) for value in content] if isinstance(content, (list, tuple)) else content
 
 
-def open_in_place(path: str | os.PathLike, folder: int | None = None) -> IO[bytes]:
-    """Open a file of ours, which a run adds to where it lies, for reading and appending; no link is followed.
+def open_in_place(path: str | os.PathLike, folder: int | None = None, mode: str = 'ab+') -> IO[bytes]:
+    """Open a file of ours, which a run adds to where it lies, for reading and writing; no link is followed.
 
     Args:
         path: The file.
         folder: Descriptor of the open folder that ``path`` is relative to.
+        mode: ``'ab+'`` to append, or ``'r+b'``.
 
     Raises:
         ValueError: If it is a link, another name of some file, or no regular file; the message says what to do.
         OSError: If it cannot be opened.
     """
-    return open(path, 'ab+', opener=partial(_open_own, folder=folder))
+    return open(path, mode, opener=partial(_open_own, folder=folder))
 
 
 def append(path: str | os.PathLike, content: bytes, folder: int | None = None) -> None:

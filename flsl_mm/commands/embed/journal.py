@@ -130,7 +130,7 @@ class Journal:
     def finish_patches(self, embed_dim: int) -> None:
         """Give the patch tokens their header and their name."""
         header = dict(descr='<f2', fortran_order=False, shape=(self.patches, embed_dim))
-        with open(self.folder / 'patches.npy', 'r+b') as file:
+        with open_in_place(self.folder / 'patches.npy', mode='r+b') as file:
             np.lib.format.write_array_header_1_0(file, header)
             if file.tell() != HEADER_BYTES:
                 raise RuntimeError(f'the header of {self.patch_file} takes {file.tell()} bytes, not {HEADER_BYTES}')

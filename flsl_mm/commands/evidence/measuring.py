@@ -77,7 +77,7 @@ def measure_all(args: argparse.Namespace, plan: dict[str, Any], clock: Clock) ->
     by_seed = sorted(
         ((-i, seed, file) for i, of in enumerate(points) for files in of.values() for seed, file in enumerate(files)),
     )
-    for _, _, file in tqdm(by_seed, desc='measuring', unit='file'):
+    for _, _, file in tqdm(by_seed, desc='measuring', unit='file', disable=None):
         if file in needed or not clock.is_over():
             scores[file] = measured(load_model(file, device=device), probes, file.with_suffix('.json'))
     done = [{name: [f for f in files if f in scores] for name, files in of.items()} for of in points]
