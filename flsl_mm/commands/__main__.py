@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
@@ -39,14 +40,27 @@ def overview() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit code, 2 for one that does not exist."""
+    """Run the command and return its exit code: 2 for one that does not exist, or where nothing can be printed."""
     open_closed_streams()
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ('-h', '--help', 'help'):
+    try:
         try:
-            say(*overview().splitlines())
-        except BrokenPipeError:  # of `flsl-mm | head`; the interpreter's own flush at its end must not fail again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return run_command(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # The interpreter's own flush at its end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # of `flsl-mm | head`
+            return 0
+        with suppress(OSError):  # stderr may be on the same full disk
+            say(f'error: the output cannot be printed: {error.strerror}', error=True)
+        return 2
+
+
+def run_command(argv: list[str]) -> int:
+    """Run the command that the first argument names, with the others."""
+    if not argv or argv[0] in ('-h', '--help', 'help'):
+        say(*overview().splitlines())
         return 0
     if argv[0] == '--version':
         say(__version__)

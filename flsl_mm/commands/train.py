@@ -172,6 +172,7 @@ def train(args: argparse.Namespace) -> None:
         if cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f'no checkpoint {cfg.load_from!r} to resume from')
     elif not cfg.get('resume'):
+        command_line.make_work_folder(cfg.work_dir)
         start_anew(cfg, args.overwrite, first=process_of(args.launcher).rank == 0)
     command_line.build_runner(cfg).train()
 

@@ -8,12 +8,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from tqdm import tqdm
 
-from .terminal import printable_lines
+from .terminal import printable_lines, say
 
 FILE_ONLY = (
     'System environment:',
@@ -95,6 +95,10 @@ class ConsoleHandler(logging.StreamHandler):
         try:
             tqdm.write(printable_lines(self.format(record)), file=self.stream)
             self.flush()
+        except OSError as error:  # a closed pipe, a full disk: the run goes on, and the log file has everything
+            self.stream = open(os.devnull, 'w')  # noqa: SIM115  it stays open
+            with suppress(OSError):
+                say(f'warning: the console is not written any more ({error.strerror})', error=True)
         except Exception:
             self.handleError(record)
 

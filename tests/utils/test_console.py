@@ -95,3 +95,14 @@ def test_another_formatter_gets_printable_messages():
     shown = handler.stream.getvalue()
     assert shown.startswith('\x1b[36mERROR\x1b[0m \\x1b]0;title\\x07\nsecond line\n')
     assert 'ValueError: \\x1b[2J' in shown
+
+
+def test_a_console_that_is_full_is_told_once_and_the_file_goes_on(tmp_path, capsys):
+    logger = logging.Logger('test')
+    logger.addHandler(logging.StreamHandler(open('/dev/full', 'w')))
+    logger.addHandler(logging.FileHandler(tmp_path / 'log'))
+    console.use_short_lines(logger)
+    logger.info('one')
+    logger.info('two')
+    assert capsys.readouterr().err == 'warning: the console is not written any more (No space left on device)\n'
+    assert (tmp_path / 'log').read_text() == 'one\ntwo\n'

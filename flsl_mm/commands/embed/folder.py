@@ -143,7 +143,10 @@ def _check_finite(features: np.ndarray, image: Path, as_float16: bool) -> None:
 
 def _read_finished(out: Path, settings: dict) -> Embeddings:
     """Read a finished file if it is of these settings."""
-    finished = read_embeddings(out)
+    try:
+        finished = read_embeddings(out)
+    except ValueError as error:
+        raise ValueError(f'{error}: choose another name or give --force') from None
     if differing := [name for name, value in settings.items() if finished.settings.get(name) != value]:
         raise ValueError(
             f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'

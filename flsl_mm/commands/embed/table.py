@@ -102,8 +102,8 @@ def read_embeddings(path: Path) -> Embeddings:
         return _read_parquet(path) if path.suffix == '.parquet' else _read_npz(path)
     except OSError:
         raise
-    except Exception as error:  # damaged files make the readers raise errors of many kinds
-        raise ValueError(f'{path} is not a file of embeddings: {type(error).__name__} {error}') from None
+    except Exception:  # damaged files make the readers raise errors of many kinds
+        raise ValueError(f'{path} is not a file of embeddings, or a damaged one') from None
 
 
 def _read_npz(path: Path) -> Embeddings:

@@ -228,3 +228,24 @@ def test_features_that_are_no_numbers_are_not_written(folder, file, tmp_path, fa
     with pytest.raises(ValueError, match=rf'the features of .*0\.png {line}'):
         embed(model, folder, tmp_path / 'a.npz', 32, patches=True)
     assert not (tmp_path / 'a.npz').exists()
+
+
+@pytest.mark.parametrize('content', ['notes of mine', ''])
+def test_another_file_of_that_name_is_kept_and_told(content, folder, model, tmp_path):
+    (tmp_path / 'a.npz').write_text(content)
+    line = r'a\.npz is not a file of embeddings, or a damaged one: choose another name or give --force$'
+    with pytest.raises(ValueError, match=line):
+        embed(model, folder, tmp_path / 'a.npz')
+    assert (tmp_path / 'a.npz').read_text() == content
+
+
+def test_a_link_that_is_put_in_the_place_of_the_patches_is_not_followed(tmp_path):
+    (tmp_path / 'target').write_bytes(b'mine' * 100)
+    journal = Journal(tmp_path / 'journal', {}, tmp_path / 'patches.npy')
+    journal.append(0, np.zeros((2, 2, 3), np.float32))
+    journal.close()
+    (tmp_path / 'journal' / 'patches.npy').unlink()
+    (tmp_path / 'journal' / 'patches.npy').symlink_to(tmp_path / 'target')
+    with pytest.raises(ValueError, match='patches.npy is a link: remove it'):
+        journal.finish_patches(3)
+    assert (tmp_path / 'target').read_bytes() == b'mine' * 100
