@@ -114,15 +114,20 @@ def is_sincos(table: Tensor) -> bool:
 
 
 def check_tensors(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    part: str = 'backbone',
+    module: str = 'FLSLViT',
+    positions_vary: bool = True,
 ) -> None:
-    """Check that names, shapes and types are those of a module, but for the number of positions, and values finite.
+    """Check that names, shapes and types are those of a module, and values finite.
 
     Args:
         found: Tensors of a file.
         wanted: State of the module.
         part: What messages call them.
         module: What messages call the module.
+        positions_vary: Whether the number of positions may be another.
 
     Raises:
         CheckpointError: If a tensor is missing, has no place, or does not fit as of
@@ -142,7 +147,7 @@ def check_tensors(
         )
     problems = {}
     for name, tensor in wanted.items():
-        if name == 'pos_embed' and found[name].dim() == tensor.dim() == 3:
+        if positions_vary and name == 'pos_embed' and found[name].dim() == tensor.dim() == 3:
             tensor = tensor[:, :1].expand(1, found[name].shape[1], -1)
         if problem := misfit(found[name], tensor):
             problems[name] = problem

@@ -148,10 +148,10 @@ def test_a_work_folder_that_cannot_be_made(name, tmp_path, monkeypatch, capsys):
 def test_an_output_that_cannot_be_written(command, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['flsl-mm'])
     arguments = [command] if command.startswith('--') else [command, '--help']
-    for stream, code in ((open('/dev/full', 'w'), 2), (closed_pipe(), 0)):
-        monkeypatch.setattr(sys, 'stdout', stream)
-        assert program.main(arguments) == code
-        stream.close()
+    for stream, code in ((os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w'), 2), (closed_pipe(), 0)):
+        with stream:
+            monkeypatch.setattr(sys, 'stdout', stream)
+            assert program.main(arguments) == code
         error = capsys.readouterr().err
         assert error == ('error: the output cannot be printed: No space left on device\n' if code else '')
 
@@ -159,7 +159,7 @@ def test_an_output_that_cannot_be_written(command, monkeypatch, capsys):
 def closed_pipe():
     reader, writer = os.pipe()
     os.close(reader)
-    return open(writer, 'w')
+    return os.fdopen(writer, 'w')
 
 
 def test_no_figure_needs_the_backend_of_the_user(monkeypatch, capsys):

@@ -99,7 +99,7 @@ def test_another_formatter_gets_printable_messages():
 
 def test_a_console_that_is_full_is_told_once_and_the_file_goes_on(tmp_path, capsys):
     logger = logging.Logger('test')
-    logger.addHandler(logging.StreamHandler(open('/dev/full', 'w')))
+    logger.addHandler(logging.StreamHandler(os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w')))
     logger.addHandler(logging.FileHandler(tmp_path / 'log'))
     console.use_short_lines(logger)
     logger.info('one')

@@ -246,6 +246,6 @@ def test_a_link_that_is_put_in_the_place_of_the_patches_is_not_followed(tmp_path
     journal.close()
     (tmp_path / 'journal' / 'patches.npy').unlink()
     (tmp_path / 'journal' / 'patches.npy').symlink_to(tmp_path / 'target')
-    with pytest.raises(ValueError, match='patches.npy is a link: remove it'):
+    with pytest.raises(ValueError, match=r'patches\.npy is a link: remove it'):
         journal.finish_patches(3)
     assert (tmp_path / 'target').read_bytes() == b'mine' * 100
