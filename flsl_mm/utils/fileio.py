@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from typing import IO, Any
 
 PARTIAL = '.partial'
 """Ending of a file that is being written, or whose writer was killed."""
+
+TEMPORARY = re.compile(rf'\.(.+)\.[0-9a-f]{{16}}{re.escape(PARTIAL)}', re.DOTALL)
+"""Its name, with that of the file."""
 
 
 @contextmanager
@@ -144,10 +148,17 @@ def _open_without_waiting(path: str | bytes | os.PathLike, flags: int) -> int:
     return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOCTTY', 0))
 
 
-def remove_partial(folder: str | os.PathLike) -> None:
-    """Remove what writers that were killed have left in a folder; nobody may be writing there."""
+def remove_partial(folder: str | os.PathLike, names: re.Pattern) -> None:
+    """Remove what writers that were killed have left in a folder; nobody may be writing these files there.
+
+    Args:
+        folder: The folder.
+        names: Names of the files that were to be written; what is like them alone is left as it is.
+    """
     for path in Path(folder).glob(f'.*{PARTIAL}'):
-        path.unlink(missing_ok=True)
+        found = TEMPORARY.fullmatch(path.name)
+        if found and names.fullmatch(found[1]) and stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

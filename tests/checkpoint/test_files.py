@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import pickle
 import tarfile
@@ -36,6 +37,14 @@ def test_safetensors(tmp_path):
     (tmp_path / 'cut.safetensors').write_bytes(whole[:-3])
     with pytest.raises(CheckpointError, match='truncated'):
         read_checkpoint(tmp_path / 'cut.safetensors')
+
+
+def test_a_safetensors_file_of_too_many_names(tmp_path):
+    header = {f'k{i}': dict(dtype='F32', shape=[0], data_offsets=[0, 0]) for i in range(20_001)}
+    text = json.dumps(header).encode()
+    (tmp_path / 'a.safetensors').write_bytes(len(text).to_bytes(8, 'little') + text)
+    with pytest.raises(CheckpointError, match=r'is refused: it names 20,001 tensors, and no model has 20,000'):
+        read_checkpoint(tmp_path / 'a.safetensors')
 
 
 def test_safetensors_with_what_is_said_of_them(tmp_path):

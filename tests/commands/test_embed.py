@@ -16,6 +16,8 @@ from flsl_mm.evaluation.probes import ClassificationProbe
 from tests.builders.checkpoints import file_of, tiny
 from tests.builders.images import make_image
 
+KNN = ('--knn', 'images/0.png')
+
 
 @pytest.fixture
 def given(tmp_path) -> list[str]:
@@ -45,6 +47,11 @@ def test_embeds_then_shows_neighbors_without_embedding_again(given, tmp_path, ca
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
+        (['--out', 'x.npz', '--sheet', 'x.npz', *KNN], 'x.npz is another file of --out: name the sheet otherwise'),
+        (['--out', 'x.npz', '--sheet', 'x_patches.npy', *KNN], 'x_patches.npy is another file of --out'),
+        (['--out', 'x.npz', '--sheet', 'images/1.png', *KNN, '--force'], 'images/1.png is among the images: name the'),
+        (['--out', 'x.npz', '--sheet', 'file', *KNN], 'file exists: name the sheet otherwise or remove it'),
+        (['--out', 'y.npz', *KNN], 'y_knn.png exists: name the sheet otherwise or remove it'),
         (['--out', 'x.csv'], 'x.csv must end in .npz or .parquet'),
         (['--out', 'file/x.npz'], 'cannot write file/x.npz'),
         (['--out', 'x.npz', '--knn', 'none.png'], 'no image none.png'),
@@ -52,7 +59,8 @@ def test_embeds_then_shows_neighbors_without_embedding_again(given, tmp_path, ca
 )
 def test_mistakes_are_told_first(given, tmp_path, capsys, monkeypatch, options, line):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'file').write_text('')
+    for name in ('file', 'y_knn.png'):
+        (tmp_path / name).write_text('')
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr('flsl_mm.commands.model_options.load_model_from_args', lambda *_: pytest.fail('too late'))
     assert embed.main([*given, *options]) == 2

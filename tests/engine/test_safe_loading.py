@@ -130,6 +130,6 @@ def test_what_mmengine_downloads_is_kept(served, tmp_path):
             assert torch.equal(_load_checkpoint('torchvision://small')['weight'], torch.ones(2))
             (served / 'small.pth').unlink(missing_ok=True)
         assert (tmp_path / 'hub' / 'hub' / 'checkpoints' / 'small.pth').is_file()
+        address = mm_checkpoint.get_torchvision_models()['small'].replace('small', 'other')
         with pytest.raises(OSError, match=r'other\.pth cannot be fetched \(.*404.*\): fetch it by other means'):
-            address = mm_checkpoint.get_torchvision_models()['small'].replace('small', 'other')
             _load_checkpoint(address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -177,12 +178,15 @@ with atomic_writer(sys.argv[1]) as file:
 
 
 def test_what_a_killed_writer_leaves_is_removed(path):
-    (path.parent / '.hidden').touch()
+    kept = ['.hidden', '.thesis.partial', f'.other.md.{"0" * 16}.partial', 'file.txt']
+    for name in kept[:3]:
+        (path.parent / name).touch()
+    (path.parent / f'.folder.txt.{"0" * 16}.partial').mkdir()
     assert subprocess.run([sys.executable, '-c', KILLED, str(path)]).returncode == -signal.SIGKILL
     assert path.read_bytes() == b'good'
-    assert len(os.listdir(path.parent)) == 3
-    remove_partial(path.parent)
-    assert sorted(os.listdir(path.parent)) == ['.hidden', 'file.txt']
+    assert len(os.listdir(path.parent)) == 6
+    remove_partial(path.parent, re.compile(r'.*\.txt'))
+    assert set(os.listdir(path.parent)) == {*kept, f'.folder.txt.{"0" * 16}.partial'}
 
 
 def test_imports_the_standard_library_only():

@@ -216,7 +216,7 @@ def test_a_backbone_of_others_gets_all_weights_or_none(tmp_path):
     changed = {name: tensor + 1 for name, tensor in before.items()}
     for unfit in (torch.ones(3), torch.ones(2, dtype=torch.int8), torch.full((2,), 1e300, dtype=torch.float64)):
         torch.save(changed | {'1.bias': unfit}, tmp_path / 'a.pth')
-        with pytest.raises(CheckpointError, match='1 of 4 backbone tensors do not fit|not finite'):
+        with pytest.raises(CheckpointError, match=r'1 of 4 backbone tensors do not fit|not finite'):
             load_weights(backbone, str(tmp_path / 'a.pth'))
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
     torch.save(changed, tmp_path / 'a.pth')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,7 @@ HEADER_BYTES = 128
 """Room for the header of the .npy file of patch tokens, whose number of rows is known in the end."""
 
 SETTINGS, STATE = 'settings.json', 'state.json'
+FILES = ('rows.i64', 'mean.f32', 'patches.npy')
 
 
 class Journal:
@@ -75,6 +77,10 @@ class Journal:
             if not all(type(state.get(name)) is kind for name, kind in kinds.items()):
                 raise ValueError(f'{self.folder / STATE} is damaged: give --force to start over')
             return state
+        if (self.folder / SETTINGS).exists():  # from a start that was killed before its first commit
+            self._read(SETTINGS)
+        elif there := [name for name in FILES if (self.folder / name).exists()]:
+            raise ValueError(f'{self.folder} has {there[0]}, which embed did not write: rename the folder')
         write_text(self.folder / SETTINGS, json.dumps(settings) + '\n')
         return dict(done=0, patches=0, skipped={}, bytes={})
 
@@ -139,13 +145,18 @@ class Journal:
         os.replace(self.folder / 'patches.npy', self.patch_file)
 
 
+def has_commits(folder: Path) -> bool:
+    """Return whether a folder has a journal that an earlier start has committed to."""
+    return (folder / STATE).exists()
+
+
 def discard(folder: Path) -> None:
     """Remove a journal, if there is one: what it held lies elsewhere, or is not wanted."""
     if not folder.is_dir():
         return
-    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is started over
+    for name in (STATE, SETTINGS, *FILES):  # a folder without state is started over
         (folder / name).unlink(missing_ok=True)
-    remove_partial(folder)
+    remove_partial(folder, re.compile('|'.join(map(re.escape, (SETTINGS, STATE)))))
     with suppress(OSError):  # it holds the lock of whoever is at work
         folder.rmdir()
 

@@ -249,3 +249,30 @@ def test_a_link_that_is_put_in_the_place_of_the_patches_is_not_followed(tmp_path
     with pytest.raises(ValueError, match=r'patches\.npy is a link: remove it'):
         journal.finish_patches(3)
     assert (tmp_path / 'target').read_bytes() == b'mine' * 100
+
+
+def test_files_that_are_not_of_the_embeddings_are_kept(folder, model, tmp_path):
+    out, partial = tmp_path / 'a.npz', tmp_path / 'a.npz.partial'
+    patch_file(out).write_text('mine')
+    with pytest.raises(FileExistsError, match=r'a_patches\.npy exists, without .*a\.npz: choose another name or give'):
+        embed(model, folder, out, 32, patches=True)
+    assert patch_file(out).read_text() == 'mine'
+    patch_file(out).unlink()
+    partial.mkdir()
+    for name, line in (('patches.npy', 'has patches.npy, which embed did not write'), ('settings.json', 'is damaged')):
+        (partial / name).write_text('mine')
+        with pytest.raises(ValueError, match=line):
+            embed(model, folder, out, 32, patches=True)
+        assert (partial / name).read_text() == 'mine'
+
+
+@pytest.mark.parametrize(
+    'change', [dict(mean=np.zeros((2, 16))), dict(mean=np.full((8, 16), np.nan)), dict(paths=['a'])]
+)
+def test_a_file_whose_parts_do_not_fit_is_no_embeddings(change, folder, model, tmp_path):
+    embed(model, folder, tmp_path / 'a.npz', 32)
+    with np.load(tmp_path / 'a.npz') as data:
+        content = dict(data) | change
+    np.savez(tmp_path / 'a.npz', **content)
+    with pytest.raises(ValueError, match=r'a\.npz is not a file of embeddings, or a damaged one'):
+        read_embeddings(tmp_path / 'a.npz')
