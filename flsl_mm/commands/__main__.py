@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 
 from flsl_mm import __version__
-from flsl_mm.utils.terminal import open_closed_streams, say
+from flsl_mm.utils.terminal import OutputError, open_closed_streams, say
 
 from . import COMMANDS
 from .config_files import config_names, configs_folder
@@ -46,15 +46,23 @@ def main(argv: list[str] | None = None) -> int:
         try:
             return run_command(sys.argv[1:] if argv is None else argv)
         finally:
-            sys.stdout.flush()
-    except OSError as error:
+            flush_output()
+    except OutputError as error:
         # The interpreter's own flush at its end must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # of `flsl-mm | head`
+        if error.closed:
             return 0
-        with suppress(OSError):  # stderr may be on the same full disk
-            say(f'error: the output cannot be printed: {error.strerror}', error=True)
+        with suppress(OutputError):  # stderr may be on the same full disk
+            say(f'error: {error}', error=True)
         return 2
+
+
+def flush_output() -> None:
+    """Write what argparse has printed; raises OutputError where it cannot be."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputError(error) from None
 
 
 def run_command(argv: list[str]) -> int:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from flsl_mm import register
 from flsl_mm.utils.fileio import printable
-from flsl_mm.utils.terminal import say
+from flsl_mm.utils.terminal import OutputError, say
 
 from .config_files import find_config
 from .config_options import ConfigOptions, check_options
@@ -273,6 +273,8 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     except SystemExit as stop:
         # Held here, because its traceback would keep the Runner.
         return stop.code
+    except OutputError:  # told by the caller, as of all commands
+        raise
     except Exception as error:
         with dead_workers_ignored():
             close_progress_bars()

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from .terminal import printable_lines, say
+from .terminal import OutputError, printable_lines, say
 
 FILE_ONLY = (
     'System environment:',
@@ -97,7 +97,7 @@ class ConsoleHandler(logging.StreamHandler):
             self.flush()
         except OSError as error:  # a closed pipe, a full disk: the run goes on, and the log file has everything
             self.stream = open(os.devnull, 'w')  # noqa: SIM115  it stays open
-            with suppress(OSError):
+            with suppress(OutputError):
                 say(f'warning: the console is not written any more ({error.strerror})', error=True)
         except Exception:
             self.handleError(record)

@@ -11,11 +11,13 @@ import signal
 import sys
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from flsl_mm.commands import COMMANDS, command_line, train
 from flsl_mm.commands import __main__ as program
+from tests.builders.checkpoints import file_of, tiny
 from tests.builders.toy_run import toy_config, write_images
 
 DISK_FULL = 'the disk is full at /out/log: make room, then start again (a training run with --resume)'
@@ -154,6 +156,17 @@ def test_an_output_that_cannot_be_written(command, monkeypatch, capsys):
             assert program.main(arguments) == code
         error = capsys.readouterr().err
         assert error == ('error: the output cannot be printed: No space left on device\n' if code else '')
+
+
+@pytest.mark.parametrize(('closed', 'code'), [(True, 0), (False, 2)])
+def test_a_result_that_cannot_be_told_is_written(closed, code, tmp_path, monkeypatch, capsys):
+    torch.save(file_of(tiny(3)), tmp_path / 'a.pth')
+    monkeypatch.setattr(sys, 'argv', ['flsl-mm'])
+    with closed_pipe() if closed else os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w') as stream:
+        monkeypatch.setattr(sys, 'stdout', stream)
+        assert program.main(['convert', str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth'), '--to', 'timm']) == code
+    assert capsys.readouterr().err == ('error: the output cannot be printed: No space left on device\n' if code else '')
+    assert (tmp_path / 'b.pth').is_file()
 
 
 def closed_pipe():

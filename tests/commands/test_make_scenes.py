@@ -62,7 +62,7 @@ def test_bad_options_give_one_line(tmp_path, capsys, options, message):
 
 def test_a_folder_in_use_is_named(tmp_path, capsys):
     (tmp_path / 'thesis.txt').write_text('precious')
-    for options, message in (((), 'is not empty'), (('--force',), 'was not written by make_scenes')):
+    for options, message in (((), 'is not empty'), (('--force',), 'holds thesis.txt, which make-scenes did not write')):
         assert run(tmp_path, '--layout', 'images', '--num', 2, '--size', '32x32', *options) == 2
         assert message in capsys.readouterr().err
     assert (tmp_path / 'thesis.txt').read_text() == 'precious'

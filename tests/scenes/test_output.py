@@ -40,6 +40,31 @@ def test_a_folder_appears_when_it_is_whole(tmp_path):
     assert files_of(tmp_path) == {'a/b/file': b'x'}
 
 
+@pytest.mark.parametrize('foreign', ['mine.txt', 'sub/link', 'scenes.json', 'broken'])
+def test_a_folder_with_a_file_of_somebody_else_is_not_replaced(foreign, tmp_path):
+    out = tmp_path / 'out'
+    fill(out, 'one')
+    (out / 'sub').mkdir()
+    if foreign == 'sub/link':
+        (out / foreign).symlink_to(tmp_path)
+    elif foreign == 'broken':
+        (out / 'scenes.json').write_text('{')
+    else:
+        (out / foreign).write_text('{"unity": 1}')
+    name = foreign if foreign in ('mine.txt', 'sub/link') else 'file'
+    with pytest.raises(FileExistsError, match=f'out holds {name}, which make-scenes did not write: remove .*out yours'):
+        fill(out, 'two', force=True)
+    assert (out / 'file').read_text() == 'one'
+
+
+def test_a_link_is_no_folder_to_write(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    with pytest.raises(FileExistsError, match='link is a link: remove it, or name the folder itself'):
+        fill(tmp_path / 'link', 'one', force=True)
+    assert (tmp_path / 'link').is_symlink()
+
+
 def test_an_own_folder_is_replaced_only_when_asked(tmp_path):
     fill(tmp_path / 'out', 'one')
     with pytest.raises(FileExistsError, match='is not empty: choose another folder, or give --force'):
@@ -47,7 +72,7 @@ def test_an_own_folder_is_replaced_only_when_asked(tmp_path):
     assert (tmp_path / 'out' / 'file').read_text() == 'one'
     fill(tmp_path / 'out', 'two', force=True)
     assert (tmp_path / 'out' / 'file').read_text() == 'two'
-    assert json.loads((tmp_path / 'out' / 'scenes.json').read_text()) == dict(layout='test')
+    assert json.loads((tmp_path / 'out' / 'scenes.json').read_text()) == dict(layout='test', files=['file'])
     assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
@@ -64,7 +89,7 @@ def test_after_an_error_everything_is_as_it_was(tmp_path, error):
 def test_what_is_somebody_elses_is_never_replaced(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'thesis.txt').write_text('precious')
-    with pytest.raises(FileExistsError, match='was not written by make_scenes'):
+    with pytest.raises(FileExistsError, match=r'holds thesis\.txt, which make-scenes did not write'):
         fill(tmp_path / 'mine', 'new', force=True)
     with pytest.raises(FileExistsError, match='is a file'):
         fill(tmp_path / 'mine' / 'thesis.txt', 'new', force=True)
