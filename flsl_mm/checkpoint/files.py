@@ -32,6 +32,9 @@ OLD_FORMAT = pickle.dumps(torch.serialization.MAGIC_NUMBER, protocol=2)[2:]
 MSGPACK = re.compile(rb'[\x81-\x8f\xde\xdf].{0,4}[\xa1-\xbf\xd9][ -~]', re.DOTALL)
 """Start of a msgpack dict whose first key is text."""
 
+MAX_TENSORS = 20_000
+"""Tensors that a safetensors file may name; each takes time and memory, however small it is."""
+
 SAFETENSORS_META = 'flsl_mm'
 """Entry of a safetensors header with what ``meta`` of a backbone file says, as JSON."""
 
@@ -176,6 +179,8 @@ def _read_safetensors(path: Path, map_location: Any) -> dict:
 
     with safe_open(path, 'pt') as file:
         spec_text = (file.metadata() or {}).get(SAFETENSORS_META)
+        if (count := len(file.keys())) > MAX_TENSORS:
+            raise RefusedError(f'it names {count:,} tensors, and no model has {MAX_TENSORS:,}')
     tensors = load_file(path, device=str(map_location))
     return tensors if spec_text is None else dict(state_dict=tensors, meta=json.loads(spec_text))
 

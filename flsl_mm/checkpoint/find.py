@@ -22,6 +22,12 @@ from .layouts import ANCHOR, describe_unread_layout, open_layout
 UNUSED = re.compile(r'(cls_token|dist_token|mask_token)$|(head|head_dist|fc|pre_logits)\.')
 """Tensors of a timm vision transformer that patch tokens do not depend on."""
 
+BLOCK_TENSORS = 12
+"""Tensors of a block."""
+
+SPARE_NUMBERS, SPARE_TENSORS = 2**25, 1000
+"""What a backbone that is built may have beyond what its file holds, 128 MB; what is missing is then named."""
+
 
 @dataclass(frozen=True)
 class FoundBackbone:
@@ -75,7 +81,27 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
         raise CheckpointError(
             f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
         )
-    return FoundBackbone(tensors, layout.kind, layout.declared.filled_from(inferred), ignored)
+    spec = layout.declared.filled_from(inferred)
+    check_size(spec, tensors)
+    return FoundBackbone(tensors, layout.kind, spec, ignored)
+
+
+def check_size(spec: BackboneSpec, tensors: Mapping[str, Tensor]) -> None:
+    """Check, before a backbone is built, that a file has the numbers for it, or lacks few enough to be told by name.
+
+    Raises:
+        CheckpointError: If it is of a width, depth or grid that a few names and shapes alone make up.
+    """
+    width, depth = spec.embed_dim, spec.depth
+    hidden = width * (4 if spec.mlp_ratio is None else spec.mlp_ratio)
+    grid = ((spec.img_size or 0) // spec.patch_size) ** 2
+    needed = depth * (4 * width * width + 2 * width * hidden) + grid * width
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if needed > held + SPARE_NUMBERS or depth * BLOCK_TENSORS > len(tensors) + SPARE_TENSORS:
+        raise CheckpointError(
+            f'a backbone of width {width}, depth {depth} and a grid of {grid} patches has {needed:,.0f} numbers, and '
+            f'the file holds {held:,}: most of its tensors are missing'
+        )
 
 
 def _patch_positions(table: Tensor) -> Tensor:
@@ -114,15 +140,20 @@ def is_sincos(table: Tensor) -> bool:
 
 
 def check_tensors(
-    found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], part: str = 'backbone', module: str = 'FLSLViT'
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    part: str = 'backbone',
+    module: str = 'FLSLViT',
+    positions_vary: bool = True,
 ) -> None:
-    """Check that names, shapes and types are those of a module, but for the number of positions, and values finite.
+    """Check that names, shapes and types are those of a module, and values finite.
 
     Args:
         found: Tensors of a file.
         wanted: State of the module.
         part: What messages call them.
         module: What messages call the module.
+        positions_vary: Whether the number of positions may be another.
 
     Raises:
         CheckpointError: If a tensor is missing, has no place, or does not fit as of
@@ -142,7 +173,7 @@ def check_tensors(
         )
     problems = {}
     for name, tensor in wanted.items():
-        if name == 'pos_embed' and found[name].dim() == tensor.dim() == 3:
+        if positions_vary and name == 'pos_embed' and found[name].dim() == tensor.dim() == 3:
             tensor = tensor[:, :1].expand(1, found[name].shape[1], -1)
         if problem := misfit(found[name], tensor):
             problems[name] = problem

@@ -188,8 +188,8 @@ def _renamed(state: Mapping, rename: Any) -> dict[str, Tensor]:
     """Keep the tensors of a state dict under other names, which must be printable and not become the same."""
     tensors = {}
     for name, tensor in state.items():
-        if isinstance(name, str) and isinstance(tensor, Tensor):
-            if not name.isprintable():
+        if isinstance(tensor, Tensor):
+            if not isinstance(name, str) or not name.isprintable():
                 raise CheckpointError(f'a tensor has the unusable name {name!r}')
             if rename(name) in tensors:
                 raise CheckpointError(f'two tensors are called {rename(name)}, with and without a wrapper')

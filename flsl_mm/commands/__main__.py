@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
 
 from flsl_mm import __version__
-from flsl_mm.utils.terminal import open_closed_streams, say
+from flsl_mm.utils.terminal import OutputError, open_closed_streams, say
 
 from . import COMMANDS
 from .config_files import config_names, configs_folder
@@ -39,14 +40,35 @@ def overview() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command and return its exit code, 2 for one that does not exist."""
+    """Run the command and return its exit code: 2 for one that does not exist, or where nothing can be printed."""
     open_closed_streams()
-    argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in ('-h', '--help', 'help'):
+    try:
         try:
-            say(*overview().splitlines())
-        except BrokenPipeError:  # of `flsl-mm | head`; the interpreter's own flush at its end must not fail again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return run_command(sys.argv[1:] if argv is None else argv)
+        finally:
+            flush_output()
+    except OutputError as error:
+        # The interpreter's own flush at its end must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.closed:
+            return 0
+        with suppress(OutputError):  # stderr may be on the same full disk
+            say(f'error: {error}', error=True)
+        return 2
+
+
+def flush_output() -> None:
+    """Write what argparse has printed; raises OutputError where it cannot be."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputError(error) from None
+
+
+def run_command(argv: list[str]) -> int:
+    """Run the command that the first argument names, with the others."""
+    if not argv or argv[0] in ('-h', '--help', 'help'):
+        say(*overview().splitlines())
         return 0
     if argv[0] == '--version':
         say(__version__)

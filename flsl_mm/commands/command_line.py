@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from flsl_mm import register
 from flsl_mm.utils.fileio import printable
-from flsl_mm.utils.terminal import say
+from flsl_mm.utils.terminal import OutputError, say
 
 from .config_files import find_config
 from .config_options import ConfigOptions, check_options
@@ -42,6 +42,20 @@ REGISTRY_PREFIX = re.compile(r'class \S+ in \S+: .*\n')
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a system says of a full disk, a used-up quota, and a file beyond the limit."""
+
+OS_ADVICE = {
+    errno.ENOENT: 'give the path of what is there',
+    errno.EEXIST: 'give another name',
+    errno.ENOTDIR: 'a part of the path is no folder: give another',
+    errno.EISDIR: 'give the path of a file',
+    errno.ENAMETOOLONG: 'give a shorter name',
+    errno.EACCES: 'change its permissions or give another path',
+    errno.EPERM: 'change its permissions or give another path',
+    errno.EROFS: 'give a path where you can write',
+    errno.EMFILE: 'raise the limit (ulimit -n) or use fewer workers',
+    errno.ENXIO: 'give the path of a file',
+}
+"""What to do, by what a system says of a path."""
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -110,8 +124,29 @@ def saved_config(folder: Path) -> Path:
     return found[0]
 
 
+def make_work_folder(folder: str) -> None:
+    """Make the work folder of a run.
+
+    Raises:
+        OSError: If it cannot be made; the message says what to do.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        raise OSError(
+            f'the work folder {folder} cannot be made ({error.strerror}): give --work-dir another name'
+        ) from None
+
+
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner that a config describes, an FLSLRunner unless it has another ``runner_type``."""
+    """Build the Runner that a config describes, an FLSLRunner unless it has another ``runner_type``.
+
+    Raises:
+        OSError: As of :func:`make_work_folder`.
+    """
+    make_work_folder(cfg.work_dir)
     from mmengine.registry import RUNNERS
 
     from flsl_mm.engine import FLSLRunner
@@ -126,6 +161,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in NO_ROOM and error.strerror == os.strerror(error.errno):
         where = f' at {printable(error.filename)}' if error.filename else ''
         return f'the disk is full{where}: make room, then start again (a training run with --resume)'
+    if isinstance(error, OSError) and error.filename and error.errno in OS_ADVICE:
+        what = f'{os.fsdecode(error.filename)}: {(error.strerror or "").lower()}'
+        return printable(f'{what}; {OS_ADVICE[error.errno]}')
     widths = WRONG_WIDTH.search(str(error))
     if isinstance(error, RuntimeError) and widths:
         return (
@@ -213,6 +251,7 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
         Exit code: 0, or 2 after an error, or 130 after Ctrl-C. A program may leave with another one by itself.
     """
     failed, process = True, None
+    os.environ['MPLBACKEND'] = 'Agg'  # figures are written, not shown; another one may not even be there
     try:
         with ExitStack() as stack:
             if mmengine:
@@ -234,6 +273,8 @@ def run(program: Callable[[argparse.Namespace], None], args: argparse.Namespace,
     except SystemExit as stop:
         # Held here, because its traceback would keep the Runner.
         return stop.code
+    except OutputError:  # told by the caller, as of all commands
+        raise
     except Exception as error:
         with dead_workers_ignored():
             close_progress_bars()

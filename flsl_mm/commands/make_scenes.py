@@ -55,6 +55,9 @@ LAYOUTS = {
         'flsl-mm evaluate CHECKPOINT --segmentation {out} --num-classes 7',
     ),
 }
+MAX_PIXELS = 2**24
+"""Pixels of a scene; each of its objects takes as many again."""
+
 EPILOG = """\
 layouts:
   images  train/, val/: images in sub-folders, for pretraining
@@ -73,7 +76,10 @@ def size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r'(\d+)x(\d+)', text)
     if not match:
         raise argparse.ArgumentTypeError(f'{text!r} is not HEIGHTxWIDTH, such as 240x432')
-    return int(match[1]), int(match[2])
+    height, width = int(match[1]), int(match[2])
+    if height * width > MAX_PIXELS:
+        raise argparse.ArgumentTypeError(f'{text} has more than {MAX_PIXELS:,} pixels')
+    return height, width
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -17,16 +17,29 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
+UNREADABLE = (SyntaxError, OSError, RecursionError, UnicodeDecodeError)
+"""What reading a file raises that is no Python; the config itself may raise anything else."""
+
+
 def read_config_quietly(path: str) -> Config:
     """Read a config, which imports mmcv; that it has no compiled ops is a warning for detectors alone.
 
     Raises:
         ImportError: As of :func:`~.config_files.import_custom_modules`.
+        ValueError: If the file is no config.
     """
     from mmengine.config import Config
 
     with warnings.catch_warnings(record=True) as caught:
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        try:
+            cfg = Config.fromfile(path, import_custom_modules=False)
+        except FileNotFoundError:  # of a base, named
+            raise
+        except Exception as error:
+            if path.endswith('.py') and not isinstance(error, UNREADABLE):  # raised by the config itself
+                raise
+            reason = ' '.join(str(error).split())
+            raise ValueError(f'{path} is no config that can be read, Python, YAML or JSON: {reason}') from None
         import_custom_modules(cfg, path)
     for warning in caught:
         if cfg.get('default_scope') == 'mmdet' or 'without compiled ops' not in str(warning.message):

@@ -99,13 +99,12 @@ def choose(args: argparse.Namespace) -> None:
     say(f'the same again: flsl-mm train {command}')
 
 
-def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:
-    """Remove what an earlier run has left in the work folder and in that of the checkpoints, or refuse to.
+def files_to_replace(cfg: Config, overwrite: bool) -> list[Path]:
+    """List what an earlier run has left in the work folder and in that of the checkpoints, if it may be removed.
 
     Args:
         cfg: The config of the run.
-        overwrite: Whether to remove it.
-        first: Whether this is the first process of the job, which removes it for all.
+        overwrite: Whether it may.
 
     Raises:
         FileExistsError: If there is a checkpoint of an earlier run, and it is not to be removed.
@@ -113,7 +112,7 @@ def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:
         BlockingIOError: If that run still trains.
     """
     from flsl_mm.engine.resume import newest_first
-    from flsl_mm.utils.work_folder import earlier_files, locked_folder, remove
+    from flsl_mm.utils.work_folder import earlier_files, locked_folder
 
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     folders = [Path(cfg.work_dir)]
@@ -127,11 +126,11 @@ def start_anew(cfg: Config, overwrite: bool, first: bool) -> None:
         )
     if overwrite and cfg.get('load_from') and Path(cfg.load_from).resolve().parent in [f.resolve() for f in folders]:
         raise ValueError(f'--overwrite would remove {cfg.load_from}, the file to start from: choose another --work-dir')
-    if overwrite and first:
-        for folder in filter(Path.is_dir, folders):
-            with locked_folder(folder):
-                for path in earlier_files(folder):
-                    remove(path)
+    found = []
+    for folder in filter(Path.is_dir, folders if overwrite else ()):
+        with locked_folder(folder):
+            found += earlier_files(folder)
+    return found
 
 
 def train(args: argparse.Namespace) -> None:
@@ -171,9 +170,17 @@ def train(args: argparse.Namespace) -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
         if cfg.load_from and not Path(cfg.load_from).is_file():
             raise FileNotFoundError(f'no checkpoint {cfg.load_from!r} to resume from')
-    elif not cfg.get('resume'):
-        start_anew(cfg, args.overwrite, first=process_of(args.launcher).rank == 0)
-    command_line.build_runner(cfg).train()
+    replaced = []
+    if not (args.resume or cfg.get('resume')):
+        command_line.make_work_folder(cfg.work_dir)
+        if process_of(args.launcher).rank == 0:
+            replaced = files_to_replace(cfg, args.overwrite)
+    runner = command_line.build_runner(cfg)
+    if replaced:
+        from flsl_mm.engine.hooks import ReplaceHook
+
+        runner.register_hook(ReplaceHook(replaced))
+    runner.train()
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,6 +18,9 @@ CSV_COLUMNS = ('region_shape_attributes', 'region_attributes')
 CORNERS = 36
 """Corners of the polygon that stands for an ellipse."""
 
+MAX_NUMBER = 1e9
+"""Pixels that a coordinate, a side or a radius may have."""
+
 _ADVICE = 'give the project (Project, Save) or the annotations (Annotation, Export Annotations (as json))'
 
 
@@ -146,6 +149,8 @@ def outline(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
     elif name in ('circle', 'ellipse'):
         keys = ('r', 'r') if name == 'circle' else ('rx', 'ry')
         x, y, across, down = (_number(shape.get(key)) for key in ('cx', 'cy', *keys))
+        if across < 0 or down < 0:
+            raise ValueError(f'is a {name} with a radius below 0')
         turned = _number(shape.get('theta', 0))
         points = []
         for corner in range(CORNERS):
@@ -257,6 +262,6 @@ def _box(points: Sequence[tuple[float, float]], height: int, width: int) -> list
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f'has {value!r} where a number is needed')
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MAX_NUMBER:
+        raise ValueError(f'has {repr(value)[:40]} where a number of pixels is needed')
     return value

@@ -172,14 +172,16 @@ def image_members(shard: Path, endings: tuple[str, ...]) -> list[tuple[str, int,
                     if member.issparse():
                         raise _HolesError(f'{shard} has {printable(name)} with holes: pack it without --sparse')
                     if member.isreg():
+                        links.pop(name, None)  # as unpacking takes the later of two
                         found[name] = member.offset_data, member.size
                     elif member.islnk() or member.issym():
                         folder = posixpath.dirname(name) if member.issym() else ''
+                        found.pop(name, None)
                         links[name] = posixpath.normpath(posixpath.join(folder, member.linkname))
                 end = tar.offset
         except _HolesError:
             raise
-        except (tarfile.TarError, ValueError) as error:  # tarfile's own parsing fails with both
+        except (tarfile.TarError, ValueError, RecursionError) as error:  # tarfile's own parsing fails with all
             if file.tell() <= tarfile.BLOCKSIZE:
                 raise ValueError(f'{shard} is not an uncompressed tar file ({error}): {_PACKING}') from None
             raise ValueError(_damage(shard, min(file.tell(), total))) from None

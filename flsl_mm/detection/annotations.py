@@ -54,7 +54,7 @@ def read_annotations(path: str | Path) -> Annotations:
 
     A byte order mark, whole numbers written as 640.0, a missing list of annotations (files for testing), annotations
     of images that are not listed, polygons of one or two points, and unused categories with the name of another one
-    are taken as mmdet takes them, or left out.
+    are taken as mmdet takes them, or left out. Annotations are numbered anew, from 1.
 
     Raises:
         ValueError: If the file is anything else, an entry lacks what mmdet reads of it, or a mask or box in it is none,
@@ -69,6 +69,9 @@ def read_annotations(path: str | Path) -> Annotations:
         check_entries(content)
         orphans, short_parts = tidy(content)
         boxes, bounds, image_hw = check_shapes(content)
+        # pycocotools takes an object with the id 0 for one that was not found, and text for no id at all.
+        for number, annotation in enumerate(content['annotations'], 1):
+            annotation['id'] = number
     except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is not a COCO annotation file: {error}') from error
     return Annotations(str(path), content, boxes, bounds, image_hw, orphans, short_parts)
@@ -85,11 +88,17 @@ def check_entries(content: Mapping[str, Any]) -> None:
             raise ValueError(f'it has no list of {part}')
         if part == 'images' and not content[part]:
             raise ValueError('its list of images is empty')
-        seen = set()
+        seen, files = set(), set()
         for place, entry in enumerate(content[part]):
             problem = entry_problem(entry, keys)
             if problem is None and entry['id'] in seen:
                 problem = 'has the id of an earlier one'
+            if problem is None and part == 'images':
+                if entry['file_name'] in files:
+                    problem = f'has the file_name of an earlier one, {entry["file_name"]!r}'
+                files.add(entry['file_name'])
+            if problem is None and part == 'annotations' and entry.get('iscrowd', 0) not in (0, 1, None):
+                problem = f'has neither 0 nor 1 as iscrowd: {repr(entry["iscrowd"])[:60]}'
             if problem:
                 name = f' (id {entry["id"]!r})' if isinstance(entry, Mapping) and 'id' in entry else ''
                 raise ValueError(f'{part}[{place}]{name} {problem}')
@@ -154,6 +163,8 @@ def tidy(content: dict) -> tuple[int, int]:
             annotation['segmentation'] = long_parts
         elif parts is None:
             annotation.pop('segmentation', None)
+        if annotation.get('iscrowd', 0) is None:
+            annotation['iscrowd'] = 0
     content['annotations'] = kept
     content['categories'] = _without_unused_namesakes(content)
     return orphans, short_parts

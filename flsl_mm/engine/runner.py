@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -16,6 +18,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import LocalVisBackend, Visualizer
 from torch import nn
 
 from flsl_mm.checkpoint import (
@@ -27,11 +30,12 @@ from flsl_mm.checkpoint import (
     local_file,
     start_anew,
 )
-from flsl_mm.utils.console import use_short_lines
-from flsl_mm.utils.fileio import write_text
+from flsl_mm.utils.console import show_printable, use_short_lines
+from flsl_mm.utils.fileio import open_in_place, write_text
 from flsl_mm.utils.mm import unwrap
 from flsl_mm.utils.work_folder import locked_folder, refuse_links
 
+from .backends import writing_own_files
 from .hooks.checkpoint import checkpoint_folder
 from .resume import Schedules
 from .safe_loading import safe_mmengine_loading
@@ -64,7 +68,7 @@ class FLSLRunner(Runner):
     training_starts = False
 
     def __init__(self, *args, **kwargs) -> None:
-        with safe_mmengine_loading():
+        with safe_files():
             super().__init__(*args, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -86,10 +90,26 @@ class FLSLRunner(Runner):
         """
         refuse_links(self.work_dir, self._log_dir, self.config_name)
         logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):  # opened as it was, through a link if one came since
+                file = open_in_place(handler.baseFilename)
+                handler.setStream(io.TextIOWrapper(file, 'utf-8', 'backslashreplace')).close()
         hook = (self.cfg.get('default_hooks') or {}).get('logger') or {}
         if hook.get('type') == 'FLSLLoggerHook':
             use_short_lines(logger, hook.get('verbose', False))
+        else:
+            show_printable(logger)
         return logger
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build the visualizer; in the place of MMEngine's local backend it gets ours, which follows no links."""
+        if visualizer is None:
+            visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+        if isinstance(visualizer, dict):
+            for backend in visualizer.get('vis_backends') or ():
+                if isinstance(backend, dict) and backend.get('type') in ('LocalVisBackend', LocalVisBackend):
+                    backend['type'] = 'FLSLVisBackend'
+        return super().build_visualizer(visualizer)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model.
@@ -139,7 +159,7 @@ class FLSLRunner(Runner):
         """
         check_backbone_files(unwrap(self.model))
         with ExitStack() as stack:
-            stack.enter_context(safe_mmengine_loading())
+            stack.enter_context(safe_files())
             if is_main_process():
                 for folder in {str(checkpoint_folder(self)), self.work_dir}:
                     stack.enter_context(locked_folder(folder))
@@ -148,12 +168,12 @@ class FLSLRunner(Runner):
 
     def val(self) -> dict:
         """Validate."""
-        with safe_mmengine_loading():
+        with safe_files():
             return super().val()
 
     def test(self) -> dict:
         """Test."""
-        with safe_mmengine_loading():
+        with safe_files():
             return super().test()
 
     def load_or_resume(self) -> None:
@@ -199,6 +219,13 @@ class FLSLRunner(Runner):
     def config_name(self) -> str:
         """Name of the config in the work folder, as MMEngine chooses it."""
         return Path(self.cfg.filename or f'{self.timestamp}.py').name
+
+
+@contextmanager
+def safe_files() -> Iterator[None]:
+    """Have MMEngine read checkpoints, and write files, through ours in this context."""
+    with safe_mmengine_loading(), writing_own_files():
+        yield
 
 
 def protected(loop: BaseLoop | dict, build: Callable[[dict], BaseLoop]) -> BaseLoop:

@@ -15,6 +15,7 @@ from torchvision.transforms.functional import resize
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid
 
 from flsl_mm.datasets.palette import davis_palette
+from flsl_mm.utils.fileio import open_regular
 
 Box = tuple[int, int, int, int]
 Color = tuple[int, int, int]
@@ -69,23 +70,26 @@ def new_folder(out: Path, force: bool) -> Iterator[Path]:
 
     Args:
         out: The folder to make.
-        force: Whether a folder that an earlier run wrote (it has the manifest) may be replaced.
+        force: Whether a folder may be replaced of which an earlier run wrote every file, as its manifest lists them.
 
     Raises:
         FileExistsError: If ``out`` is a file, or a folder that holds something and may not be replaced.
     """
     out = Path(os.path.abspath(out))
+    if out.is_symlink():
+        raise FileExistsError(f'{out} is a link: remove it, or name the folder itself')
     if out.exists() and not out.is_dir():
         raise FileExistsError(f'{out} is a file: name a folder to write to')
     occupied = out.is_dir() and any(out.iterdir())
     if occupied and not force:
         raise FileExistsError(f'{out} is not empty: choose another folder, or give --force to replace it')
-    if occupied and not (out / MANIFEST).is_file():
-        raise FileExistsError(f'{out} was not written by make_scenes (it has no {MANIFEST}): remove it yourself')
-    fresh, old = (out.parent / f'.{out.name}.{os.getpid()}.{kind}' for kind in ('new', 'old'))
+    if occupied and (foreign := foreign_file(out)):
+        raise FileExistsError(f'{out} holds {foreign}, which make-scenes did not write: remove {out} yourself')
+    fresh, old = (out.parent / f'.{out.name[:50]}.{os.urandom(8).hex()}.{kind}' for kind in ('new', 'old'))
     fresh.mkdir(parents=True)
     try:
         yield fresh
+        list_files(fresh)
         if occupied:
             out.rename(old)
         fresh.rename(out)
@@ -98,8 +102,42 @@ def new_folder(out: Path, force: bool) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, **entries: object) -> None:
-    """Write how a tree was made, which is also what tells it from a folder of somebody else."""
-    (folder / MANIFEST).write_text(json.dumps(entries, indent=2) + '\n')
+    """Write how a tree was made; :func:`new_folder` adds a list of its files."""
+    (folder / MANIFEST).write_text(json.dumps(entries, indent=1) + '\n')
+
+
+def list_files(folder: Path) -> None:
+    """Add the files of a tree to its manifest, which tells it from a folder of somebody else."""
+    entries = read_manifest(folder)
+    if entries:
+        write_manifest(folder, **entries, files=files_in(folder))
+
+
+def files_in(folder: Path) -> list[str]:
+    """List the files and links of a folder, but for the manifest, by path below it."""
+    found = (os.path.join(root, name) for root, _, names in os.walk(folder) for name in names)
+    links = (os.path.join(root, name) for root, names, _ in os.walk(folder) for name in names)
+    found = [*found, *filter(os.path.islink, links)]
+    return sorted(name for name in (os.path.relpath(path, folder) for path in found) if name != MANIFEST)
+
+
+def foreign_file(folder: Path) -> str | None:
+    """Name a file of a folder that its manifest does not list; None if there is none."""
+    listed = read_manifest(folder).get('files')
+    if not isinstance(listed, list):
+        return next(iter(files_in(folder)), MANIFEST)
+    written = {name for name in listed if isinstance(name, str)}
+    return next((name for name in files_in(folder) if name not in written), None)
+
+
+def read_manifest(folder: Path) -> dict:
+    """Read what :func:`write_manifest` wrote; empty where somebody else did."""
+    try:
+        with open_regular(folder / MANIFEST) as file:
+            content = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def save_image(path: Path, image: np.ndarray) -> None:

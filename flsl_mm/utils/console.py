@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from tqdm import tqdm
 
-from .terminal import bar_size, printable_lines
+from .terminal import OutputError, bar_size, printable_lines, say
 
 FILE_ONLY = (
     'System environment:',
@@ -93,6 +95,10 @@ class ConsoleHandler(logging.StreamHandler):
         try:
             tqdm.write(printable_lines(self.format(record)), file=self.stream)
             self.flush()
+        except OSError as error:  # a closed pipe, a full disk: the run goes on, and the log file has everything
+            self.stream = open(os.devnull, 'w')  # noqa: SIM115  it stays open
+            with suppress(OutputError):
+                say(f'warning: the console is not written any more ({error.strerror})', error=True)
         except Exception:
             self.handleError(record)
 
@@ -111,6 +117,33 @@ def use_short_lines(logger: logging.Logger, verbose: bool = False) -> None:
             for each in handler.filters:
                 console.addFilter(each)
             logger.handlers[index] = console
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats as another one does, with what a terminal would obey in a message as Python's escapes.
+
+    Args:
+        formatter: The other one, which may add colors.
+    """
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        shown = copy.copy(record)
+        shown.msg, shown.args = printable_lines(record.getMessage()), ()
+        if record.exc_info:
+            shown.exc_text = printable_lines(self.formatter.formatException(record.exc_info))
+        return self.formatter.format(shown)
+
+
+def show_printable(logger: logging.Logger) -> None:
+    """Have a logger's own handler for the console show what a terminal would obey, and leave all else as it is."""
+    for handler in logger.handlers:
+        if type(handler) is logging.StreamHandler and not isinstance(handler.formatter, PrintableFormatter):
+            handler.setFormatter(PrintableFormatter(handler.formatter or logging.Formatter()))
 
 
 @contextmanager

@@ -6,14 +6,19 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 PARTIAL = '.partial'
 """Ending of a file that is being written, or whose writer was killed."""
+
+TEMPORARY = re.compile(rf'\.(.+)\.[0-9a-f]{{16}}{re.escape(PARTIAL)}', re.DOTALL)
+"""Its name, with that of the file."""
 
 
 @contextmanager
@@ -74,19 +79,45 @@ def _without_nan(content: Any) -> Any:
     return [_without_nan(value) for value in content] if isinstance(content, (list, tuple)) else content
 
 
-def open_in_place(path: str | os.PathLike) -> IO[bytes]:
-    """Open a file of ours, which a run adds to where it lies, for reading and appending; no link is followed.
+def open_in_place(path: str | os.PathLike, folder: int | None = None, mode: str = 'ab+') -> IO[bytes]:
+    """Open a file of ours, which a run adds to where it lies, for reading and writing; no link is followed.
+
+    Args:
+        path: The file.
+        folder: Descriptor of the open folder that ``path`` is relative to.
+        mode: ``'ab+'`` to append, or ``'r+b'``.
 
     Raises:
         ValueError: If it is a link, another name of some file, or no regular file; the message says what to do.
         OSError: If it cannot be opened.
     """
-    return open(path, 'ab+', opener=_open_own)
+    return open(path, mode, opener=partial(_open_own, folder=folder))
 
 
-def _open_own(path: str | os.PathLike, flags: int) -> int:
+def append(path: str | os.PathLike, content: bytes, folder: int | None = None) -> None:
+    """Add to a file; a link at its path, or what else is no file of its own, is replaced, not followed.
+
+    Args:
+        path: The file.
+        content: What is added.
+        folder: As of :func:`open_in_place`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     try:
-        descriptor = os.open(path, flags | getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0), 0o666)
+        file = open_in_place(path, folder)
+    except ValueError:
+        os.unlink(path, dir_fd=folder)
+        file = open_in_place(path, folder)
+    with file:
+        file.write(content)
+
+
+def _open_own(path: str | os.PathLike, flags: int, folder: int | None = None) -> int:
+    flags |= getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_NONBLOCK', 0)
+    try:
+        descriptor = os.open(path, flags, 0o666, dir_fd=folder)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -117,10 +148,17 @@ def _open_without_waiting(path: str | bytes | os.PathLike, flags: int) -> int:
     return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_NOCTTY', 0))
 
 
-def remove_partial(folder: str | os.PathLike) -> None:
-    """Remove what writers that were killed have left in a folder; nobody may be writing there."""
+def remove_partial(folder: str | os.PathLike, names: re.Pattern) -> None:
+    """Remove what writers that were killed have left in a folder; nobody may be writing these files there.
+
+    Args:
+        folder: The folder.
+        names: Names of the files that were to be written; what is like them alone is left as it is.
+    """
     for path in Path(folder).glob(f'.*{PARTIAL}'):
-        path.unlink(missing_ok=True)
+        found = TEMPORARY.fullmatch(path.name)
+        if found and names.fullmatch(found[1]) and stat.S_ISREG(path.lstat().st_mode):
+            path.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

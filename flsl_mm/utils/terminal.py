@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 T = TypeVar('T')
 
 
+class OutputError(Exception):
+    """What was to be printed could not be; what the program did is done.
+
+    Attributes:
+        closed: Whether nobody reads it any more, as of ``flsl-mm | head``.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f'the output cannot be printed: {error.strerror}')
+        self.closed = isinstance(error, BrokenPipeError)
+
+
 def say(*lines: object, error: bool = False) -> None:
     """Print lines; whatever a terminal would obey in one, line breaks too, appears as Python's escapes.
 
@@ -24,8 +36,15 @@ def say(*lines: object, error: bool = False) -> None:
         *lines: The lines. A text of several, of which no part comes from elsewhere, is given as
             ``*text.splitlines()``.
         error: Whether they go to stderr.
+
+    Raises:
+        OutputError: If they cannot be written there.
     """
-    print(*(printable(str(line)) for line in lines), sep='\n', file=sys.stderr if error else sys.stdout, flush=True)
+    stream = sys.stderr if error else sys.stdout
+    try:
+        print(*(printable(str(line)) for line in lines), sep='\n', file=stream, flush=True)
+    except OSError as problem:
+        raise OutputError(problem) from None
 
 
 def open_closed_streams() -> None:

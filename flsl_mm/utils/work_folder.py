@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .fileio import open_in_place
@@ -33,6 +33,10 @@ RUN_FILES = re.compile(
 )
 """Names of what a run writes, the folders of its logs among them; its config is written anew by the next run."""
 
+LOG_FILES = ('*.log', *(f'vis_data/{name}' for name in ('*.json', '*.png', 'config.py', 'events.out.tfevents.*')))
+LOG_FILES += ('vis_data/vis_image', 'vis_data/wandb')
+"""What a run writes into the folder of its logs."""
+
 
 def earlier_files(folder: Path) -> list[Path]:
     """List what a run has left in its work folder, or in that of its checkpoints: files, links and folders of logs."""
@@ -43,11 +47,18 @@ def earlier_files(folder: Path) -> list[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with what is in it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    """Remove a file or link of a run, or a folder of its logs; what no run writes stays there."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    for written in (found for pattern in LOG_FILES for found in path.glob(pattern)):
+        if written.is_dir() and not written.is_symlink():
+            shutil.rmtree(written)
+        else:
+            written.unlink()
+    for folder in (path / 'vis_data', path):
+        with suppress(OSError):  # something else is in it
+            folder.rmdir()
 
 
 def refuse_links(work_dir: str | os.PathLike, log_dir: str | os.PathLike, config: str) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flsl_mm.checkpoint import CheckpointError, load_backbone, read_checkpoint
+from flsl_mm.checkpoint.find import check_tensors
+from flsl_mm.checkpoint.layouts import plain_tensors
 from flsl_mm.models import PatchBackbone
 from flsl_mm.models.input_check import input_mismatch
 from flsl_mm.utils.terminal import open_progress
@@ -40,7 +42,7 @@ def load_weights(backbone: nn.Module, checkpoint: str) -> None:
         checkpoint: File.
 
     Raises:
-        CheckpointError: If a tensor is missing, left over, or has another shape.
+        CheckpointError: If a tensor is missing, left over, or has another shape; the backbone stays as it was.
     """
     if isinstance(backbone, PatchBackbone):
         load_backbone(backbone, checkpoint)
@@ -48,11 +50,12 @@ def load_weights(backbone: nn.Module, checkpoint: str) -> None:
     content = read_checkpoint(checkpoint)
     state = content.get('state_dict', content)
     below = {key.removeprefix('backbone.'): value for key, value in state.items() if key.startswith('backbone.')}
-    try:
-        backbone.load_state_dict(below or state)
-    except RuntimeError as error:
-        detail = ' '.join(str(error).split())
-        raise CheckpointError(f'{checkpoint} does not fit {type(backbone).__name__}: {detail}') from error
+    given, wanted = plain_tensors(below or state), backbone.state_dict()
+    try:  # all of it, before the first tensor is copied
+        check_tensors(given, wanted, module=type(backbone).__name__, positions_vary=False)
+    except CheckpointError as error:
+        raise CheckpointError(f'{checkpoint} does not fit {type(backbone).__name__}: {error}') from None
+    backbone.load_state_dict(given)
 
 
 @MODELS.register_module()

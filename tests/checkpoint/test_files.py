@@ -1,6 +1,7 @@
 """Reading and writing files: mistakes get one line, and a file is written atomically."""
 
 import contextlib
+import json
 import os
 import pickle
 import tarfile
@@ -17,6 +18,14 @@ from safetensors.torch import save_file
 from flsl_mm.checkpoint import CheckpointError, find_backbone, read_checkpoint, write_checkpoint, write_safetensors
 from flsl_mm.checkpoint.files import OLD_FORMAT, _explain
 from tests.builders.checkpoints import file_of, same, tiny, training
+
+
+def test_a_safetensors_file_of_too_many_names(tmp_path):
+    header = {f'k{i}': dict(dtype='F32', shape=[0], data_offsets=[0, 0]) for i in range(20_001)}
+    text = json.dumps(header).encode()
+    (tmp_path / 'a.safetensors').write_bytes(len(text).to_bytes(8, 'little') + text)
+    with pytest.raises(CheckpointError, match=r'is refused: it names 20,001 tensors, and no model has 20,000'):
+        read_checkpoint(tmp_path / 'a.safetensors')
 
 
 def test_safetensors(tmp_path):

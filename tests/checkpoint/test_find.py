@@ -102,3 +102,42 @@ def test_files_of_earlier_versions():
     state = OrderedDict(prefixed('teacher.backbone.', backbone.state_dict()))
     state._metadata = {'teacher.backbone': {'version': 1, 'flsl_mm': EARLIER}}
     assert find_backbone(dict(state_dict=state)).spec == backbone.spec
+
+
+def wide() -> dict:
+    """A few tensors whose names and shapes make up a backbone of 3 GB."""
+    shapes = {
+        'patch_embed.proj.weight': (4096, 3, 1, 1),
+        'pos_embed': (1, 1, 4096),
+        'blocks.0.mlp.fc1.weight': (16384, 1),
+    }
+    return {name: torch.zeros(shape) for name, shape in shapes.items()} | norms(4)
+
+
+def without_positions() -> dict:
+    return {name: tensor for name, tensor in tiny(1).state_dict().items() if name != 'pos_embed'}
+
+
+def norms(count: int) -> dict:
+    return {f'blocks.{number}.norm1.weight': torch.zeros(1) for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    'state',
+    [
+        wide(),
+        tiny(1).state_dict() | norms(1500),
+        tiny(1).state_dict() | {'blocks.0.mlp.fc1.weight': torch.zeros(10**7, 1)},
+        with_meta(img_size=10**6 * 8) | {'state_dict': without_positions()},
+    ],
+    ids=['width', 'depth', 'hidden width', 'grid'],
+)
+def test_a_size_that_a_file_does_not_justify_is_refused_before_anything_is_built(state):
+    with pytest.raises(CheckpointError, match=r'^a backbone of width .* and the file holds [\d,]+: most of its'):
+        find_backbone(state)
+
+
+@pytest.mark.parametrize('name', [3, None, ('a', 1), b'x'])
+def test_tensors_without_a_name_are_refused(name):
+    with pytest.raises(CheckpointError, match='a tensor has the unusable name'):
+        find_backbone({**tiny(1).state_dict(), name: torch.zeros(1)})

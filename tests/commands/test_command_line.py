@@ -2,15 +2,20 @@
 
 import argparse
 import errno
+import importlib
 import os
+import re
 import signal
 import sys
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
-from flsl_mm.commands import command_line
+from flsl_mm.commands import COMMANDS, command_line, train
+from flsl_mm.commands import __main__ as program
+from tests.builders.checkpoints import file_of, tiny
 from tests.builders.toy_run import toy_config, write_images
 
 WIDTHS = 'mat1 and mat2 shapes cannot be multiplied (196x384 and 192x2048)'
@@ -21,6 +26,14 @@ WIDTHS = 'mat1 and mat2 shapes cannot be multiplied (196x384 and 192x2048)'
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), '/out/log'), 'the disk is full at /out/log: make room'),
         (OSError('cannot write x'), 'cannot write x'),
+        (
+            OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), b'/a'),
+            '/a: file name too long; give a shorter name',
+        ),
+        (
+            NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), '/a\n/b'),
+            r'/a\n/b: not a directory; a part of the path is no folder: give another',
+        ),
         (ValueError('class X in x.py: wrong\nboth: no such thing'), 'both: no such thing'),
         (KeyError('no such hook'), 'no such hook'),
         (KeyError('type'), "no entry 'type' where one is needed"),
@@ -104,6 +117,52 @@ def test_a_local_rank_that_is_no_number(value, tmp_path, monkeypatch):
 def test_a_work_folder_whose_name_is_not_utf_8(tmp_path):
     with pytest.raises(ValueError, match=r'the name of the work folder bad.* is not UTF-8'):
         read(tmp_path, os.fsdecode(b'bad\xff'))
+
+
+@pytest.mark.parametrize('name', ['/proc/x', 'a' * 300, __file__, f'{__file__}/x'])
+def test_a_work_folder_that_cannot_be_made(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a.py').write_text('optim_wrapper = dict()')
+    assert train.main(['a.py', '--work-dir', name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r'error: the work folder .+ cannot be made \(.+\): give --work-dir another name', line)
+
+
+@pytest.mark.parametrize('command', ['--version', '--help', *COMMANDS])
+def test_an_output_that_cannot_be_written(command, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['flsl-mm'])
+    arguments = [command] if command.startswith('--') else [command, '--help']
+    for stream, code in ((os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w'), 2), (closed_pipe(), 0)):
+        with stream:
+            monkeypatch.setattr(sys, 'stdout', stream)
+            assert program.main(arguments) == code
+        error = capsys.readouterr().err
+        assert error == ('error: the output cannot be printed: No space left on device\n' if code else '')
+
+
+@pytest.mark.parametrize(('closed', 'code'), [(True, 0), (False, 2)])
+def test_a_result_that_cannot_be_told_is_written(closed, code, tmp_path, monkeypatch, capsys):
+    torch.save(file_of(tiny(3)), tmp_path / 'a.pth')
+    monkeypatch.setattr(sys, 'argv', ['flsl-mm'])
+    with closed_pipe() if closed else os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w') as stream:
+        monkeypatch.setattr(sys, 'stdout', stream)
+        assert program.main(['convert', str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth'), '--to', 'timm']) == code
+    assert capsys.readouterr().err == ('error: the output cannot be printed: No space left on device\n' if code else '')
+    assert (tmp_path / 'b.pth').is_file()
+
+
+def closed_pipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, 'w')
+
+
+def test_no_figure_needs_the_backend_of_the_user(monkeypatch, capsys):
+    monkeypatch.setenv('MPLBACKEND', 'nonsense')
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'matplotlib']:
+        monkeypatch.delitem(sys.modules, name)
+    command_line.run(lambda args: importlib.import_module('matplotlib'), argparse.Namespace(traceback=False))
+    assert capsys.readouterr().err == ''
 
 
 def test_a_worker_that_dies_while_an_error_is_reported(capsys):

@@ -15,6 +15,9 @@ from flsl_mm.evaluation.probes import ClassificationProbe
 from tests.builders.images import make_image
 from tests.builders.programs import refused
 
+GIVEN = ['ours.pth', 'in', '--size', '32', '--device', 'cpu']
+KNN = ['--knn', 'in/a.png']
+
 
 def test_embeds_then_shows_neighbors_without_embedding_again(here, capsys):
     out = here / 'new/x.npz'
@@ -32,21 +35,24 @@ def test_embeds_then_shows_neighbors_without_embedding_again(here, capsys):
     assert 'nowhere: a folder of images' in nowhere
 
 
-GIVEN = ['ours.pth', 'in', '--size', '32', '--device', 'cpu']
-
-
 @pytest.mark.parametrize(
     ('options', 'line'),
     [
-        (['in', '--out', 'x.csv'], 'x.csv must end in .npz or .parquet'),
-        (['in', '--out', 'ours.pth/x.npz'], 'cannot write ours.pth/x.npz'),
-        (['in', '--out', 'x.npz', '--knn', 'none.png'], 'no image none.png'),
+        (['--out', 'x.npz', '--sheet', 'x.npz', *KNN], 'x.npz is another file of --out: name the sheet otherwise'),
+        (['--out', 'x.npz', '--sheet', 'x_patches.npy', *KNN], 'x_patches.npy is another file of --out'),
+        (['--out', 'x.npz', '--sheet', 'in/b.png', *KNN, '--force'], 'in/b.png is among the images: name the sheet'),
+        (['--out', 'x.npz', '--sheet', 'ours.pth', *KNN], 'ours.pth exists: name the sheet otherwise or remove it'),
+        (['--out', 'y.npz', *KNN], 'y_knn.png exists: name the sheet otherwise or remove it'),
+        (['--out', 'x.csv'], 'x.csv must end in .npz or .parquet'),
+        (['--out', 'ours.pth/x.npz'], 'cannot write ours.pth/x.npz'),
+        (['--out', 'x.npz', '--knn', 'none.png'], 'no image none.png'),
     ],
 )
 def test_mistakes_are_told_first(here, capsys, monkeypatch, options, line):
+    (here / 'y_knn.png').touch()
     before = sorted(here.iterdir())
     monkeypatch.setattr('flsl_mm.commands.model_options.load_model_from_args', lambda *_: pytest.fail('too late'))
-    assert line in refused(embed.main, ['ours.pth', *options], capsys)
+    assert line in refused(embed.main, [*GIVEN, *options], capsys)
     assert sorted(here.iterdir()) == before
 
 

@@ -38,7 +38,7 @@ def test_bad_options_and_a_folder_in_use_give_one_line(tmp_path, capsys):
     for options, message in (
         ('--layout davis --frames 4', 'frames must be at least 5 for the layout davis'),
         ('--layout images', 'is not empty'),
-        ('--layout images --force', 'was not written by make_scenes'),
+        ('--layout images --force', 'holds thesis.txt, which make-scenes did not write'),
     ):
         assert message in refused(make_scenes.main, [tmp_path, *options.split()], capsys)
     assert [path.read_text() for path in tmp_path.iterdir()] == ['precious']

@@ -26,6 +26,23 @@ def test_missing_ops_matter_to_detectors_alone(scope, count, tmp_path):
     assert len(caught) == count
 
 
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('a.py', b'a = ('),
+        ('a.py', b'\xff'),
+        ('a.txt', b'a = 1'),
+        ('a.py', b'a\0'),
+        ('a.json', b'['),
+        ('a.yml', b'a: ['),
+    ],
+)
+def test_what_is_no_config_is_named(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf'{name} is no config that can be read, Python, YAML or JSON: .+'):
+        read_config_quietly(str(tmp_path / name))
+
+
 @pytest.mark.parametrize(('shown', 'line'), [(True, 'warning: mind this\n'), (False, '')])
 def test_warnings_take_a_line_and_are_said_once(shown, line):
     before = warnings.formatwarning

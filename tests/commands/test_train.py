@@ -13,7 +13,7 @@ from mmengine.config import Config
 from flsl_mm.commands import command_line, train
 from flsl_mm.engine import backends
 from tests.builders.programs import refused
-from tests.builders.toy_run import write_images
+from tests.builders.toy_run import toy_config, write_images
 
 PRETRAIN = 'configs/pretrain/flsl_vit-s16.py'
 DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
@@ -21,8 +21,8 @@ DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 
 @pytest.fixture
 def built(monkeypatch) -> list[Config]:
-    configs = []
-    runner = SimpleNamespace(train=lambda: None)
+    configs, hooks = [], []
+    runner = SimpleNamespace(register_hook=hooks.append, train=lambda: [hook.before_train(runner) for hook in hooks])
     monkeypatch.setattr(command_line, 'build_runner', lambda cfg: configs.append(cfg) or runner)
     return configs
 
@@ -85,6 +85,23 @@ def test_a_used_work_folder_is_not_mixed_with_another_run(built, tmp_path, capsy
     assert train.main([*options, '--overwrite']) == 0
     assert [path.name for path in files if path.exists()] == ['notes.txt', 'other.pth']
     assert not (work / '20260101_000000').exists()
+
+
+def test_a_start_that_fails_replaces_nothing(tmp_path, monkeypatch, fresh_logger):
+    monkeypatch.chdir(tmp_path)
+    toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', resume=False, train_cfg__max_epochs=1).dump('a.py')
+    files = [tmp_path / 'work' / name for name in ('epoch_7.pth', 'skipped_images.txt', '20260101_000000/mine.txt')]
+    files.append(tmp_path / 'work/20260101_000000/20260101_000000.log')
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    overwrite = ['a.py', '--overwrite', '--cfg-options']
+    assert train.main([*overwrite, 'model.head.num_prototypes=0']) == 2
+    assert train.main([*overwrite, 'train_dataloader.dataset.data_root=none']) == 2
+    assert all(path.exists() for path in files)
+    assert train.main([*overwrite, 'train_cfg.max_epochs=1']) == 0
+    assert [path.exists() for path in files] == [False, False, True, False]  # what no run writes stays
+    assert (tmp_path / 'work/iter_6.pth').is_file()
 
 
 @pytest.mark.parametrize(

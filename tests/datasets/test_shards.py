@@ -205,3 +205,23 @@ def test_nothing_to_read(tmp_path):
         add(tar, '1.txt', b'x')
     with pytest.raises(FileNotFoundError, match=r'no image .* in the tar files of .* \(1\)'):
         FLSLShards(tmp_path)
+
+
+def test_the_later_of_two_members_of_a_name_counts_as_in_unpacking(tmp_path):
+    contents = [jpeg(make_image(60, 50, number)) for number in range(2)]
+    with tarfile.open(tmp_path / 'a.tar', 'w') as tar:
+        add(tar, 'b.jpg', contents[0])
+        link = tarfile.TarInfo('a.jpg')
+        link.type, link.linkname = tarfile.SYMTYPE, 'b.jpg'
+        tar.addfile(link)
+        add(tar, 'a.jpg', contents[1])
+    dataset = FLSLShards(tmp_path, size=SIZE)
+    assert [dataset.open(index).read() for index in range(2)] == [contents[1], contents[0]]
+
+
+def test_headers_without_end(tmp_path):
+    header = tarfile.TarInfo('././@LongLink')
+    header.type = tarfile.GNUTYPE_LONGNAME
+    (tmp_path / 'a.tar').write_bytes(header.tobuf(tarfile.GNU_FORMAT) * 5000)
+    with pytest.raises(ValueError, match=r'a\.tar is damaged or cut off'):
+        FLSLShards(tmp_path, size=SIZE)

@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from flsl_mm.detection.annotations import check_shapes, read_annotations
+from flsl_mm.detection.coco import FLSLCocoMetric
 
 TRIANGLE = [1, 2, 9.5, 2, 5, 7]
 NO_POLYGON = 'a polygon that is not three or more points'
@@ -90,6 +92,45 @@ def test_what_mmdet_and_pycocotools_read_is_read(tmp_path):
     del found['annotations']
     (tmp_path / 'a.json').write_text(json.dumps(found))
     assert read_annotations(tmp_path / 'a.json').content['annotations'] == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'problem'),
+    [
+        (
+            lambda found: found['images'].append(dict(found['images'][0], id=4)),
+            r"images\[1\] \(id 4\) has the file_name of an earlier one, 'a\.jpg'",
+        ),
+        (
+            lambda found: found['annotations'][0].update(iscrowd='0'),
+            r"annotations\[0\] \(id 7\) has neither 0 nor 1 as iscrowd: '0'",
+        ),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_named(change, problem, tmp_path):
+    found = content(category_id=2, area=9)
+    found['images'][0]['file_name'] = 'a.jpg'
+    change(found)
+    (tmp_path / 'a.json').write_text(json.dumps(dict(found, categories=[dict(id=2, name='cat')])))
+    with pytest.raises(ValueError, match=problem):
+        read_annotations(tmp_path / 'a.json')
+
+
+@pytest.mark.parametrize('ids', [[0, 1, 2], [1, 2, 3], ['a', 'b', 'c'], [-1, 0, 10**30]])
+def test_true_boxes_score_one_whatever_the_ids_of_annotations(ids, tmp_path):
+    boxes = [[10.0 * number, 2, 8, 7] for number in range(3)]
+    annotations = [
+        dict(id=number, image_id=0, category_id=0, area=56, bbox=box) for number, box in zip(ids, boxes, strict=True)
+    ]
+    image = dict(id=0, file_name='a.jpg', height=40, width=40)
+    truth = dict(images=[image], annotations=annotations, categories=[dict(id=0, name='cat')])
+    (tmp_path / 'a.json').write_text(json.dumps(truth))
+    metric = FLSLCocoMetric(ann_file=str(tmp_path / 'a.json'), metric=['bbox'])
+    metric.dataset_meta = dict(classes=['cat'])
+    corners = torch.tensor([[x, y, x + width, y + height] for x, y, width, height in boxes])
+    found = dict(bboxes=corners, scores=torch.ones(3), labels=torch.zeros(3, dtype=torch.long))
+    metric.process({}, [dict(img_id=0, ori_shape=(40, 40), pred_instances=found)])
+    assert metric.evaluate(1)['coco/bbox_mAP'] == 1
 
 
 NUMBERS = st.integers(-50, 50) | st.floats() | st.sampled_from([10**9, -(10**9), 2**63, '1', None, True])

@@ -1,5 +1,6 @@
 """The Runner: all weights of a checkpoint or none, its config written when it starts, and one run in a folder."""
 
+import json
 import os
 import re
 import shutil
@@ -9,15 +10,19 @@ import time
 import uuid
 from pathlib import Path
 
+import mmcv
+import numpy as np
 import pytest
 import torch
+from mmengine import fileio
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 
 from flsl_mm.checkpoint import CheckpointError, read_checkpoint, to_flsl
 from flsl_mm.commands import command_line
 from flsl_mm.commands import train as train_command
-from flsl_mm.engine.runner import RETIRED_HOOKS, FLSLRunner
+from flsl_mm.engine.runner import RETIRED_HOOKS, FLSLRunner, safe_files
 from tests.builders.nonsense import Call
 from tests.builders.toy_run import CLASSIFIER_LOADER, ToyClassifier, messages_of, toy_config, write_images
 
@@ -213,6 +218,73 @@ def test_a_pipe_where_something_is_written(tmp_path, fresh_logger):
     cfg = toy_config(write_images(tmp_path / 'images', 4), tmp_path, resume=False)
     with pytest.raises(ValueError, match='last_checkpoint is not a regular file: remove it'):
         run(cfg)
+
+
+class PlantLinks(Hook):
+    """Puts links to ``target`` in the place of all that a run has written, or will, after its first step."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter > 0:
+            return
+        logs = Path(runner.work_dir, runner.timestamp)
+        written = [*logs.rglob('*.*'), logs / 'vis_data' / f'{runner.timestamp}.json', logs / 'vis_data' / 'later.json']
+        names = ('last_checkpoint', 'iter_6.pth', 'iter_6_backbone.pth', 'verdict.json', 'skipped_images.txt')
+        for path in [*written, *(Path(runner.work_dir, name) for name in names)]:
+            path.unlink(missing_ok=True)
+            path.symlink_to(self.target)
+        runner.visualizer.add_scalars(dict(a=1), file_path='later.json')
+
+
+@pytest.mark.parametrize('backend', ['FLSLVisBackend', 'LocalVisBackend'])
+def test_links_that_are_put_into_the_work_folder_during_a_run_are_not_followed(backend, tmp_path, fresh_logger):
+    target = tmp_path / 'target'
+    target.write_text('mine')
+    images = write_images(tmp_path / 'images')
+    cfg = toy_config(images, tmp_path / 'work', resume=False, train_cfg__max_epochs=1)
+    cfg.visualizer.vis_backends[0].type = backend
+    runner = command_line.build_runner(cfg)
+    runner.register_hook(PlantLinks(target))
+    runner.train()
+    assert target.read_text() == 'mine'
+    assert (tmp_path / 'work' / 'last_checkpoint').read_text() == str(tmp_path / 'work' / 'iter_6.pth')
+    rows = (Path(runner.log_dir) / 'vis_data' / 'scalars.json').read_text().splitlines()
+    assert len(rows) == 7  # one of a=1, and those of all steps
+
+
+def test_the_folder_of_numbers_is_the_one_of_the_start(tmp_path, fresh_logger):
+    other = tmp_path / 'other'
+    other.mkdir()
+    images = write_images(tmp_path / 'images')
+    runner = command_line.build_runner(toy_config(images, tmp_path / 'work', resume=False, train_cfg__max_epochs=1))
+    folder = Path(runner.log_dir, 'vis_data')
+    folder.rename(tmp_path / 'moved')
+    folder.symlink_to(other)
+    runner.train()
+    assert os.listdir(other) == []
+    assert len((tmp_path / 'moved' / 'scalars.json').read_text().splitlines()) == 6
+
+
+def test_mmengine_writes_no_file_through_a_link_while_a_run_goes_on(tmp_path):
+    (tmp_path / 'target').write_text('mine')
+    for name in ('image.png', 'text.json'):
+        (tmp_path / name).symlink_to('target')
+    with safe_files():
+        mmcv.imwrite(np.zeros((2, 2, 3), np.uint8), str(tmp_path / 'image.png'))
+        fileio.dump(dict(a=1), str(tmp_path / 'text.json'))
+    assert (tmp_path / 'target').read_text() == 'mine'
+    assert json.loads((tmp_path / 'text.json').read_text()) == dict(a=1)
+    assert type(fileio.get_file_backend('x', enable_singleton=True)) is fileio.LocalBackend
+
+
+@pytest.mark.parametrize('hook', ['LoggerHook', 'FLSLLoggerHook'])
+def test_the_console_obeys_no_message(hook, tmp_path, fresh_logger, capsys):
+    cfg = toy_config(write_images(tmp_path / 'images'), tmp_path / 'work', resume=False)
+    cfg.default_hooks.logger = dict(type=hook)
+    command_line.build_runner(cfg).logger.warning('a file %s', '\x1b[2Jname\r')
+    assert r'a file \x1b[2Jname\r' in capsys.readouterr().out
 
 
 def test_links_to_checkpoints_are_replaced(tmp_path, fresh_logger):

@@ -2,11 +2,15 @@
 
 import os
 import pickle
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmengine.runner import checkpoint as mm_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
 
 from flsl_mm.checkpoint import CheckpointError
@@ -57,3 +61,43 @@ def test_mmengine_refuses_code_inside_the_context_only(tmp_path, monkeypatch):
     assert CheckpointLoader._get_checkpoint_loader('a.pth') is loader
     assert os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] == '1'
     assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Have ``torchvision://small`` name a file that a server on this machine gives; returns its folder."""
+    folder = tmp_path / 'served'
+    folder.mkdir()
+    with ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f'http://127.0.0.1:{server.server_port}/small.pth'
+        monkeypatch.setattr('mmengine.runner.checkpoint.get_torchvision_models', lambda: dict(small=address))
+        monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+        yield folder
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ('content', 'line'),
+    [
+        (lambda marker: dict(weight=Call(os.system, f'touch {marker}')), 'is refused: reading it would call or build'),
+        (lambda marker: dict(weight=torch.full((2,), float('nan'))), 'is damaged: weight has values that are not'),
+    ],
+)
+def test_what_mmengine_downloads_is_checked_as_any_file(content, line, served, tmp_path):
+    torch.save(content(tmp_path / 'marker'), served / 'small.pth')
+    with safe_mmengine_loading(), pytest.raises(CheckpointError, match=line):
+        _load_checkpoint('torchvision://small')
+    assert not (tmp_path / 'marker').exists()
+
+
+def test_what_mmengine_downloads_is_kept(served, tmp_path):
+    torch.save(dict(weight=torch.ones(2)), served / 'small.pth')
+    with safe_mmengine_loading():
+        for _ in range(2):
+            assert torch.equal(_load_checkpoint('torchvision://small')['weight'], torch.ones(2))
+            (served / 'small.pth').unlink(missing_ok=True)
+        assert (tmp_path / 'hub' / 'hub' / 'checkpoints' / 'small.pth').is_file()
+        address = mm_checkpoint.get_torchvision_models()['small'].replace('small', 'other')
+        with pytest.raises(OSError, match=r'other\.pth cannot be fetched \(.*404.*\): fetch it by other means'):
+            _load_checkpoint(address)

@@ -34,6 +34,31 @@ def fill(out, name, force=False, error=None):
             raise error
 
 
+@pytest.mark.parametrize('foreign', ['mine.txt', 'sub/link', 'scenes.json', 'broken'])
+def test_a_folder_with_a_file_of_somebody_else_is_not_replaced(foreign, tmp_path):
+    out = tmp_path / 'out'
+    fill(out, 'one')
+    (out / 'sub').mkdir()
+    if foreign == 'sub/link':
+        (out / foreign).symlink_to(tmp_path)
+    elif foreign == 'broken':
+        (out / 'scenes.json').write_text('{')
+    else:
+        (out / foreign).write_text('{"unity": 1}')
+    name = foreign if foreign in ('mine.txt', 'sub/link') else 'one'
+    with pytest.raises(FileExistsError, match=f'out holds {name}, which make-scenes did not write: remove .*out yours'):
+        fill(out, 'two', force=True)
+    assert (out / 'one').exists()
+
+
+def test_a_link_is_no_folder_to_write(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'link').symlink_to(tmp_path / 'a')
+    with pytest.raises(FileExistsError, match='link is a link: remove it, or name the folder itself'):
+        fill(tmp_path / 'link', 'one', force=True)
+    assert (tmp_path / 'link').is_symlink()
+
+
 @pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
 def test_an_own_folder_is_replaced_only_when_asked_and_whole(tmp_path, error):
     fill(tmp_path / 'a' / 'out', 'one')
@@ -46,7 +71,7 @@ def test_an_own_folder_is_replaced_only_when_asked_and_whole(tmp_path, error):
     assert files_of(tmp_path) == before
     fill(tmp_path / 'a' / 'out', 'two', force=True)
     assert set(files_of(tmp_path)) == {'a/out/two', 'a/out/scenes.json'}
-    assert json.loads((tmp_path / 'a' / 'out' / 'scenes.json').read_text()) == dict(layout='test')
+    assert json.loads((tmp_path / 'a' / 'out' / 'scenes.json').read_text()) == dict(layout='test', files=['two'])
     assert [path.name for path in (tmp_path / 'a').iterdir()] == ['out']
     (tmp_path / 'empty').mkdir()
     fill(tmp_path / 'empty', 'three')
@@ -55,7 +80,7 @@ def test_an_own_folder_is_replaced_only_when_asked_and_whole(tmp_path, error):
 def test_what_is_somebody_elses_is_never_replaced(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'thesis.txt').write_text('precious')
-    with pytest.raises(FileExistsError, match='was not written by make_scenes'):
+    with pytest.raises(FileExistsError, match=r'holds thesis\.txt, which make-scenes did not write'):
         fill(tmp_path / 'mine', 'new', force=True)
     with pytest.raises(FileExistsError, match='is a file'):
         fill(tmp_path / 'mine' / 'thesis.txt', 'new', force=True)

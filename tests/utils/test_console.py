@@ -77,3 +77,29 @@ def test_a_bar_in_a_terminal_that_tells_no_size(monkeypatch):
     os.close(ours)
     assert 'training:  25%' in shown
     assert '1/4' in shown
+
+
+def test_another_formatter_gets_printable_messages():
+    logger = logging.Logger('test')
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(logging.Formatter('\x1b[36m%(levelname)s\x1b[0m %(message)s'))
+    logger.addHandler(handler)
+    console.show_printable(logger)
+    try:
+        raise ValueError('\x1b[2J')
+    except ValueError:
+        logger.exception('%s\nsecond line', '\x1b]0;title\x07')
+    shown = handler.stream.getvalue()
+    assert shown.startswith('\x1b[36mERROR\x1b[0m \\x1b]0;title\\x07\nsecond line\n')
+    assert 'ValueError: \\x1b[2J' in shown
+
+
+def test_a_console_that_is_full_is_told_once_and_the_file_goes_on(tmp_path, capsys):
+    logger = logging.Logger('test')
+    logger.addHandler(logging.StreamHandler(os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w')))
+    logger.addHandler(logging.FileHandler(tmp_path / 'log'))
+    console.use_short_lines(logger)
+    logger.info('one')
+    logger.info('two')
+    assert capsys.readouterr().err == 'warning: the console is not written any more (No space left on device)\n'
+    assert (tmp_path / 'log').read_text() == 'one\ntwo\n'

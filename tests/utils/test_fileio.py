@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from flsl_mm.utils import fileio
-from flsl_mm.utils.fileio import atomic_writer, open_in_place, remove_partial, write_json, write_text
+from flsl_mm.utils.fileio import append, atomic_writer, open_in_place, remove_partial, write_json, write_text
 
 
 @pytest.fixture
@@ -177,12 +178,15 @@ with atomic_writer(sys.argv[1]) as file:
 
 
 def test_what_a_killed_writer_leaves_is_removed(path):
-    (path.parent / '.hidden').touch()
+    kept = ['.hidden', '.thesis.partial', f'.other.md.{"0" * 16}.partial', 'file.txt']
+    for name in kept[:3]:
+        (path.parent / name).touch()
+    (path.parent / f'.folder.txt.{"0" * 16}.partial').mkdir()
     assert subprocess.run([sys.executable, '-c', KILLED, str(path)]).returncode == -signal.SIGKILL
     assert path.read_bytes() == b'good'
-    assert len(os.listdir(path.parent)) == 3
-    remove_partial(path.parent)
-    assert sorted(os.listdir(path.parent)) == ['.hidden', 'file.txt']
+    assert len(os.listdir(path.parent)) == 6
+    remove_partial(path.parent, re.compile(r'.*\.txt'))
+    assert set(os.listdir(path.parent)) == {*kept, f'.folder.txt.{"0" * 16}.partial'}
 
 
 def test_imports_the_standard_library_only():
@@ -190,3 +194,22 @@ def test_imports_the_standard_library_only():
     modules = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True).stdout
     roots = {name.partition('.')[0] for name in modules.split()}
     assert {'torch', 'numpy', 'mmengine', 'PIL', 'flsl_mm'}.isdisjoint(roots)
+
+
+@pytest.mark.parametrize('kind', ['link', 'second name', 'pipe', 'nothing'])
+def test_what_is_in_the_place_of_a_file_that_grows_is_replaced(kind, path):
+    grows = path.with_name('grows')
+    make = {'link': lambda: grows.symlink_to(path), 'second name': lambda: grows.hardlink_to(path)}
+    make.get(kind, lambda: os.mkfifo(grows) if kind == 'pipe' else None)()
+    append(grows, b'one')
+    append(grows, b' two')
+    assert (grows.read_bytes(), path.read_bytes()) == (b'one two', b'good')
+
+
+def test_a_file_that_grows_stays_in_the_folder_that_was_opened(path):
+    path.with_name('folder').mkdir()
+    folder = os.open(path.with_name('folder'), os.O_RDONLY)
+    path.with_name('folder').rename(path.with_name('moved'))
+    append('file', b'one', folder)
+    os.close(folder)
+    assert (path.with_name('moved') / 'file').read_bytes() == b'one'

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
+from torch import nn
 
 from flsl_mm.checkpoint import CheckpointError, backbone_file
 from flsl_mm.models.spec import IMAGENET_MEAN, IMAGENET_STD
 from flsl_mm.vos import propagator
 from flsl_mm.vos.dataset import DAVISDataset
 from flsl_mm.vos.measures import contour_accuracy, region_similarity
-from flsl_mm.vos.propagator import FLSLLabelPropagator, resize_nearest
+from flsl_mm.vos.propagator import FLSLLabelPropagator, load_weights, resize_nearest
 from tests.builders import reference
 from tests.builders.davis_tree import COLORS, moving_squares
 
@@ -180,9 +181,23 @@ def test_weights_of_other_backbones(tmp_path):
         torch.save(content, path)
         assert torch.equal(toy_model(checkpoint=path).backbone.scale, scale)
     torch.save(dict(scales=scale), path)
-    with pytest.raises(CheckpointError, match=r'a.pth does not fit ToyColorBackbone: .*scales') as raised:
+    with pytest.raises(CheckpointError, match=r'a.pth does not fit ToyColorBackbone: .*missing: scale') as raised:
         toy_model(checkpoint=path)
     assert '\n' not in str(raised.value)
+
+
+def test_a_backbone_of_others_gets_all_weights_or_none(tmp_path):
+    backbone = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    changed = {name: tensor + 1 for name, tensor in before.items()}
+    for unfit in (torch.ones(3), torch.ones(2, dtype=torch.int8), torch.full((2,), 1e300, dtype=torch.float64)):
+        torch.save(changed | {'1.bias': unfit}, tmp_path / 'a.pth')
+        with pytest.raises(CheckpointError, match=r'1 of 4 backbone tensors do not fit|not finite'):
+            load_weights(backbone, str(tmp_path / 'a.pth'))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
+    torch.save(changed, tmp_path / 'a.pth')
+    load_weights(backbone, str(tmp_path / 'a.pth'))
+    assert all(torch.equal(tensor, changed[name]) for name, tensor in backbone.state_dict().items())
 
 
 def test_weights_of_init_cfg(tmp_path):

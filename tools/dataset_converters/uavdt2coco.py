@@ -2,7 +2,7 @@
 
 import sys
 
-from flsl_mm.commands.uavdt2coco import main
+from flsl_mm.commands.__main__ import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(['uavdt2coco', *sys.argv[1:]]))

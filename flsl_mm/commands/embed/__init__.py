@@ -41,8 +41,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--force', action='store_true', help='overwrite what is there')
     model_options.add_model_options(parser)
     args = parser.parse_args(argv)
-    args.sheet = args.sheet or args.out.with_name(f'{args.out.stem}_knn.png')
     return args
+
+
+def check_sheet(args: argparse.Namespace) -> None:
+    """Raise ValueError or FileExistsError if the sheet of neighbors would replace something else.
+
+    One beside embeddings that are there, under the name that belongs to them, is that of an earlier question.
+    """
+    from .table import patch_file
+
+    own = args.out.with_name(f'{args.out.stem}_knn.png')
+    expected = args.sheet is None and args.out.exists()
+    args.sheet = args.sheet or own
+    if args.sheet.resolve() in (args.out.resolve(), patch_file(args.out).resolve()):
+        raise ValueError(f'{args.sheet} is another file of --out: name the sheet otherwise')
+    if args.sheet.exists() and args.folder.resolve() in args.sheet.resolve().parents:
+        raise ValueError(f'{args.sheet} is among the images: name the sheet otherwise')
+    if args.sheet.exists() and not (expected or args.force):
+        raise FileExistsError(f'{args.sheet} exists: name the sheet otherwise or remove it')
 
 
 def embed(args: argparse.Namespace) -> None:
@@ -54,7 +71,9 @@ def embed(args: argparse.Namespace) -> None:
     for image in args.knn or ():
         if not image.is_file():
             raise FileNotFoundError(f'no image {image} to find neighbors of')
-    for path in (args.out, args.sheet):
+    if args.knn:
+        check_sheet(args)
+    for path in (args.out, *([args.sheet] if args.knn else [])):
         model_options.check_writable(path, args.file, *(args.knn or ()))
     model = model_options.load_model_from_args(args, args.file, model_options.resolve_device(args.device))
     was_there = args.out.exists() and not args.force

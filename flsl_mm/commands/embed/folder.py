@@ -16,7 +16,7 @@ from flsl_mm.evaluation.features import FeatureExtractor
 from flsl_mm.evaluation.probes.images import feature_maps, fitted
 from flsl_mm.utils.work_folder import LOCK, locked_folder
 
-from .journal import Journal, discard
+from .journal import Journal, discard, has_commits
 from .table import Embeddings, patch_file, read_embeddings
 
 DIGEST_CHARS = 32
@@ -82,6 +82,8 @@ def embed(
         raise ValueError(f'{working} is a link: remove it')
     if out.exists() and not force:
         return _read_finished(out, settings)
+    if patches and not force and patch_file(out).exists() and not has_commits(working):
+        raise FileExistsError(f'{patch_file(out)} exists, without {out}: choose another name or give --force')
     with locked_folder(working, advice='wait for that command, end it, or give --out another'):
         if force:
             discard(working)
@@ -143,7 +145,10 @@ def _check_finite(features: np.ndarray, image: Path, as_float16: bool) -> None:
 
 def _read_finished(out: Path, settings: dict) -> Embeddings:
     """Read a finished file if it is of these settings."""
-    finished = read_embeddings(out)
+    try:
+        finished = read_embeddings(out)
+    except ValueError as error:
+        raise ValueError(f'{error}: choose another name or give --force') from None
     if differing := [name for name, value in settings.items() if finished.settings.get(name) != value]:
         raise ValueError(
             f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ HEADER_BYTES = 128
 """Room for the header of the .npy file of patch tokens, whose number of rows is known in the end."""
 
 SETTINGS, STATE = 'settings.json', 'state.json'
+FILES = ('rows.i64', 'mean.f32', 'patches.npy')
+
+ROW_BYTES = 24
+"""Number of an image and its grid, three whole numbers."""
 
 
 class Journal:
@@ -72,9 +78,13 @@ class Journal:
                     'finish it, or give --force to start over'
                 )
             kinds = dict(done=int, patches=int, skipped=dict, bytes=dict)
-            if not all(type(state.get(name)) is kind for name, kind in kinds.items()):
+            if not all(type(state.get(name)) is kind for name, kind in kinds.items()) or not self._adds_up(state):
                 raise ValueError(f'{self.folder / STATE} is damaged: give --force to start over')
             return state
+        if (self.folder / SETTINGS).exists():  # from a start that was killed before its first commit
+            self._read(SETTINGS)
+        elif there := [name for name in FILES if (self.folder / name).exists()]:
+            raise ValueError(f'{self.folder} has {there[0]}, which embed did not write: rename the folder')
         write_text(self.folder / SETTINGS, json.dumps(settings) + '\n')
         return dict(done=0, patches=0, skipped={}, bytes={})
 
@@ -87,6 +97,28 @@ class Journal:
         if not isinstance(content, dict):
             raise ValueError(f'{self.folder / name} is damaged: give --force to start over')
         return content
+
+    def _adds_up(self, state: Mapping[str, Any]) -> bool:
+        """Return whether the rows that a state speaks of are there, one for each image that was not skipped."""
+        sizes = [state['bytes'].get(name, 0) for name in FILES]
+        if not all(type(size) is int and size >= 0 for size in (*sizes, state['done'], state['patches'])):
+            return False
+        count = sizes[0] // ROW_BYTES
+        path = self.folder / 'rows.i64'
+        with open_in_place(path) if count else nullcontext(io.BytesIO()) as file:
+            file.seek(0)
+            rows = np.frombuffer(file.read(count * ROW_BYTES), np.int64)
+        if sizes[0] % ROW_BYTES or len(rows) != 3 * count:
+            return False
+        index, grids = rows[::3], rows.reshape(-1, 3)[:, 1:]
+        ascending = (np.diff(index, prepend=-1) > 0).all() and (index < state['done']).all()
+        complete = count <= state['done'] <= count + len(state['skipped'])
+        return bool(ascending and complete and (grids > 0).all() and grids.prod(1).sum() == state['patches'])
+
+    def _check_size(self, name: str, size: int) -> None:
+        """Raise ValueError if a file has not as many bytes as its rows need."""
+        if (self.folder / name).stat().st_size != size:
+            raise ValueError(f'{self.folder / name} is damaged: give --force to start over')
 
     def append(self, index: int, features: np.ndarray) -> None:
         """Append the row of an image.
@@ -125,12 +157,14 @@ class Journal:
         rows = np.fromfile(self.folder / 'rows.i64', np.int64).reshape(-1, 3)
         if not len(rows):
             return rows, np.zeros((0, embed_dim), np.float32)
+        self._check_size('mean.f32', 4 * embed_dim * len(rows))
         return rows, np.memmap(self.folder / 'mean.f32', '<f4', 'r', shape=(len(rows), embed_dim))
 
     def finish_patches(self, embed_dim: int) -> None:
         """Give the patch tokens their header and their name."""
+        self._check_size('patches.npy', HEADER_BYTES + 2 * embed_dim * self.patches)
         header = dict(descr='<f2', fortran_order=False, shape=(self.patches, embed_dim))
-        with open(self.folder / 'patches.npy', 'r+b') as file:
+        with open_in_place(self.folder / 'patches.npy', mode='r+b') as file:
             np.lib.format.write_array_header_1_0(file, header)
             if file.tell() != HEADER_BYTES:
                 raise RuntimeError(f'the header of {self.patch_file} takes {file.tell()} bytes, not {HEADER_BYTES}')
@@ -139,13 +173,18 @@ class Journal:
         os.replace(self.folder / 'patches.npy', self.patch_file)
 
 
+def has_commits(folder: Path) -> bool:
+    """Return whether a folder has a journal that an earlier start has committed to."""
+    return (folder / STATE).exists()
+
+
 def discard(folder: Path) -> None:
     """Remove a journal, if there is one: what it held lies elsewhere, or is not wanted."""
     if not folder.is_dir():
         return
-    for name in (STATE, SETTINGS, 'rows.i64', 'mean.f32', 'patches.npy'):  # a folder without state is started over
+    for name in (STATE, SETTINGS, *FILES):  # a folder without state is started over
         (folder / name).unlink(missing_ok=True)
-    remove_partial(folder)
+    remove_partial(folder, re.compile('|'.join(map(re.escape, (SETTINGS, STATE)))))
     with suppress(OSError):  # it holds the lock of whoever is at work
         folder.rmdir()
 

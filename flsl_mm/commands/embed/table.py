@@ -43,6 +43,13 @@ class Embeddings:
         with atomic_writer(path) as file:
             (self._write_parquet if path.suffix == '.parquet' else self._write_npz)(file)
 
+    def check(self) -> None:
+        """Raise ValueError if the parts do not fit each other, or features are not finite."""
+        count = len(self.paths)
+        shapes = (self.mean.shape[:1], self.grid_hw.shape, self.patch_start.shape)
+        if self.mean.ndim != 2 or shapes != ((count,), (count, 2), (count,)) or not np.isfinite(self.mean).all():
+            raise ValueError('features, paths and grids do not fit each other')
+
     def _metadata(self) -> dict[str, str]:
         return dict(folder=self.folder, settings=json.dumps(self.settings), skipped=json.dumps(self.skipped))
 
@@ -99,11 +106,13 @@ def read_embeddings(path: Path) -> Embeddings:
     """
     check_format(path)
     try:
-        return _read_parquet(path) if path.suffix == '.parquet' else _read_npz(path)
+        found = _read_parquet(path) if path.suffix == '.parquet' else _read_npz(path)
+        found.check()
+        return found
     except OSError:
         raise
-    except Exception as error:  # damaged files make the readers raise errors of many kinds
-        raise ValueError(f'{path} is not a file of embeddings: {type(error).__name__} {error}') from None
+    except Exception:  # damaged files make the readers raise errors of many kinds
+        raise ValueError(f'{path} is not a file of embeddings, or a damaged one') from None
 
 
 def _read_npz(path: Path) -> Embeddings:

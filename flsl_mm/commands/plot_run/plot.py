@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,12 @@ LOSSES = ('loss', 'inter', 'intra', 'volume')
 COLLAPSE = ('teacher_entropy', 'marginal_entropy', 'prototypes_used')
 COLLAPSE += ('rank', 'within_cosine', 'between_share', 'place_share')
 COLUMNS, PANEL_WIDTH, PANEL_HEIGHT = 4, 3.6, 2.5
+MAX_PANELS = 120
+"""More would take minutes, and nobody looks at them."""
 HEAD_WIDTH = 175
 """Characters of a line above the panels."""
+TITLE_WIDTH = 60
+"""Characters of a panel's title."""
 
 VERDICT_COLORS = {'healthy': '#1a7f37', 'collapsed': '#b3261e', 'learned place': '#b3261e'}
 
@@ -94,6 +99,9 @@ def plot_runs(runs: Sequence[Run], path: Path) -> None:
         path: PNG file to write; its folder must exist.
     """
     panels = panels_of(runs)
+    if len(panels) > MAX_PANELS:
+        warnings.warn(f'{MAX_PANELS} of {len(panels)} logged numbers are drawn', stacklevel=2)
+        panels = panels[:MAX_PANELS]
     groups = list(dict.fromkeys(panel.group for panel in panels))
     rows = {group: math.ceil(sum(panel.group == group for panel in panels) / COLUMNS) for group in groups}
     head = [line for run in runs for line in _head_lines(run)]
@@ -133,7 +141,7 @@ def _draw(axes: Axes, panel: Panel, runs: Sequence[Run], colors: Sequence) -> No
         if measurements and not logged:
             steps = sorted(measurements)
             axes.plot(steps, [measurements[step] for step in steps], color=color, lw=1.0, marker='o', ms=3)
-    axes.set_title(printable(panel.title), fontsize=9)
+    axes.set_title(printable(panel.title)[:TITLE_WIDTH], fontsize=9, parse_math=False)
     axes.tick_params(labelsize=7)
     axes.margins(x=0.03)
     axes.grid(alpha=0.25)
@@ -161,7 +169,7 @@ def _write_head(figure: Figure, runs: Sequence[Run], colors: Sequence, height: f
         word = (run.verdict or '').partition(':')[0]
         for line in _head_lines(run):
             text_color = VERDICT_COLORS.get(word, '#444444')
-            figure.text(0.62 / width, top / height, line, fontsize=9, color=text_color, va='center')
+            figure.text(0.62 / width, top / height, line, fontsize=9, color=text_color, va='center', parse_math=False)
             top -= 0.2
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flsl_mm.utils.fileio import open_regular
 from flsl_mm.utils.work_folder import VERDICT
 
 from ..names import distinct_names
 
 NOT_CURVES = ('step', 'iter', 'epoch', 'data_time', 'time', 'memory')
 """What a line of the log has besides the numbers that are drawn."""
+
+MAX_LINE, MAX_VERDICT, MAX_TEXT = 2**20, 2**26, 2000
+"""Bytes of a line of a log and of a verdict's file, and letters of a verdict: far more than any has."""
+
+MAX_NUMBER = 1e100
+"""What is beyond is left out: sums of it would overflow in a figure."""
 
 Curve = dict[int, float]
 """Values by step."""
@@ -85,28 +91,31 @@ def read_run(folder: Path, name: str) -> Run:
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
     """Yield the lines of a log; the last one may be cut off while the run continues, or was killed."""
-    for text in log.read_text(encoding='utf-8', errors='replace').splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            yield line
+    with open_regular(log) as file:
+        while text := file.readline(MAX_LINE):
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(line, dict):
+                yield line
 
 
 def _read_verdict(path: Path, run: Run) -> None:
-    if not path.is_file():
+    if not path.exists():
         return
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        run.verdict = str(content['verdict'])
+        with open_regular(path) as file:
+            content = json.loads(file.read(MAX_VERDICT))
+        run.verdict = str(content['verdict'])[:MAX_TEXT]
         for measurement in content['measurements']:
             for key, value in measurement.items():
-                if key != 'step' and _is_number(value):
+                if key != 'step' and _is_number(value) and _is_number(measurement['step']):
                     run.measurements.setdefault(key, {})[int(measurement['step'])] = float(value)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError(f'{path} is not a file of verdict and measurements: remove it to draw the rest') from None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Return whether a value can be drawn; JSON has integers of any length."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < MAX_NUMBER

@@ -6,6 +6,7 @@ from .compile import FLSLCompileHook
 from .logger import FLSLLoggerHook
 from .non_finite import FLSLNonFiniteHook
 from .preemption import FLSLPreemptionHook
+from .replace import ReplaceHook
 from .schedule import FLSLFreezeLastLayerHook, FLSLScheduleHook
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     'FLSLNonFiniteHook',
     'FLSLPreemptionHook',
     'FLSLScheduleHook',
+    'ReplaceHook',
 ]

@@ -13,8 +13,9 @@ from mmengine.runner import Runner
 
 from flsl_mm.checkpoint import backbone_file, write_checkpoint
 from flsl_mm.checkpoint.integrity import DamagedError, check_finite
-from flsl_mm.utils.fileio import remove_partial
+from flsl_mm.utils.fileio import remove_partial, write_text
 from flsl_mm.utils.mm import unwrap
+from flsl_mm.utils.work_folder import RUN_FILES
 
 from ..resume import find_resumable, preempted_names
 from .schedule import is_pretraining
@@ -22,8 +23,10 @@ from .schedule import is_pretraining
 ATOMIC = dict(backend='FLSLAtomicBackend')
 
 SUFFIX = '_backbone.pth'
-EXPORTED = re.compile(r'(preempted_)?(epoch|iter)_\d+' + re.escape(SUFFIX))
-"""Names of the backbone files beside checkpoints."""
+"""Ending of the backbone files beside checkpoints."""
+
+WRITTEN = re.compile(rf'{RUN_FILES.pattern}|.+\.py')
+"""Names of what a run writes, its config too."""
 
 
 @HOOKS.register_module()
@@ -64,9 +67,12 @@ class FLSLCheckpointHook(CheckpointHook):
         """Prepare as MMEngine's hook does, and remove what a killed run was about to write."""
         folder = self.folder(runner)
         restrict_to_own_files(runner, folder)
+        steps = runner.message_hub.get_info('keep_ckpt_ids')
+        if self.max_keep_ckpts > 0 and is_main_process():  # MMEngine would leave their backbone files
+            remove_regular(folder, [self.filename_tmpl.format(step) for step in steps[: -self.max_keep_ckpts]])
         super().before_train(runner)
         if is_main_process():
-            remove_partial(folder)
+            remove_partial(folder, WRITTEN)
             remove_regular(folder, runner.message_hub.get_info('outdated'))
         if runner.iter > 0:  # a run may have ended between its last checkpoint and the export's end
             export_backbone(runner)
@@ -93,28 +99,41 @@ class FLSLCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        # MMEngine's own removes the oldest first, and writes last_checkpoint through a link.
         self.refused = not is_state_finite(runner)
         if self.refused:
             return
-        if (
-            self.max_keep_ckpts > 0
-            and len(self.keep_ckpt_ids) == self.max_keep_ckpts
-            and step != self.keep_ckpt_ids[-1]
-        ):
-            # Taken off the list here, so that MMEngine does not remove it before the new one is safe.
-            outdated = self.keep_ckpt_ids.popleft()
-            # The new checkpoint names it, so that a run that is killed before its removal removes it when it resumes.
-            runner.message_hub.update_info('outdated', [self.filename_tmpl.format(outdated)])
+        if self.max_keep_ckpts > 0 and list(self.keep_ckpt_ids)[-1:] != [step]:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                # The new checkpoint names what it replaces, so that a run that is killed in between removes it when it
+                # resumes.
+                outdated = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+                runner.message_hub.update_info('outdated', [outdated])
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         if hasattr(runner.optim_wrapper, 'average_accumulated_gradients'):
             # Only one process writes, so all of them go on with the mean that it keeps.
             runner.optim_wrapper.average_accumulated_gradients()
-        super()._save_checkpoint_with_step(runner, step, meta)
-        folder = self.folder(runner)
+        folder, name = self.folder(runner), self.filename_tmpl.format(step)
+        self.last_ckpt = str(folder / name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
         obsolete = [folder / name for name in preempted_names(runner.message_hub.get_info('preempted'))]
         runner.message_hub.update_info('preempted', [])
         if is_main_process():
+            write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
             for path in obsolete:
-                path.unlink(missing_ok=True)
+                remove_checkpoint(path)
             remove_regular(folder, runner.message_hub.get_info('outdated'))
         runner.message_hub.update_info('outdated', [])
         export_backbone(runner)
@@ -122,7 +141,7 @@ class FLSLCheckpointHook(CheckpointHook):
 
 @master_only
 def export_backbone(runner: Runner) -> None:
-    """Write the backbone file of a pretraining's newest checkpoint, and remove those of checkpoints that are gone."""
+    """Write the backbone file of a pretraining's newest checkpoint."""
     model = unwrap(runner.model)
     checkpoint = Path(runner.message_hub.runtime_info.get('last_ckpt') or '')
     if not is_pretraining(model) or not checkpoint.is_file():
@@ -132,9 +151,6 @@ def export_backbone(runner: Runner) -> None:
     value_range = getattr(runner.train_dataloader.dataset, 'value_range', None)
     write_checkpoint(backbone_file(model.teacher.backbone, mean, std, value_range), target)
     runner.message_hub.update_info('last_backbone', str(target))
-    for file in checkpoint.parent.glob('*' + SUFFIX):
-        if EXPORTED.fullmatch(file.name) and not file.with_name(file.name.replace(SUFFIX, '.pth')).is_file():
-            file.unlink()
 
 
 def regular_names(names: Any) -> list[str]:
@@ -146,7 +162,14 @@ def regular_names(names: Any) -> list[str]:
 def remove_regular(folder: Path, names: Any) -> None:
     """Remove regular checkpoints of a folder; what a file says is no such name is left alone."""
     for name in regular_names(names):
-        (folder / name).unlink(missing_ok=True)
+        remove_checkpoint(folder / name)
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint and the backbone file beside it; one whose checkpoint somebody has removed is kept."""
+    if path.exists():
+        path.with_name(path.stem + SUFFIX).unlink(missing_ok=True)  # first, so that a kill leaves nothing behind
+        path.unlink()
 
 
 def checkpoint_folder(runner: Runner) -> Path:

@@ -1,5 +1,6 @@
 """Embeddings: the model's own features, whole after a kill, refused where they are others; bad images left out."""
 
+import json
 import os
 import signal
 import subprocess
@@ -103,7 +104,8 @@ def test_a_killed_one_goes_on_where_it_was(folder, file, model, tmp_path, monkey
     assert not out.exists()
     assert (tmp_path / 'a.npz.partial/mean.f32').stat().st_size == 4 * 16 * 4  # one row more than committed
 
-    (tmp_path / 'a.npz.partial/.state.json.1.partial').write_bytes(b'{')  # the kill came while it committed
+    # The kill came while it committed.
+    (tmp_path / 'a.npz.partial/.state.json.00112233445566ff.partial').write_bytes(b'{')
     appended, append = [], Journal.append
     monkeypatch.setattr(Journal, 'append', lambda self, index, row: appended.append(index) or append(self, index, row))
     embed(model, folder, out, 32, patches=True)
@@ -127,13 +129,46 @@ def torn(folder, model, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ('name', 'content'),
-    [('settings.json', '[]'), ('state.json', '{"done": "x"}'), ('state.json', '{"do'), ('state.json', '3')],
+    [
+        ('settings.json', '[]'),
+        ('state.json', '{"done": "x"}'),
+        ('state.json', '{"do'),
+        ('state.json', '3'),
+        ('state.json', '{"done": 3, "patches": 0, "skipped": {}, "bytes": {}}'),
+        ('state.json', '{"done": -2, "patches": 0, "skipped": {}, "bytes": {}}'),
+        ('state.json', '{"done": 1, "patches": 20, "skipped": {}, "bytes": {"rows.i64": 24, "mean.f32": "a"}}'),
+    ],
 )
 def test_a_damaged_journal_is_told(name, content, folder, model, tmp_path, torn):
     torn(32)
     (tmp_path / 'a.npz.partial' / name).write_text(content)
     with pytest.raises(ValueError, match=f'{name} is damaged: give --force to start over'):
         embed(model, folder, tmp_path / 'a.npz', 32)
+
+
+@pytest.mark.parametrize('rows', [[[-1, 4, 4]], [[99, 4, 4]], [[0, 4, 5]], [[0, -4, -4]], [[1, 2, 4], [0, 2, 4]]])
+def test_rows_that_no_embedding_has(rows, tmp_path):
+    journal = Journal(tmp_path / 'journal', {})
+    for index in range(2):
+        journal.append(index, np.zeros((2, 4, 3), np.float32))
+    journal.commit()
+    journal.close()
+    content = np.array(rows, np.int64).tobytes()
+    (tmp_path / 'journal' / 'rows.i64').write_bytes(content)
+    state = json.loads((tmp_path / 'journal' / 'state.json').read_text())
+    state['bytes']['rows.i64'] = len(content)
+    (tmp_path / 'journal' / 'state.json').write_text(json.dumps(state | dict(done=len(rows))))
+    with pytest.raises(ValueError, match=r'state\.json is damaged: give --force to start over'):
+        Journal(tmp_path / 'journal', {})
+
+
+def test_means_of_other_rows(tmp_path):
+    journal = Journal(tmp_path / 'journal', {})
+    journal.append(0, np.zeros((2, 4, 3), np.float32))
+    journal.files['mean.f32'].write(b'1234')
+    journal.close()
+    with pytest.raises(ValueError, match=r'mean\.f32 is damaged: give --force to start over'):
+        journal.table(3)
 
 
 def test_a_kill_between_the_two_files_of_the_end(folder, model, tmp_path, torn):
@@ -221,3 +256,51 @@ def test_features_that_are_no_numbers_are_not_written(folder, file, tmp_path, fa
     with pytest.raises(ValueError, match=rf'the features of .*0\.png {line}'):
         embed(model, folder, tmp_path / 'a.npz', 32, patches=True)
     assert not (tmp_path / 'a.npz').exists()
+
+
+@pytest.mark.parametrize('content', ['notes of mine', ''])
+def test_another_file_of_that_name_is_kept_and_told(content, folder, model, tmp_path):
+    (tmp_path / 'a.npz').write_text(content)
+    line = r'a\.npz is not a file of embeddings, or a damaged one: choose another name or give --force$'
+    with pytest.raises(ValueError, match=line):
+        embed(model, folder, tmp_path / 'a.npz')
+    assert (tmp_path / 'a.npz').read_text() == content
+
+
+def test_a_link_that_is_put_in_the_place_of_the_patches_is_not_followed(tmp_path):
+    (tmp_path / 'target').write_bytes(b'mine' * 38)  # as many bytes as the patches
+    journal = Journal(tmp_path / 'journal', {}, tmp_path / 'patches.npy')
+    journal.append(0, np.zeros((2, 2, 3), np.float32))
+    journal.close()
+    (tmp_path / 'journal' / 'patches.npy').unlink()
+    (tmp_path / 'journal' / 'patches.npy').symlink_to(tmp_path / 'target')
+    with pytest.raises(ValueError, match=r'patches\.npy is a link: remove it'):
+        journal.finish_patches(3)
+    assert (tmp_path / 'target').read_bytes() == b'mine' * 38
+
+
+def test_files_that_are_not_of_the_embeddings_are_kept(folder, model, tmp_path):
+    out, partial = tmp_path / 'a.npz', tmp_path / 'a.npz.partial'
+    patch_file(out).write_text('mine')
+    with pytest.raises(FileExistsError, match=r'a_patches\.npy exists, without .*a\.npz: choose another name or give'):
+        embed(model, folder, out, 32, patches=True)
+    assert patch_file(out).read_text() == 'mine'
+    patch_file(out).unlink()
+    partial.mkdir()
+    for name, line in (('patches.npy', 'has patches.npy, which embed did not write'), ('settings.json', 'is damaged')):
+        (partial / name).write_text('mine')
+        with pytest.raises(ValueError, match=line):
+            embed(model, folder, out, 32, patches=True)
+        assert (partial / name).read_text() == 'mine'
+
+
+@pytest.mark.parametrize(
+    'change', [dict(mean=np.zeros((2, 16))), dict(mean=np.full((8, 16), np.nan)), dict(paths=['a'])]
+)
+def test_a_file_whose_parts_do_not_fit_is_no_embeddings(change, folder, model, tmp_path):
+    embed(model, folder, tmp_path / 'a.npz', 32)
+    with np.load(tmp_path / 'a.npz') as data:
+        content = dict(data) | change
+    np.savez(tmp_path / 'a.npz', **content)
+    with pytest.raises(ValueError, match=r'a\.npz is not a file of embeddings, or a damaged one'):
+        read_embeddings(tmp_path / 'a.npz')

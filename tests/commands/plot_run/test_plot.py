@@ -1,10 +1,11 @@
 """The figure of runs: which panels there are, and a line of each run in its color."""
 
 import numpy as np
+import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from flsl_mm.commands.plot_run.plot import Panel, panels_of, plot_runs
+from flsl_mm.commands.plot_run.plot import MAX_PANELS, Panel, panels_of, plot_runs
 from flsl_mm.commands.plot_run.read import Run
 
 RUNS = [
@@ -32,3 +33,10 @@ def test_every_run_is_drawn_in_its_color(tmp_path):
         for number, color in enumerate(colormaps['tab10'].colors[:2]):
             drawn = (np.abs(pixels - 255 * np.array(color)).max(1) < 3).sum()
             assert (drawn > 500) == (number < count)
+
+
+def test_names_that_are_no_formulas_and_too_many_of_them(tmp_path):
+    curves = {f'$\\frac {number}\n' + 'k' * 10_000: {1: 1.0} for number in range(MAX_PANELS + 1)}
+    with pytest.warns(UserWarning, match=f'{MAX_PANELS} of {MAX_PANELS + 1} logged numbers are drawn'):
+        plot_runs([Run('$\\x$', curves, {}, 'bad: $\\frac$', 1)], tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').is_file()

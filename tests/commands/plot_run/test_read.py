@@ -1,6 +1,7 @@
 """What is read of a run: every log of a resumed one, half a line at the end, the verdict."""
 
 import json
+import os
 
 import pytest
 
@@ -66,4 +67,32 @@ def test_what_is_no_run_is_told(tmp_path):
         read_run(tmp_path, 'a')
     (tmp_path / 'verdict.json').write_text('[]')
     with pytest.raises(ValueError, match=r'verdict\.json is not a file of verdict and measurements'):
+        read_run(tmp_path, 'a')
+
+
+@pytest.mark.parametrize(
+    'line',
+    [
+        '[' * 100_000,
+        '{"loss": 1' + '0' * 400 + ', "iter": 9, "step": 4}',
+        '{"loss": 1, "step": 1' + '0' * 400 + '}',
+        '[]',
+    ],
+    ids=['deep', 'huge', 'huge step', 'list'],
+)
+def test_lines_that_no_run_writes_are_left_out(line, tmp_path):
+    log = write_run(tmp_path, [dict(loss=1.0, iter=1, step=1)], verdict=dict(verdict='healthy', measurements=[]))
+    with log.open('a') as file:
+        file.write(line + '\n')
+    assert read_run(tmp_path, 'a').curves == {'loss': {1: 1.0}}
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    log = write_run(tmp_path, [dict(loss=1.0, iter=1, step=1)])
+    os.mkfifo(tmp_path / 'verdict.json')
+    with pytest.raises(ValueError, match=r'verdict\.json is not a file of verdict and measurements: remove it'):
+        read_run(tmp_path, 'a')
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(ValueError, match='is not a regular file but a pipe or a device'):
         read_run(tmp_path, 'a')
