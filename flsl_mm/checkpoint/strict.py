@@ -237,6 +237,23 @@ def check_resumable(checkpoint: Mapping, source: str = 'the checkpoint') -> None
             value = value[key]
         if not fits(value):
             raise CheckpointError(f'{source} has an unusable {path}: no run can be continued from it')
-    seed = checkpoint['meta'].get('seed')
-    if seed is not None and not _count(2**32 - 1)(seed):
-        raise CheckpointError(f'{source} has an unusable meta.seed: no run can be continued from it')
+    meta, length = checkpoint['meta'], checkpoint['message_hub']['runtime_info'].get('epoch_length')
+    problem = ''
+    if meta.get('seed') is not None and not _count(2**32 - 1)(meta['seed']):
+        problem = 'meta.seed'
+    elif type(length) is int and not meta['epoch'] * length <= meta['iter'] <= (meta['epoch'] + 1) * length:
+        problem = 'meta.iter'
+    elif _negative_moments(checkpoint['optimizer']):
+        problem = 'optimizer'
+    if problem:
+        raise CheckpointError(f'{source} has an unusable {problem}: no run can be continued from it')
+
+
+def _negative_moments(optimizer: Mapping) -> bool:
+    """Return whether means of squares, of which Adam takes the root, are below 0."""
+    return any(
+        isinstance(value := state.get(name), Tensor) and value.numel() and bool((value < 0).any())
+        for state in mapping(optimizer, 'state').values()
+        if isinstance(state, Mapping)
+        for name in ('exp_avg_sq', 'max_exp_avg_sq')
+    )

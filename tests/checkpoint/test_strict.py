@@ -151,6 +151,9 @@ def resumable(**changes) -> dict:
 WRONG = [
     dict(meta__iter=10**30),
     dict(meta__iter=-1),
+    dict(meta__iter=5, message_hub__runtime_info=dict(epoch_length=6)),
+    dict(meta__iter=13, message_hub__runtime_info=dict(epoch_length=6)),
+    dict(optimizer=dict(state={0: dict(exp_avg_sq=torch.tensor([1.0, -1.0]))})),
     dict(meta__epoch='3'),
     dict(meta__seed=1.5),
     dict(meta=[]),
