@@ -21,7 +21,7 @@ class SplitTruth:
     """A converted split.
 
     Args:
-        objects: Frames and annotated objects; the ignore regions are not among them.
+        objects: Frames and annotated objects, numbered from 1; the ignore regions are not among them.
         classes: Names of the classes, in the order of their category ids.
         regions: Ignore regions by the id of their frame: corners x1, y1, x2, y2 (R, 4), float64.
         attributes: Ids of the frames whose sequence has a flag, by the name of the flag.
@@ -66,8 +66,9 @@ def _parse(content: dict) -> SplitTruth:
             left, top, width, height = annotation['bbox']
             corners[annotation['image_id']].append((left, top, left + width, top + height))
         else:
-            names = ('id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'occlusion')
-            objects.append({name: annotation[name] for name in names})
+            names = ('image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'occlusion')
+            # pycocotools takes an object with the id 0 for one that was not found.
+            objects.append({name: annotation[name] for name in names} | dict(id=len(objects) + 1))
     regions = {i['id']: torch.tensor(corners[i['id']], dtype=torch.float64).reshape(-1, 4) for i in images}
     flags = {name: sequence['attributes'] or {} for name, sequence in sequences.items()}
     attributes = {

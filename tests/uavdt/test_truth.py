@@ -18,10 +18,10 @@ def content():
         categories=[dict(id=2, name='truck'), dict(id=1, name='car')],
         images=[dict(id=1, sequence='A'), dict(id=2, sequence='B'), dict(id=3, sequence='A')],
         annotations=[
-            annotation(1, 3, 2, [1, 2, 3, 4], iscrowd=0, occlusion=4),
-            annotation(2, 3, 1, [10, 20, 30, 40], iscrowd=1),
-            annotation(3, 1, 1, [5, 6, 7, 8.5], iscrowd=0, occlusion=1),
-            annotation(4, 3, 1, [0, 0, 2.5, 2], iscrowd=1),
+            annotation(0, 3, 2, [1, 2, 3, 4], iscrowd=0, occlusion=4),
+            annotation(1, 3, 1, [10, 20, 30, 40], iscrowd=1),
+            annotation('b', 1, 1, [5, 6, 7, 8.5], iscrowd=0, occlusion=1),
+            annotation(3, 3, 1, [0, 0, 2.5, 2], iscrowd=1),
         ],
         sequences=dict(A=dict(attributes=dict.fromkeys(ATTRIBUTES, False) | dict(night=True)), B=dict(attributes=None)),
     )
@@ -36,9 +36,9 @@ def read(folder, content):
 def test_objects_and_regions_apart(tmp_path, content):
     truth = read(tmp_path, content)
     assert truth.classes == ('car', 'truck')
-    assert [[a['id'] for a in truth.objects.imgToAnns[i]] for i in (1, 2, 3)] == [[3], [], [1]]
+    assert [[a['id'] for a in truth.objects.imgToAnns[i]] for i in (1, 2, 3)] == [[2], [], [1]]
     assert truth.objects.anns[1]['occlusion'] == 4
-    assert truth.objects.anns[3]['bbox'] == [5, 6, 7, 8.5]
+    assert truth.objects.anns[2]['bbox'] == [5, 6, 7, 8.5]
     assert truth.regions.keys() == {1, 2, 3}
     assert truth.regions[3].tolist() == [[10, 20, 40, 60], [0, 0, 2.5, 2]]
     assert truth.regions[1].shape == truth.regions[2].shape == (0, 4)
