@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 import flsl_mm
 from flsl_mm.evaluation.features import image_tensor
 from flsl_mm.evaluation.probes.sources import random_weights
-from flsl_mm.visualization.panels import heat_map, mark_points
 from flsl_mm.visualization.paint_clusters import enlarged
+from flsl_mm.visualization.panels import heat_map, mark_points
 from flsl_mm.visualization.pca import color_basis
 from flsl_mm.visualization.similarity import similarity_map
 
