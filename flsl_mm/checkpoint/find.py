@@ -126,7 +126,7 @@ def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
     if hidden.dim() == 2:
         spec = replace(spec, mlp_ratio=hidden.shape[0] / embed_dim)
     if table.dim() == 3:
-        kind = 'sincos' if is_sincos(table) else 'learned'
+        kind = 'none' if not table.any() else 'sincos' if is_sincos(table) else 'learned'
         spec = replace(spec, img_size=isqrt(table.shape[1]) * patch_size, pos_embed=kind)
     return spec
 

@@ -43,7 +43,8 @@ class FLSLViT(PatchBackbone):
         out_indices: Blocks whose output is returned, 0-based, negative from the end.
         out_type: ``'featmap'`` returns (B, C, h, w), ``'tokens'`` returns (B, h * w, C); h, w is the padded grid.
         final_norm: Whether the output of the last block goes through the final LayerNorm.
-        pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
+        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'none'``, a fixed table of zeros (ours), with which
+            features cannot tell where a patch lies.
         pos_resize: ``'offset'`` (DINO's and FLSL's bicubic with 0.1 offset) or ``'size'`` (exact target size).
         position_jitter: Ours, ``dict(range=24, zoom=1.5)`` for example: while training, each image takes its positions
             from a random window of the sine-cosine plane, see
@@ -87,7 +88,7 @@ class FLSLViT(PatchBackbone):
         super().__init__(spec, out_indices, out_type, final_norm, frozen_stages, init_cfg)
         if position_jitter is not None and pos_embed != 'sincos':
             raise ValueError(
-                'position_jitter draws windows of the sine-cosine plane, which a learned table has not: set '
+                f'position_jitter draws windows of the sine-cosine plane, which pos_embed={pos_embed!r} has not: set '
                 "pos_embed='sincos', or leave position_jitter out"
             )
         self.with_cp = with_cp
@@ -115,7 +116,7 @@ class FLSLViT(PatchBackbone):
         if learned:
             table = nn.init.trunc_normal_(torch.empty(1, self.patch_embed.num_patches, self.embed_dim), std=0.02)
         else:
-            table = sincos_pos_embed(self.embed_dim, self.spec.grid_hw)
+            table = sincos_pos_embed(self.embed_dim, self.spec.grid_hw) * (pos_embed == 'sincos')
         self.pos_embed = nn.Parameter(table, requires_grad=learned)
         self._freeze_stages()
         self._freeze_unread()

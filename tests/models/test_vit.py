@@ -137,7 +137,8 @@ def test_layer_depths():
         (dict(out_type='map'), 'out_type must be'),
         (dict(out_indices=(3,)), 'out of range for 3 blocks'),
         (dict(out_indices=()), 'out_indices is empty'),
-        (dict(pos_embed='rope'), "pos_embed must be 'sincos' or 'learned'"),
+        (dict(pos_embed='rope'), r"pos_embed must be one of \('sincos', 'learned', 'none'\)"),
+        (dict(pos_embed='none', position_jitter=dict(range=24)), "which pos_embed='none' has not"),
         (dict(pos_embed='learned', position_jitter=dict(range=24)), "set pos_embed='sincos', or leave position_jitter"),
         (dict(arch=dict(embed_dim=6, depth=1, num_heads=1)), 'divisible by 4'),
     ],
@@ -158,3 +159,13 @@ def test_traces_and_counts_of_operations_at_any_size(side):
     images = torch.randn(1, 3, side, side)
     torch.testing.assert_close(torch.jit.trace(model, images)(images), model(images))
     assert get_model_complexity_info(model, (3, side, side), show_table=False, show_arch=False)['flops'] > 0
+
+
+def test_without_positions_a_patch_does_not_know_where_it_lies():
+    """Moving the patches of an image moves their features, exactly."""
+    backbone = tiny(pos_embed='none', out_type='tokens').eval()
+    images = torch.randn(2, 3, 32, 32)
+    moved = images.unflatten(3, (4, 8)).roll(1, 3).flatten(3)
+    expected = backbone(images)[0].unflatten(1, (4, 4)).roll(1, 2).flatten(1, 2)
+    torch.testing.assert_close(backbone(moved)[0], expected)
+    assert not backbone.pos_embed.requires_grad
