@@ -142,13 +142,14 @@ def test_boxes_of_two_files_the_official_way_and_of_one_category(file, tmp_path,
     capsys.readouterr()
     # Random weights alone, of another geometry.
     of_none = ('none', '--arch', 'tiny', '--patch-size', 14, '--coco', one, '--images', one.parent / 'images')
-    assert run(*of_none, '--out', tmp_path / 'c.json') == 0
+    assert run(*of_none, '--scenes', '--out', tmp_path / 'c.json') == 0
     printed, errors = capsys.readouterr()
     assert errors.splitlines()[0].endswith('has boxes of one category only: bbox-aligned k-NN needs two or more')
     assert '192 channels, 12 blocks, patches of 14 pixels, positions 16x16' in printed
     (table,) = tables_of(tmp_path / 'c.json')
     assert table['models'] == []
-    assert list(row_of(table, 'corloc')['columns'])[:2] == TRIVIAL[:2]
+    assert list(row_of(table, 'matched_auc')['columns']) == TRIVIAL
+    assert '126 pixels' in table['probes'][0]['title']  # 128 are not a multiple of the patch size 14
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ DOCS = (Path(__file__).parents[2] / 'docs' / 'using.md').read_text(encoding='utf
 def test_embeddings_are_read_as_shown(tmp_path, monkeypatch):
     import flsl_mm
 
+    assert all(f'flsl-mm {name} ' in DOCS for name in ('embed', 'export', 'test', 'plot-run', 'train'))
     monkeypatch.chdir(tmp_path)
     torch.save(file_of(tiny(3)), 'model.pth')
     Path('images').mkdir()
