@@ -43,14 +43,12 @@ def rates(folder, **changes):
     """Resume with changes: what is said of schedules, and the learning rate and decay of each further iteration."""
     runner = config_runner(folder, default_hooks__checkpoint__interval=600, **changes)
     seen = []
-    original = runner.model.train_step
 
-    def train_step(data, optim_wrapper):
-        group = optim_wrapper.optimizer.param_groups[0]
+    def note(runner):
+        group = runner.optim_wrapper.optimizer.param_groups[0]
         seen.append((runner.iter, group['lr'], group['weight_decay']))
-        return original(data, optim_wrapper)
 
-    runner.model.train_step = train_step
+    runner.register_hook(Calls(before_train_iter=note))
     lines = [line for line in messages_of(runner, runner.train) if 'schedules of the config' in line]
     return lines, seen
 

@@ -9,21 +9,12 @@ from flsl_mm.engine.schedules import FLSLWarmupCosineLR, cosine, linear_by_epoch
 from tests.builders.reference import cosine_end, load
 
 
-def test_cosine_by_hand():
+def test_by_hand():
     assert [cosine(progress, 2.0, 4.0) for progress in (0, 0.5, 1)] == pytest.approx([2, 3, 4])
-
-
-def test_linear_by_hand():
     assert [linear_by_epoch(epoch, 1.0, 3.0, 3) for epoch in range(5)] == [1, 2, 3, 3, 3]
     assert linear_by_epoch(0, 1.0, 3.0, 1) == 3.0
-
-
-def test_warmup_by_hand():
     assert [warmup_cosine(i, 3, 5, 8.0, 0.0) for i in range(5)] == pytest.approx([0, 4, 8, 8, 4])
     assert warmup_cosine(0, 0, 5, 8.0, 0.0) == 8.0
-
-
-def test_momentum_scaling_by_hand():
     assert scaled_momentum(0.81, 256, 512) == pytest.approx(0.9)
     assert scaled_momentum(0.9, 1024, 512) == pytest.approx(0.81)
 

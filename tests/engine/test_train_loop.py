@@ -8,9 +8,8 @@ from mmengine.hooks import Hook
 
 from flsl_mm.datasets.folder import find_images
 from tests.builders.checkpoints import same
-from tests.builders.images import make_image
 from tests.builders.toy_flsl import toy_model
-from tests.builders.toy_run import ToyImages, toy_runner
+from tests.builders.toy_run import ToyImages, toy_runner, write_images
 
 LOOP = dict(type='FLSLEpochTrainLoop', max_epochs=2)
 
@@ -91,11 +90,10 @@ def test_other_data_than_the_resumed_run(first, images, second, message, tmp_pat
 
 
 def test_renamed_and_replaced_files(tmp_path, caplog):
-    for number in range(8):
-        make_image(48, 48, number).save(tmp_path / f'{number}.png')
+    write_images(tmp_path, 8)
     loaders = [dict(dataset=dict(type='FLSLImages', data_root=str(tmp_path), size=48), batch_size=2) for _ in range(2)]
     runner = resumed(tmp_path / 'runs', *loaders)
-    (tmp_path / '3.png').rename(tmp_path / '31.png')
+    (tmp_path / '003.png').rename(tmp_path / '0031.png')
     runner.train_loop.dataloader.dataset.paths = find_images(tmp_path)
     lines = []
     runner.logger.warning = lines.append

@@ -9,13 +9,10 @@ from flsl_mm.evaluation.bootstrap import bootstrap_error, share
 from flsl_mm.evaluation.segmentation import mean_iou
 
 
-def test_error_of_an_accuracy_is_the_binomial_one():
+def test_the_error_is_the_binomial_one_of_images():
     right = (torch.arange(400) % 4 == 0).double()
     counts = torch.stack([right, torch.ones(400)], dim=-1)
     assert bootstrap_error(counts, resamples=2000) == pytest.approx(math.sqrt(0.25 * 0.75 / 400), rel=0.1)
-
-
-def test_patches_of_one_image_count_as_one():
     counts = torch.tensor([[100.0, 100.0], [0.0, 100.0]] * 50)
     assert bootstrap_error(counts, resamples=2000) == pytest.approx(math.sqrt(0.25 / 100), rel=0.1)
 

@@ -42,5 +42,4 @@ def test_syncbn_of_one_process_is_bn(group):
         outputs = pyramid(maps)
         sum(output.square().mean() for output in outputs).backward()
         found.append([*outputs, *(parameter.grad for parameter in pyramid.parameters())])
-    for expected, given in zip(*found, strict=True):
-        torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)

@@ -35,8 +35,7 @@ def test_drops_as_timm_does(drop_path):
         output = block(inputs)
         output.square().sum().backward()
         results.append([output, inputs.grad, block.attn.qkv.weight.grad, block.mlp.fc2.bias.grad])
-    for mine, other in zip(*results, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
     assert 0 < draws[0].sum() < 64
 
 

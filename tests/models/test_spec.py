@@ -38,16 +38,13 @@ def test_names_and_dicts():
         BackboneSpec.from_arch('mlp_ratio')
     with pytest.raises(ValueError, match=r"got \['depth', 'embed_dim', 'heads', 'mlp_ratio'\]"):
         BackboneSpec.from_arch(dict(embed_dim=16, depth=3, heads=2))
+    assert [default_num_heads(width) for width in (192, 384, 768, 512)] == [3, 6, 12, None]
 
 
 @pytest.mark.parametrize('options', [dict(pos_embed=None), dict(pos_resize='nearest'), dict(img_size=30, patch_size=8)])
 def test_impossible_options(options):
     with pytest.raises(ValueError, match=r'must be|not a multiple'):
         BackboneSpec.from_arch('small', **options)
-
-
-def test_heads_of_published_widths():
-    assert [default_num_heads(width) for width in (192, 384, 768, 512)] == [3, 6, 12, None]
 
 
 def test_a_module_has_its_spec_and_writes_it_beside_its_tensors():

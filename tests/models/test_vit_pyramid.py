@@ -34,14 +34,14 @@ def test_own_stride_is_untouched_and_coarser_maps_are_maxima(patch_size, identit
         assert torch.equal(maps[level], blocks.amax(dim=(3, 5)))
 
 
-def test_channels_of_each_map_are_kept():
+def test_levels():
     maps = pyramid(16, in_channels=[2, 4, 6, 8])([torch.zeros(1, channels, 2, 2) for channels in (2, 4, 6, 8)])
     assert [features.shape[1] for features in maps] == [2, 4, 6, 8]
-
-
-def test_patch_16_upsamples_with_norm_and_gelu_between_deconvolutions():
     kinds = [type(module) for module in pyramid(16).levels[0]]
     assert kinds == [nn.ConvTranspose2d, nn.BatchNorm2d, nn.GELU, nn.ConvTranspose2d]
+    neck = FLSLViTPyramid(4, strides=(8, 16, 32))
+    assert [features.shape[-1] for features in neck([torch.zeros(1, 4, 4, 4)] * 3)] == [8, 4, 2]
+    assert not isinstance(neck.levels[0], nn.Sequential)
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,6 @@ def test_norm_is_synchronised_among_several_accelerators_only(monkeypatch, world
     assert resolve_norm('auto') is expected
     assert type(pyramid(16).levels[0][1]) is expected
     assert type(FLSLViTPyramid(4, norm='SyncBN').levels[0][1]) is nn.SyncBatchNorm
-
-
-def test_maps_nobody_reads_can_be_left_out():
-    neck = FLSLViTPyramid(4, strides=(8, 16, 32))
-    assert [features.shape[-1] for features in neck([torch.zeros(1, 4, 4, 4)] * 3)] == [8, 4, 2]
-    assert not isinstance(neck.levels[0], nn.Sequential)
 
 
 def test_wrong_settings_are_named():

@@ -52,9 +52,11 @@ def test_healthy(tmp_path):
     assert not [line for line in lines if line.startswith('step ')]
 
 
-def test_too_short(tmp_path):
-    _, written = trained(tmp_path, epochs=2, assignment='sinkhorn', anchor_width=0.12)
-    assert written['verdict'] == 'too short to tell: 6 steps'
+def test_too_short_and_measurements_fit_the_length_of_the_run(tmp_path):
+    _, written = trained(tmp_path, epochs=10, assignment='sinkhorn', anchor_width=0.12)
+    assert written['verdict'] == 'too short to tell: 30 steps'
+    assert [measurement['step'] for measurement in written['measurements']] == [1, *range(2, 31)]
+    assert all(math.isfinite(value) for measurement in written['measurements'] for value in measurement.values())
 
 
 @pytest.mark.slow
@@ -74,9 +76,3 @@ def test_collapsed(tmp_path, options, symptom):
     # Each symptom is warned of once while the run continues, with the setting to change.
     warned = [line for line in lines if line.startswith('step ') and f': {symptom}: ' in line]
     assert len(warned) == 1
-
-
-def test_measurements_fit_the_length_of_the_run(tmp_path):
-    _, written = trained(tmp_path, epochs=10, assignment='sinkhorn')
-    assert [measurement['step'] for measurement in written['measurements']] == [1, *range(2, 31)]
-    assert all(math.isfinite(value) for measurement in written['measurements'] for value in measurement.values())

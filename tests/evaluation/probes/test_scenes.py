@@ -32,13 +32,10 @@ def probe():
     return ScenesProbe(num_scenes=12, size=64)
 
 
-def test_the_truth_scores_one(probe):
+def test_the_truth_scores_one_and_constants_chance(probe):
     scores = probe(Oracle(probe))
     assert scores['matched_auc'].value == pytest.approx(1, abs=0.02)  # a patch may show a bit of its neighbor
     assert scores['knn_accuracy'].value == scores['linear_accuracy'].value == 1
-
-
-def test_constants_score_chance(probe):
     scores, chance = probe(Constant(PATCH)), probe.chance(PATCH)
     assert scores['matched_auc'].value == chance['matched_auc'] == 0.5
     assert scores['knn_accuracy'].value <= chance['knn_accuracy']
