@@ -121,11 +121,9 @@ def doors(path: Path) -> list[str]:
             continue
         name = ast.unparse(node.func)
         to_stream = name.startswith(('sys.stdout.write', 'sys.stderr.write'))
-        named_bar = name.endswith('tqdm') and any(
-            word.arg == 'desc' and not isinstance(word.value, ast.Constant) for word in node.keywords
-        )
+        own_bar = name.endswith('tqdm')
         own_parser = name.endswith('ArgumentParser')
-        if name in ('print', 'traceback.print_exc', 'input') or to_stream or named_bar or own_parser:
+        if name in ('print', 'traceback.print_exc', 'input') or to_stream or own_bar or own_parser:
             found.append(f'{path.relative_to(PACKAGE)}:{node.lineno} {name}')
     return found
 

@@ -122,6 +122,7 @@ class FLSLProbeHook(Hook):
     def measure(self, runner: Runner, step: int) -> dict[str, float]:
         """Measure the teacher and log the figures at a step; returns them by name."""
         source = _source(runner)
+        runner.logger.info(f'measuring the teacher on {"; ".join(probe.title for probe in self.probes.values())}')
         training = source.backbone.training
         source.eval()
         try:

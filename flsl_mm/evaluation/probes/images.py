@@ -73,7 +73,7 @@ def feature_maps(
         Index of an image and its features (h, w, C), on the source's device.
     """
     waiting: list[tuple[int, Tensor]] = []
-    for index, image in enumerate(progress(images, source.name, 'image', leave=False)):
+    for index, image in enumerate(progress(images, f'features of {source.name}', 'image', leave=False)):
         try:
             with using_range(getattr(source, 'value_range', None)):
                 pixels = read(image)
