@@ -20,5 +20,5 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and the mistake, and leave with exit code 2."""
-        super().error(printable(message))
+        """Print the mistake in one line, and leave with exit code 2."""
+        self.exit(2, f'error: {printable(message)} ({self.prog} --help lists the options)\n')

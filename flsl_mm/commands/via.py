@@ -254,6 +254,9 @@ def _names(value: Any) -> list[str]:
 def _box(points: Sequence[tuple[float, float]], height: int, width: int) -> list[float]:
     """Give x, y, width and height of the part of an outline's box that is in the image."""
     across, down = zip(*points, strict=True)
+    if min(across) < -width or max(across) > 2 * width or min(down) < -height or max(down) > 2 * height:
+        # As flsl_mm.detection refuses it in training, where an image's size on each side is allowed.
+        raise ValueError(f'reaches far outside of its image of {width}x{height}: is it the image that was annotated?')
     left, right = (min(max(side, 0), width) for side in (min(across), max(across)))
     top, bottom = (min(max(side, 0), height) for side in (min(down), max(down)))
     if left >= right or top >= bottom:

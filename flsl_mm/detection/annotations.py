@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ MAX_NUMBER = 1e15
 
 MAX_PIXELS = 2**28
 """Pixels that an image may claim to have; masks are drawn at its size."""
+
+MAX_IMAGES_COVERED = 9
+"""Area that an object may claim to have, in areas of its image, out of which it may stick on each side."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def read_annotations(path: str | Path) -> Annotations:
 
     A byte order mark, whole numbers written as 640.0, a missing list of annotations (files for testing), annotations
     of images that are not listed, polygons of one or two points, and unused categories with the name of another one
-    are taken as mmdet takes them, or left out. Annotations are numbered anew, from 1.
+    are taken as mmdet takes them, or left out.
 
     Raises:
         ValueError: If the file is anything else, an entry lacks what mmdet reads of it, or a mask or box in it is none,
@@ -69,9 +73,6 @@ def read_annotations(path: str | Path) -> Annotations:
         check_entries(content)
         orphans, short_parts = tidy(content)
         boxes, bounds, image_hw = check_shapes(content)
-        # pycocotools takes an object with the id 0 for one that was not found, and text for no id at all.
-        for number, annotation in enumerate(content['annotations'], 1):
-            annotation['id'] = number
     except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is not a COCO annotation file: {error}') from error
     return Annotations(str(path), content, boxes, bounds, image_hw, orphans, short_parts)
@@ -94,9 +95,9 @@ def check_entries(content: Mapping[str, Any]) -> None:
             if problem is None and entry['id'] in seen:
                 problem = 'has the id of an earlier one'
             if problem is None and part == 'images':
-                if entry['file_name'] in files:
+                if (file := normpath(entry['file_name'])) in files:
                     problem = f'has the file_name of an earlier one, {entry["file_name"]!r}'
-                files.add(entry['file_name'])
+                files.add(file)
             if problem is None and part == 'annotations' and entry.get('iscrowd', 0) not in (0, 1, None):
                 problem = f'has neither 0 nor 1 as iscrowd: {repr(entry["iscrowd"])[:60]}'
             if problem:
@@ -183,7 +184,7 @@ def _without_unused_namesakes(content: Mapping[str, Any]) -> list[dict]:
 
 
 def check_shapes(content: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Check that masks and boxes lie at their images; pycocotools writes beyond its memory otherwise.
+    """Check areas, and that masks and boxes lie at their images; pycocotools writes beyond its memory otherwise.
 
     Polygons and boxes may stick out by an image's size on each side, and are cut there later.
 
@@ -223,6 +224,12 @@ def check_shapes(content: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np
             shape = annotation['bbox' if name == 'bbox' else 'segmentation']
             raise ValueError(
                 f'{_named(annotation)} has a {name} far outside its image of {width}x{height}: {_shown(shape)}'
+            )
+    for annotation in annotations:
+        area, (height, width) = annotation.get('area', 0), sizes[annotation['image_id']]
+        if not 0 <= area <= MAX_IMAGES_COVERED * height * width:  # pycocotools would leave the object out
+            raise ValueError(
+                f'{_named(annotation)} has the area {area:g} in an image of {width}x{height}: write it in square pixels'
             )
     return boxes, bounds, image_hw
 

@@ -44,7 +44,10 @@ def select_frames(file_names: Sequence[str], start: int | None, stop: int | None
 
 
 def index_annotations(found: Annotations) -> COCO:
-    """Make mmdet's COCO of annotations that were read."""
+    """Make mmdet's COCO of annotations that were read, which are numbered anew, from 1."""
+    # pycocotools takes an object with the id 0 for one that was not found, and text for no id at all.
+    for number, annotation in enumerate(found.content['annotations'], 1):
+        annotation['id'] = number
     coco = COCO()
     coco.dataset = found.content
     with contextlib.redirect_stdout(io.StringIO()):

@@ -121,6 +121,8 @@ def test_curves():
         (dict(name='circle', cx=5, cy=5, r=-10), 'is a circle with a radius below 0'),
         (dict(RECT, x=float('nan')), 'has nan where a number'),
         (dict(RECT, x=90), 'lies outside of its image of 60x40'),
+        (dict(RECT, width=1e8), 'reaches far outside of its image of 60x40: is it the image'),
+        (dict(RECT, y=-41), 'reaches far outside'),
         (dict(name='point', cx=1, cy=1), "is a 'point', which encloses nothing"),
         (dict(name='star'), "is a 'star', which VIA has not"),
         ({}, 'is a None'),

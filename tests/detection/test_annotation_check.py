@@ -55,6 +55,11 @@ def scale(factor):
     return edit
 
 
+def scaled_with_other_ids(annotation):
+    scale(2)(annotation)
+    annotation['id'] += 70
+
+
 def corners(annotation):
     x, y, w, h = annotation['bbox']
     annotation['bbox'] = [x, y, x + w, y + h]
@@ -91,7 +96,7 @@ def moved_from_runs(annotation):
         (lambda a: a.update(area=0), '0 of 8 objects can be learned; 8 of less than a pixel'),
         (lambda a: a.update(bbox=[-90, 0, 80, 9], segmentation=[]), 'have their center outside'),
         (scale(1 / 256), r'its boxes are fractions of the image \(\[0.078, 0.117, 0.312, 0.234\]\): give them in'),
-        (scale(2), '4 of 8 boxes have their center outside of the image, annotation 2 for one'),
+        (scaled_with_other_ids, '4 of 8 boxes have their center outside of the image, annotation 72 for one'),
         (corners, r'its boxes are two corners, x1 y1 x2 y2 \(\[20.0, 30.0, 100.0, 90.0\] in an image of 256x160\)'),
         (corners_alone, 'its boxes are two corners'),
         (moved, r'8 of 8 boxes are not those of their outlines, annotation 1 .*\[20.0, 30.0, 80.0, 60.0\]: export'),

@@ -50,6 +50,8 @@ def test_sound_annotations():
         (dict(segmentation=dict(size=[10, 20], counts=[-5, 205])), 'a mask without runs'),
         (dict(segmentation=dict(size=[10, 20])), 'a mask without runs'),
         (dict(bbox=[0, 0, 1e9, 1]), 'a bbox far outside its image of 20x10'),
+        (dict(area=1e12), 'the area 1e\\+12 in an image of 20x10: write it in square pixels'),
+        (dict(area=-5), 'the area -5 in an image'),
     ],
 )
 def test_wrong_annotations_are_named(annotation, problem):
@@ -98,8 +100,8 @@ def test_what_mmdet_and_pycocotools_read_is_read(tmp_path):
     ('change', 'problem'),
     [
         (
-            lambda found: found['images'].append(dict(found['images'][0], id=4)),
-            r"images\[1\] \(id 4\) has the file_name of an earlier one, 'a\.jpg'",
+            lambda found: found['images'].append(dict(found['images'][0], id=4, file_name='b/.././a.jpg')),
+            r"images\[1\] \(id 4\) has the file_name of an earlier one, 'b/\.\./\./a\.jpg'",
         ),
         (
             lambda found: found['annotations'][0].update(iscrowd='0'),

@@ -17,7 +17,7 @@ from flsl_mm.evaluation.probes.images import feature_maps, fitted
 from flsl_mm.utils.work_folder import LOCK, locked_folder
 
 from .journal import Journal, discard, has_commits
-from .table import Embeddings, patch_file, read_embeddings
+from .table import Embeddings, check_patches, patch_file, read_embeddings
 
 DIGEST_CHARS = 32
 """Hexadecimal digits of SHA-256 that tell models and lists of images apart."""
@@ -153,10 +153,8 @@ def _read_finished(out: Path, settings: dict) -> Embeddings:
         raise ValueError(
             f'{out} exists, made with other settings ({", ".join(differing)}): choose another name or give --force'
         )
-    if settings['patches'] and not patch_file(out).exists():
-        raise FileNotFoundError(
-            f'{patch_file(out)} is missing, although {out} belongs to it: give --force to make both'
-        )
+    if settings['patches']:
+        check_patches(out, finished)
     return finished
 
 

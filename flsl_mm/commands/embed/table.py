@@ -49,6 +49,9 @@ class Embeddings:
         shapes = (self.mean.shape[:1], self.grid_hw.shape, self.patch_start.shape)
         if self.mean.ndim != 2 or shapes != ((count,), (count, 2), (count,)) or not np.isfinite(self.mean).all():
             raise ValueError('features, paths and grids do not fit each other')
+        patches = self.grid_hw.prod(axis=1)
+        if (self.grid_hw < 1).any() or (self.patch_start != np.cumsum(patches) - patches).any():
+            raise ValueError('grids and rows of patches do not fit each other')
 
     def _metadata(self) -> dict[str, str]:
         return dict(folder=self.folder, settings=json.dumps(self.settings), skipped=json.dumps(self.skipped))
@@ -95,6 +98,21 @@ def check_format(path: Path) -> None:
 def patch_file(path: Path) -> Path:
     """Name the file of the patch tokens that belong to embeddings at ``path``."""
     return path.with_name(f'{path.stem}_patches.npy')
+
+
+def check_patches(path: Path, embeddings: Embeddings) -> None:
+    """Raise ValueError or FileNotFoundError if the patch tokens beside embeddings at ``path`` are not theirs."""
+    file = patch_file(path)
+    if not file.exists():
+        raise FileNotFoundError(f'{file} is missing, although {path} belongs to it: give --force to make both')
+    expected = (int(embeddings.grid_hw.prod(axis=1).sum()), embeddings.mean.shape[1]), np.float16
+    try:
+        tokens = np.load(file, mmap_mode='r') if file.is_file() else None
+        fits = tokens is not None and (tokens.shape, tokens.dtype) == expected
+    except (EOFError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f'{file} does not hold the patch tokens of {path}: give --force to make both')
 
 
 def read_embeddings(path: Path) -> Embeddings:

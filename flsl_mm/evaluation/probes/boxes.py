@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +67,11 @@ def read_boxed_images(annotations: str | os.PathLike, folder: str | os.PathLike)
     try:
         index = {category['id']: number for number, category in enumerate(content['categories'])}
         names = [str(category['name']) for category in content['categories']]
+        _check_unique(content)
         found: dict[int, list] = {}
         for entry in content['annotations']:
+            if entry.get('iscrowd') not in (None, 0, 1):
+                raise ValueError(f'iscrowd is {entry["iscrowd"]!r}, neither 0 nor 1')
             x, y, width, height = entry['bbox']
             if width > 0 and height > 0 and not entry.get('iscrowd'):
                 box = [x, y, x + width, y + height]
@@ -83,7 +87,7 @@ def read_boxed_images(annotations: str | os.PathLike, folder: str | os.PathLike)
             if image['id'] in found
         ]
     except (KeyError, TypeError, ValueError) as error:
-        reason = f'{type(error).__name__}: {error}'
+        reason = str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
         raise ValueError(f'{annotations} is not a COCO annotation file with boxes ({reason})') from None
     if not images:
         raise ValueError(f'{annotations} has no image with a box')
@@ -95,6 +99,15 @@ def read_boxed_images(annotations: str | os.PathLike, folder: str | os.PathLike)
             'folder that its file names are relative to'
         )
     return images, names
+
+
+def _check_unique(content: dict) -> None:
+    """Raise ValueError if an image or a category is there twice: a figure would count it as two."""
+    for part, key in (('images', 'id'), ('images', 'file_name'), ('categories', 'id')):
+        values = [os.path.normpath(entry[key]) if key == 'file_name' else entry[key] for entry in content[part]]
+        for value, count in Counter(values).most_common(1):
+            if count > 1:
+                raise ValueError(f'{count} {part} have the {key} {value!r}')
 
 
 def _read_json(path: Path) -> dict:

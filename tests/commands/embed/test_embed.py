@@ -295,7 +295,13 @@ def test_files_that_are_not_of_the_embeddings_are_kept(folder, model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'change', [dict(mean=np.zeros((2, 16))), dict(mean=np.full((8, 16), np.nan)), dict(paths=['a'])]
+    'change',
+    [
+        dict(mean=np.zeros((2, 16))),
+        dict(mean=np.full((8, 16), np.nan)),
+        dict(paths=['a']),
+        dict(patch_start=np.arange(8)),
+    ],
 )
 def test_a_file_whose_parts_do_not_fit_is_no_embeddings(change, folder, model, tmp_path):
     embed(model, folder, tmp_path / 'a.npz', 32)
@@ -304,3 +310,12 @@ def test_a_file_whose_parts_do_not_fit_is_no_embeddings(change, folder, model, t
     np.savez(tmp_path / 'a.npz', **content)
     with pytest.raises(ValueError, match=r'a\.npz is not a file of embeddings, or a damaged one'):
         read_embeddings(tmp_path / 'a.npz')
+
+
+def test_patches_of_others_are_told(folder, model, tmp_path):
+    out = tmp_path / 'a.npz'
+    embed(model, folder, out, 32, patches=True)
+    for write in (lambda path: np.save(path, np.load(path)[:3]), lambda path: path.write_text('mine')):
+        write(patch_file(out))
+        with pytest.raises(ValueError, match=r'a_patches\.npy does not hold the patch tokens of .*: give --force'):
+            embed(model, folder, out, 32, patches=True)

@@ -49,7 +49,17 @@ def test_an_image_of_another_size_is_refused(boxes):
         (lambda content: content['annotations'][0].pop('bbox'), 'not a COCO annotation file'),
         (lambda content: content['annotations'][0].update(category_id=77), r'KeyError: 77'),
         (lambda content: content['annotations'].clear(), 'no image with a box'),
-        (lambda content: [image.update(file_name='x/y.png') for image in content['images']], r'none of the 4 images'),
+        (
+            lambda content: [image.update(file_name=f'x/{image["id"]}.png') for image in content['images']],
+            r'none of the 4 images',
+        ),
+        (
+            lambda content: content['images'][1].update(file_name='./0.png'),
+            r"not a COCO .* \(2 images have the file_name '0\.png'\)",
+        ),
+        (lambda content: content['images'][1].update(id=0), r'\(2 images have the id 0\)'),
+        (lambda content: content['categories'][1].update(id=1), r'\(2 categories have the id 1\)'),
+        (lambda content: content['annotations'][0].update(iscrowd='0'), r"\(iscrowd is '0', neither 0 nor 1\)"),
     ],
 )
 def test_wrong_files_are_said_in_one_line(boxes, edit, line):
