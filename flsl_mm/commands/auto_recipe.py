@@ -12,7 +12,10 @@ MIN_IMAGES = 16
 """Below, there is no batch to learn from."""
 
 SECONDS_PER_IMAGE = 0.046
-"""One CPU core's, forward and backward, of ViT 192 x 4 on patches of 8 at 96 pixels (docs/evidence.md)."""
+"""One CPU core's in float32, forward and backward, of ViT 192 x 4 on patches of 8 at 96 pixels (docs/evidence.md)."""
+
+BFLOAT16_SECONDS_PER_IMAGE = 0.016
+"""The same where the processor has instructions for bfloat16, which ``CONTENT`` uses."""
 
 FLOP_PER_IMAGE, FLOPS = 46e9, 100e12
 """Of ViT-S/16 at 224 pixels, and of a GPU (docs/pretraining.md): arithmetic, not measured."""
@@ -28,6 +31,7 @@ class TrainingSetup:
         gpu_memory: Memory of one GPU in GiB; 0 where there is none.
         processes: Number of training processes, one for each GPU.
         cores: CPU cores for the loader workers of a process.
+        bfloat16: Whether the CPU has instructions for bfloat16.
     """
 
     images: int
@@ -35,6 +39,7 @@ class TrainingSetup:
     gpu_memory: float = 0
     processes: int = 1
     cores: int = 2
+    bfloat16: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,33 +62,15 @@ class Row:
     options: dict[str, Any]
 
 
-SMALL, PAPER = 'pretrain/flsl_vit-t8d4_small', 'pretrain/flsl_vit-s16'
+SMALL, CONTENT, PAPER = 'pretrain/flsl_vit-t8d4_small', 'pretrain/flsl_vit-t8d4_content', 'pretrain/flsl_vit-s16'
 ROWS = (
     Row(800, SMALL, 16, 900, {}),
-    Row(
-        6_000,
-        SMALL,
-        16,
-        3_750,
-        {'default_hooks.schedule.momentum.start': 0.98, 'default_hooks.schedule.momentum.end': 0.995},
-    ),
-    Row(
-        60_000,
-        SMALL,
-        32,
-        9_400,
-        {
-            'model.backbone.arch.depth': 6,
-            'model.head.num_prototypes': 1024,
-            'optim_wrapper.optimizer.lr': 8e-3,
-            'default_hooks.schedule.momentum.start': 0.99,
-            'default_hooks.schedule.momentum.end': 0.999,
-        },
-    ),
+    Row(6_000, CONTENT, 16, 3_750, {}),
+    Row(60_000, CONTENT, 16, 8_660, {}),
     Row(500_000, PAPER, 256, 78_000, {'model.anchor_width': 0.12}),
     Row(math.inf, PAPER, 512, 750_000, {}),
 )
-"""Boundaries lie between the numbers of images of the table's rows; only the first row was measured."""
+"""Boundaries lie between the numbers of images of the table's rows; the first and the third row were measured."""
 
 
 def choose_recipe(setup: TrainingSetup) -> Recipe:
@@ -102,7 +89,7 @@ def choose_recipe(setup: TrainingSetup) -> Recipe:
         row = ROWS[2]
         reasons = [
             f'{setup.images:,} images would be enough for ViT-S/16, which without a GPU takes years: {row.config} '
-            f'with 6 blocks, {row.steps:,} steps of {row.batch} images'
+            f'of 4 blocks, {row.steps:,} steps of {row.batch} images'
         ]
     size_options, size_reasons = fit_images(row.config, setup.short_side)
     batch_options, batch_reasons = fit_device(row, setup)
@@ -117,8 +104,8 @@ def choose_recipe(setup: TrainingSetup) -> Recipe:
 
 def fit_images(config: str, short_side: int) -> tuple[dict[str, Any], list[str]]:
     """Make crops and patches no larger than the images: magnified pixels hold nothing to learn."""
-    size, local, patch_size = (96, 48, 8) if config == SMALL else (224, 96, 16)
-    if short_side >= size:
+    size, local, patch_size = (224, 96, 16) if config == PAPER else (96, 48, 8)
+    if short_side >= (64 if config == CONTENT else size):  # CONTENT was measured with images of 64 pixels, enlarged
         return {}, []
     options = {}
     if patch_size == 16 and short_side < 112:
@@ -132,8 +119,10 @@ def fit_images(config: str, short_side: int) -> tuple[dict[str, Any], list[str]]
         'model.data_preprocessor.global_crops.size': fitted,
         'model.data_preprocessor.local_crops.size': small,
     }
-    if config == SMALL:
+    if config != PAPER:
         options['model.backbone.img_size'] = fitted
+    if config == CONTENT:
+        options['model.data_preprocessor.teacher_crop.size'] = fitted
     reason = f'images of {short_side} pixels: views of {fitted} and {small}, patches of {patch_size}'
     return options, [reason]
 
@@ -156,10 +145,11 @@ def fit_device(row: Row, setup: TrainingSetup) -> tuple[dict[str, Any], list[str
 def duration(row: Row, setup: TrainingSetup, epochs: int) -> str:
     """Estimate how long it takes."""
     seen = epochs * setup.images
-    if setup.gpu_memory and row.config == SMALL:
+    if setup.gpu_memory and row.config != PAPER:
         return f'{epochs} epochs: minutes of a GPU (not measured)'
-    if row.config == SMALL:
-        hours = seen * SECONDS_PER_IMAGE * row.options.get('model.backbone.arch.depth', 4) / 4 / 3600
+    if row.config != PAPER:
+        fast = row.config == CONTENT and setup.bfloat16
+        hours = seen * (BFLOAT16_SECONDS_PER_IMAGE if fast else SECONDS_PER_IMAGE) / 3600
         text = f'{hours:.1f} hours' if hours > 2 else f'{hours * 60:.0f} minutes'
         return f'{epochs} epochs: about {text} of one CPU core'
     hours = seen * FLOP_PER_IMAGE / FLOPS / setup.processes / 3600
@@ -176,6 +166,7 @@ def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSet
     import torch
 
     from flsl_mm.datasets.folder import find_images
+    from flsl_mm.models.device import cpu_has_bfloat16
 
     paths = find_images(folder, logger='silent')  # the run says what is left out
     sides = [side for path in paths_to_measure(paths) if (side := short_side(path))]
@@ -183,7 +174,7 @@ def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSet
         raise ValueError(f'none of the images in {folder} that were tried can be read')
     gpu = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return TrainingSetup(len(paths), int(median(sides)), gpu, processes, cores // processes)
+    return TrainingSetup(len(paths), int(median(sides)), gpu, processes, cores // processes, cpu_has_bfloat16())
 
 
 def paths_to_measure(paths, most: int = 100) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from . import losses
-from .centering import TargetCentering
+from .centering import center_images
 from .crops import group_by_kind
 from .distributed import mean_over_processes
 from .mean_shift import anchored_queries, mean_shift, stage_attention
@@ -35,7 +35,7 @@ class FLSL(BaseSelfSupervisor):
             from how large windows of each kind of view the queries are drawn.
         window_member: ``'random'`` (paper) or ``'first'`` (released code's default) member of each window.
         normalize: ``'tokens'`` puts the final LayerNorm on all tokens, ``'modes'`` on the modes only.
-        self_scale: Multiplies the logits of the intra-view mean shift, ``q z^T / sqrt(C)``; ``None``: no shift.
+        self_scale: Multiplies the logits of the intra-view mean shift, ``q z^T / sqrt(C)``.
         cross_scale: Multiplies those of the inter-view mean shift, likewise divided by the root of the width.
         student_temp: Temperature of the student's assignment.
         teacher_temp: Temperature of the teacher's assignment.
@@ -44,8 +44,8 @@ class FLSL(BaseSelfSupervisor):
         volume_weight: Weight of the volume maximization.
         center_momentum: Center the teacher's logits with a running mean of this momentum (0.9 in the released code);
             ``None`` does not center.
-        target_centering: Ours: :class:`~flsl_mm.selfsup.centering.TargetCentering` without ``num_prototypes``, takes
-            off the teacher's logits what the image, or a place in the view, says of all queries.
+        image_centering: Ours: take this share of the mean over an image's queries, 0 to 1, off the teacher's logits;
+            see :func:`~.centering.center_images`.
         momentum: Share of itself that the teacher keeps at an optimizer step.
         assignment: ``'softmax'`` (paper) or ``'sinkhorn'`` of the teacher's logits; the latter, ours, uses all
             prototypes equally, so that ``volume_weight`` can be 0.
@@ -68,7 +68,7 @@ class FLSL(BaseSelfSupervisor):
         RuntimeError: While training, if the teacher has no optimizer attached.
     """
 
-    optional_tensors = ('center', 'target_centering.', 'previous_stage.')
+    optional_tensors = ('center', 'previous_stage.')
     """Starts of the names of tensors that a file need not have for a new training: zero, and loaded by themselves."""
 
     def __init__(
@@ -78,15 +78,15 @@ class FLSL(BaseSelfSupervisor):
         data_preprocessor: dict,
         window_member: str = 'random',
         normalize: str = 'tokens',
-        self_scale: float | None = 0.1,
-        cross_scale: float | None = 0.2,
+        self_scale: float = 0.1,
+        cross_scale: float = 0.2,
         student_temp: float = 0.1,
         teacher_temp: float = 0.07,
         intra_weight: float = 0.03,
         inter_weight: float = 1.0,
         volume_weight: float = 5.0,
         center_momentum: float | None = None,
-        target_centering: dict | None = None,
+        image_centering: float = 0.0,
         momentum: float = 0.996,
         assignment: str = 'softmax',
         anchor_width: float | None = None,
@@ -99,7 +99,7 @@ class FLSL(BaseSelfSupervisor):
         stage_mix: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
-        check_method(normalize, assignment, center_momentum, anchor_width, target_centering)
+        check_method(normalize, assignment, center_momentum, anchor_width, image_centering)
         backbone = MODELS.build(backbone)
         check_backbone(backbone, head)
         head = {'in_channels': backbone.embed_dim, **head}
@@ -117,6 +117,7 @@ class FLSL(BaseSelfSupervisor):
         self.inter_weight = inter_weight
         self.volume_weight = volume_weight
         self.center_momentum = center_momentum
+        self.image_centering = image_centering
         self.momentum = momentum
         self.assignment = assignment
         self.anchor_width = anchor_width
@@ -125,10 +126,6 @@ class FLSL(BaseSelfSupervisor):
         self.stage_mix = stage_mix
         if center_momentum is not None:
             self.register_buffer('center', torch.zeros(self.head.num_prototypes))
-        centering = (
-            None if target_centering is None else dict(num_prototypes=self.head.num_prototypes, **target_centering)
-        )
-        self.target_centering = centering and TargetCentering(**centering)
         self.previous_stage = None if previous_stage is None else MODELS.build(previous_stage)
         if self.previous_stage is not None:
             self.previous_stage.requires_grad_(False).eval()
@@ -211,8 +208,8 @@ class FLSL(BaseSelfSupervisor):
             teacher_modes = mean_shift(starts, teacher_tokens, self.cross_scale, attention, self.stage_mix)
             teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone))
             counted = in_teacher_view(places, teacher_logits)
-            if self.target_centering is not None:
-                teacher_logits = self.target_centering(teacher_logits, places, counted)
+            if self.image_centering:
+                teacher_logits = center_images(teacher_logits, counted, self.image_centering)
         if places is not None and getattr(self.data_preprocessor, 'teacher_crop', None):
             queries, modes, teacher_logits = (select(each, counted) for each in (queries, modes, teacher_logits))
         student_logits = self.head(self.normalized(modes, self.backbone))

@@ -17,7 +17,7 @@ def attention(queries: Tensor, tokens: Tensor, scale: float) -> Tensor:
 
 
 def mean_shift(
-    queries: Tensor, tokens: Tensor, scale: float | None, stage_attention: Tensor | None = None, mix: float = 1.0
+    queries: Tensor, tokens: Tensor, scale: float, stage_attention: Tensor | None = None, mix: float = 1.0
 ) -> Tensor:
     """Move each query one mean-shift step: ``softmax(scale / sqrt(C) * q z^T) z`` (arXiv 2306.06203, equation 6).
 
@@ -26,7 +26,7 @@ def mean_shift(
     Args:
         queries: Queries q (B, Q, C).
         tokens: Tokens z (B, N, C): of the same view (intra-view step) or of the teacher view (inter-view step).
-        scale: Multiplies the logits, as of :func:`attention`; ``None`` leaves the queries where they are.
+        scale: Multiplies the logits, as of :func:`attention`.
         stage_attention: Optional attention of an earlier stage's model (B, Q, N), rows sum to one.
         mix: Share of this stage's attention in the mixture, 0 to 1; 1 leaves ``stage_attention`` out.
 
@@ -35,8 +35,6 @@ def mean_shift(
     """
     with torch.autocast(queries.device.type, enabled=False):
         queries, tokens = queries.float(), tokens.float()
-        if scale is None:
-            return queries
         weights = attention(queries, tokens, scale)
         if stage_attention is not None:
             weights = mix * weights + (1 - mix) * stage_attention.float()

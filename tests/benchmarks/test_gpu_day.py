@@ -16,8 +16,8 @@ WRITE = "import json, sys; json.dump(dict(limit=sys.argv[2]), open(sys.argv[1], 
 FAIL = 'raise SystemExit(3)'
 HANG = """
 import json, sys, time
-json.dump(dict(partial=True), open(sys.argv[1], 'w'))
 try:
+    json.dump(dict(partial=True), open(sys.argv[1], 'w'))
     time.sleep(60)
 except KeyboardInterrupt:
     json.dump(dict(partial='whole'), open(sys.argv[1], 'w'))

@@ -97,11 +97,6 @@ def test_unanchored_queries_all_count():
     assert float(out['inter']) % 2 == 0
 
 
-def test_without_a_mean_shift_modes_are_the_queries():
-    model = toy_model(self_scale=None, cross_scale=None)
-    assert float(model.loss(toy_views(model))['intra']) == pytest.approx(0, abs=1e-6)
-
-
 @pytest.mark.parametrize(
     ('options', 'match'),
     [

@@ -74,7 +74,7 @@ def test_a_verdict_is_in_each_line_once_it_can_be_told(tmp_path, capsys):
 def test_slow_steps_have_lines_of_their_own(seconds, tmp_path, capsys, monkeypatch):
     """Between those of every ``interval`` steps; where steps are quick the epochs' last alone."""
     monkeypatch.setattr('flsl_mm.utils.terminal.LATEST', seconds)
-    runner = validated_runner(tmp_path, dict(type='FLSLLoggerHook', interval=100))
+    runner = validated_runner(tmp_path, 100)
     runner.train()
     runner.test()
     shown = capsys.readouterr().out
