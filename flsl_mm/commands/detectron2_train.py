@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from .parser import Parser
 
 if TYPE_CHECKING:
     from detectron2.engine import HookBase
+    from detectron2.evaluation import DatasetEvaluator
     from omegaconf import DictConfig
     from torch import nn
 
@@ -129,9 +132,21 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> dict:
         raise ValueError('nothing to evaluate with: the config has no dataloader.test and dataloader.evaluator')
     # In this order: data sets may register themselves when they are built.
     loader = instantiate(cfg.dataloader.test)
-    results = inference_on_dataset(model, loader, instantiate(cfg.dataloader.evaluator))
+    evaluator = instantiate(cfg.dataloader.evaluator)
+    number_annotations(evaluator)
+    results = inference_on_dataset(model, loader, evaluator)
     print_csv_format(results)
     return results
+
+
+def number_annotations(evaluator: DatasetEvaluator) -> None:
+    """Number the objects of an evaluator of COCO's figures from 1: pycocotools takes the id 0 for one not found."""
+    coco = getattr(evaluator, '_coco_api', None)
+    if coco is not None:
+        for number, annotation in enumerate(coco.dataset.get('annotations', []), 1):
+            annotation['id'] = number
+        with redirect_stdout(io.StringIO()):
+            coco.createIndex()
 
 
 def train(args: argparse.Namespace, cfg: DictConfig, model: nn.Module) -> None:

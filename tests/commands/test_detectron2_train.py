@@ -11,6 +11,10 @@ from flsl_mm.models import FLSLViT
 
 pytest.importorskip('detectron2', reason='detectron2 is not installed (docs/detectron2.md says how)')
 
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import COCOEvaluator
+from detectron2.structures import Boxes, Instances
+
 from flsl_mm.commands import convert, detectron2_train
 from flsl_mm.detectron2 import scenes
 
@@ -96,3 +100,23 @@ def test_other_images_are_given_where_one_insists(monkeypatch):
     monkeypatch.setattr(detectron2_train, 'train', detectron2_train.check_input)
     assert detectron2_train.main([CONFIG, *SMALL, *OTHER]) == 2
     assert detectron2_train.main([CONFIG, *SMALL, *OTHER, '--allow-other-input']) == 0
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_true_boxes_score_100_whatever_the_ids_of_annotations(first, tmp_path):
+    boxes = [[10.0 * number, 2, 8, 7] for number in range(3)]
+    annotations = [
+        dict(id=first + number, image_id=0, category_id=0, area=56, bbox=box, iscrowd=0)
+        for number, box in enumerate(boxes)
+    ]
+    image = dict(id=0, file_name='a.jpg', height=40, width=40)
+    truth = dict(images=[image], annotations=annotations, categories=[dict(id=0, name='cat')])
+    (tmp_path / 'a.json').write_text(json.dumps(truth))
+    MetadataCatalog.get(str(tmp_path)).json_file = str(tmp_path / 'a.json')
+    evaluator = COCOEvaluator(str(tmp_path), ['bbox'], distributed=False)
+    detectron2_train.number_annotations(evaluator)
+    evaluator.reset()
+    corners = torch.tensor([[x, y, x + width, y + height] for x, y, width, height in boxes])
+    found = Instances((40, 40), pred_boxes=Boxes(corners), scores=torch.ones(3), pred_classes=torch.zeros(3).long())
+    evaluator.process([dict(image_id=0)], [dict(instances=found)])
+    assert evaluator.evaluate()['bbox']['AP'] == pytest.approx(100)
