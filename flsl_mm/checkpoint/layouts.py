@@ -210,7 +210,12 @@ def _spec_of_args(args: Any) -> BackboneSpec:
     name = re.fullmatch(r'(?:vit|deit)_(tiny|small|base)', str(getattr(args, 'arch', '')))
     heads = ARCHS[name.group(1)]['num_heads'] if name else None
     declared = dict(num_heads=getattr(args, 'num_heads', heads), patch_size=getattr(args, 'patch_size', None))
-    return BackboneSpec.from_dict(declared)
+    # Of another program, for which these may mean something else.
+    return BackboneSpec.from_dict({name: value for name, value in declared.items() if _is_count(value)})
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**31
 
 
 def timm_name(name: str) -> str:

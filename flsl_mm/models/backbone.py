@@ -120,10 +120,10 @@ class PatchBackbone(BaseModule, ABC):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any) -> None:
         """Take over the normalization that a checkpoint noted in the same way, a detector's for one."""
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         saved_spec = local_metadata.get(SPEC_KEY)
-        if isinstance(saved_spec, Mapping):
-            saved_spec = BackboneSpec.from_dict(saved_spec)
+        saved_spec = BackboneSpec.from_dict(saved_spec) if isinstance(saved_spec, Mapping) else None
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+        if saved_spec is not None:
             self.spec = self.spec.with_input_of(saved_spec)
 
     def _dump_init_info(self) -> None:

@@ -94,14 +94,18 @@ class BackboneSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> BackboneSpec:
-        """Read what :meth:`to_dict` wrote; files are untrusted, so a value of another type counts as not said.
+        """Read what :meth:`to_dict` wrote.
 
         Raises:
-            ValueError: If images cannot be normalized with the mean and std.
+            ValueError: If a value is none that the field can have, or images cannot be normalized with mean and std.
         """
         arch = values.get('arch')
         flat = {**values, **arch} if isinstance(arch, Mapping) else values
-        spec = cls(**{field.name: _well_typed(field.name, flat.get(field.name)) for field in fields(cls)})
+        said = {each.name: flat[each.name] for each in fields(cls) if flat.get(each.name) is not None}
+        for name, value in said.items():
+            if _well_typed(name, value) is None:
+                raise ValueError(f'the file says {name} {repr(value)[:40]}, which no backbone has')
+        spec = cls(**{name: _well_typed(name, value) for name, value in said.items()})
         sizes = {len(values) for values in (spec.mean, spec.std) if values} | {spec.in_channels or len(spec.std or ())}
         if spec.std and (min(spec.std) < MIN_STD or len(sizes) > 1):
             raise ValueError(f'the file says mean {spec.mean} and std {spec.std}, which normalize no image')
@@ -160,7 +164,7 @@ def _well_typed(name: str, value: Any) -> Any:
         numbers = isinstance(value, (list, tuple)) and value and all(map(_is_number, value))
         return tuple(value) if numbers else None
     if name in MODES:
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and value in MODES[name] else None
     whole = isinstance(value, int) or name == 'mlp_ratio'
     return value if whole and _is_number(value) and value > 0 else None
 

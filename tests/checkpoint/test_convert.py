@@ -106,8 +106,9 @@ def test_incomplete_and_malformed_files():
     with pytest.raises(CheckpointError, match='incomplete'):
         to_timm({name: tensor for name, tensor in bare.items() if name != 'pos_embed'}, heads=2)
     odd = dict(layouts()['backbone file'][0])
-    odd['meta'] = {**odd['meta'], 'arch': 'small', 'mean': 'text', 'patch_size': [8]}
-    assert to_flsl(odd, heads=2)['meta']['mean'] is None
+    odd['meta'] = {**odd['meta'], 'mean': 'text'}
+    with pytest.raises(CheckpointError, match="the file says mean 'text', which no backbone has"):
+        to_flsl(odd)
 
 
 def spoiled(checkpoint: dict, key: str, old: str, new: str | None = None) -> dict:

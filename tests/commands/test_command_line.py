@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import re
 import signal
@@ -150,7 +151,9 @@ def test_a_work_folder_that_cannot_be_made(name, tmp_path, monkeypatch, capsys):
 def test_an_output_that_cannot_be_written(command, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['flsl-mm'])
     arguments = [command] if command.startswith('--') else [command, '--help']
-    for stream, code in ((os.fdopen(os.open('/dev/full', os.O_WRONLY), 'w'), 2), (closed_pipe(), 0)):
+    # As with PYTHONUNBUFFERED, where writing fails rather than the flush after it.
+    full = io.TextIOWrapper(io.FileIO('/dev/full', 'w'), write_through=True)
+    for stream, code in ((full, 2), (closed_pipe(), 0)):
         with stream:
             monkeypatch.setattr(sys, 'stdout', stream)
             assert program.main(arguments) == code

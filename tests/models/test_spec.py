@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flsl_mm.models import ARCHS, BackboneSpec, FLSLViT
-from flsl_mm.models.spec import MIN_STD, default_num_heads
+from flsl_mm.models.spec import MIN_STD, MODES, default_num_heads
 
 ARCH = dict(embed_dim=16, depth=3, num_heads=2)
 WHOLE = BackboneSpec(16, 3, 2, 4.0, 8, 32, 3, 'sincos', 'offset', (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
@@ -22,7 +22,7 @@ def specs_of(channels: int) -> st.SearchStrategy[BackboneSpec]:
     mean, std = (
         st.none() | st.lists(st.floats(low, 1), min_size=channels, max_size=channels).map(tuple) for low in (0, MIN_STD)
     )
-    texts = [st.none() | st.text(max_size=8)] * 2
+    texts = [st.none() | st.sampled_from(modes) for modes in MODES.values()]
     geometry = [*[sizes] * 3, st.none() | st.floats(0.1, 16), *[sizes] * 2, st.none() | st.just(channels)]
     return st.builds(BackboneSpec, *geometry, *texts, mean, std)
 
@@ -80,14 +80,18 @@ def test_files_hold_plain_types():
         replace(WHOLE, mean=(123.7,), std=(58.4,)).to_dict()
 
 
-@pytest.mark.parametrize('value', [[8], {}, 'text', None, -8, 0, float('nan'), float('inf'), 10**400])
-def test_what_a_file_gets_wrong_counts_as_not_said(value):
-    wrong = dict.fromkeys(vars(WHOLE), value)
-    wrong.pop('pos_embed'), wrong.pop('pos_resize')
-    if value == [8]:
-        wrong.pop('mean'), wrong.pop('std')
-    assert BackboneSpec.from_dict(dict(wrong, pos_embed=3, unknown=1)) == BackboneSpec()
-    assert BackboneSpec.from_dict(dict(arch=wrong)) == BackboneSpec()
+@pytest.mark.parametrize('name', [field for field in vars(WHOLE) if field != 'embed_dim'])
+@pytest.mark.parametrize(
+    'value', [[], {}, 'text', -8, 0, float('nan'), float('inf'), 10**400, [float('nan')] * 3, [1e30]]
+)
+def test_what_a_file_gets_wrong_is_told(name, value):
+    for said in ({name: value}, dict(arch={name: value})):
+        with pytest.raises(ValueError, match=f'the file says {name} .*, which no backbone has'):
+            BackboneSpec.from_dict(said)
+
+
+def test_what_a_file_does_not_say():
+    assert BackboneSpec.from_dict(dict.fromkeys(vars(WHOLE)) | dict(unknown=1)) == BackboneSpec()
     assert BackboneSpec.from_dict(dict(arch='small', patch_size=8)) == BackboneSpec(patch_size=8)
 
 

@@ -78,7 +78,7 @@ def limit_file_size(runner: Runner) -> None:
 def test_failed_write_leaves_the_last_good_checkpoint(tmp_path, images):
     keep_one = dict(default_hooks__checkpoint__max_keep_ckpts=1)
     assert train(toy_config(images, tmp_path, **keep_one), Fault(9)) == -signal.SIGKILL
-    (tmp_path / '.iter_7.pth.1.partial').write_bytes(b'what a kill long ago left')
+    (tmp_path / '.iter_7.pth.00112233445566ff.partial').write_bytes(b'what a kill long ago left')
     assert train(toy_config(images, tmp_path, **keep_one), prepare=limit_file_size) == 2
     output = (tmp_path / OUTPUT).read_text()
     message = f'cannot write {tmp_path / "iter_12.pth"} (File too large); earlier checkpoints are untouched'
