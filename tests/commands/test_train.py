@@ -22,7 +22,9 @@ DETECTION = 'configs/det/mask-rcnn_flsl-vit-t16_fpn_scenes.py'
 @pytest.fixture
 def built(monkeypatch) -> list[Config]:
     configs, hooks = [], []
-    runner = SimpleNamespace(register_hook=hooks.append, train=lambda: [hook.before_train(runner) for hook in hooks])
+    runner = SimpleNamespace(
+        log_dir='none', register_hook=hooks.append, train=lambda: [hook.before_train(runner) for hook in hooks]
+    )
     monkeypatch.setattr(command_line, 'build_runner', lambda cfg: configs.append(cfg) or runner)
     return configs
 
@@ -96,10 +98,10 @@ def test_a_start_that_fails_replaces_nothing(tmp_path, monkeypatch, fresh_logger
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     overwrite = ['a.py', '--overwrite', '--cfg-options']
-    assert train.main([*overwrite, 'model.head.num_prototypes=0']) == 2
-    assert train.main([*overwrite, 'train_dataloader.dataset.data_root=none']) == 2
+    assert train.main([*overwrite, 'model.head.num_prototypes=0', 'experiment_name=overwrite_a']) == 2
+    assert train.main([*overwrite, 'train_dataloader.dataset.data_root=none', 'experiment_name=overwrite_b']) == 2
     assert all(path.exists() for path in files)
-    assert train.main([*overwrite, 'train_cfg.max_epochs=1']) == 0
+    assert train.main([*overwrite, 'train_cfg.max_epochs=1', 'experiment_name=overwrite_c']) == 0
     assert [path.exists() for path in files] == [False, False, True, False]  # what no run writes stays
     assert (tmp_path / 'work/iter_6.pth').is_file()
 

@@ -27,4 +27,5 @@ class ReplaceHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Remove them."""
         for path in self.files:
-            remove(path)
+            if path.resolve() != Path(runner.log_dir).resolve():  # of another start in the same second
+                remove(path)
