@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flsl_mm.models.pos_embed import sincos_pos_embed
+from flsl_mm.models.pos_embed import constant_pos_embed, sincos_pos_embed
 from flsl_mm.models.spec import BackboneSpec
 
 from .files import CheckpointError
@@ -126,17 +126,18 @@ def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
     if hidden.dim() == 2:
         spec = replace(spec, mlp_ratio=hidden.shape[0] / embed_dim)
     if table.dim() == 3:
-        kind = 'none' if not table.any() else 'sincos' if is_sincos(table) else 'learned'
-        spec = replace(spec, img_size=isqrt(table.shape[1]) * patch_size, pos_embed=kind)
+        spec = replace(spec, img_size=isqrt(table.shape[1]) * patch_size, pos_embed=kind_of_positions(table))
     return spec
 
 
-def is_sincos(table: Tensor) -> bool:
-    """Return whether a position table (1, n * n, C) is the fixed sine-cosine one, to half precision."""
+def kind_of_positions(table: Tensor) -> str:
+    """Tell which of the fixed position tables (1, n * n, C) one is, to half precision; ``'learned'`` if none."""
     side = isqrt(table.shape[1])
-    if table.shape[2] % 4:
-        return False
-    return torch.allclose(table.float(), sincos_pos_embed(table.shape[2], (side, side)), atol=5e-3)
+    if table.shape[2] % 4 == 0:
+        for kind, build in (('sincos', sincos_pos_embed), ('constant', constant_pos_embed)):
+            if torch.allclose(table.float(), build(table.shape[2], (side, side)), atol=5e-3):
+                return kind
+    return 'learned'
 
 
 def check_tensors(

@@ -40,6 +40,11 @@ def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int]) -> Tensor:
     return table.float().unsqueeze(0)
 
 
+def constant_pos_embed(embed_dim: int, grid_hw: tuple[int, int]) -> Tensor:
+    """Build the table (1, h * w, C) that has the code of the plane's origin at all places: no patch knows its own."""
+    return sincos_pos_embed(embed_dim, (1, 1)).repeat(1, grid_hw[0] * grid_hw[1], 1)
+
+
 def resize_pos_embed(
     pos_embed: Tensor, grid_hw: tuple[int, int], target_hw: tuple[int, int], mode: str = 'offset'
 ) -> Tensor:

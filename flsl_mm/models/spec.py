@@ -15,7 +15,7 @@ ARCHS = {
 ARCH_FIELDS = ('embed_dim', 'depth', 'num_heads', 'mlp_ratio')
 """Fields of :class:`BackboneSpec` that an arch name or dict gives."""
 
-MODES = dict(pos_embed=('sincos', 'learned', 'none'), pos_resize=('offset', 'size'))
+MODES = dict(pos_embed=('sincos', 'learned', 'constant'), pos_resize=('offset', 'size'))
 """Values of the fields that are a choice."""
 
 SPEC_KEY = 'flsl_mm'
@@ -45,7 +45,7 @@ class BackboneSpec:
         patch_size: Side of a patch in pixels.
         img_size: Side in pixels of the square image on whose grid the position table is built.
         in_channels: Number of channels of the images.
-        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'none'``, a table of zeros.
+        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'constant'``, the code of one place for all.
         pos_resize: ``'offset'`` or ``'size'``, see :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
         mean: Mean of red, green and blue, for values 0 to 1, with which images are normalized.
         std: Standard deviation of the same.

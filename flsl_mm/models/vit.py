@@ -17,7 +17,7 @@ from flsl_mm.utils.mm import MODELS
 from .backbone import PatchBackbone
 from .block import DropPathBlock
 from .device import to_device
-from .pos_embed import resize_pos_embed, sincos_pos_embed
+from .pos_embed import constant_pos_embed, resize_pos_embed, sincos_pos_embed
 from .position_jitter import PositionJitter, window_pos_embed
 from .spec import BackboneSpec
 
@@ -43,8 +43,8 @@ class FLSLViT(PatchBackbone):
         out_indices: Blocks whose output is returned, 0-based, negative from the end.
         out_type: ``'featmap'`` returns (B, C, h, w), ``'tokens'`` returns (B, h * w, C); h, w is the padded grid.
         final_norm: Whether the output of the last block goes through the final LayerNorm.
-        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'none'``, a fixed table of zeros (ours), with which
-            features cannot tell where a patch lies.
+        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'constant'``, the code of one place for all (ours),
+            with which features cannot tell where a patch lies.
         pos_resize: ``'offset'`` (DINO's and FLSL's bicubic with 0.1 offset) or ``'size'`` (exact target size).
         position_jitter: Ours, ``dict(range=24, zoom=1.5)`` for example: while training, each image takes its positions
             from a random window of the sine-cosine plane, see
@@ -86,9 +86,9 @@ class FLSLViT(PatchBackbone):
             pos_resize=pos_resize,
         )
         super().__init__(spec, out_indices, out_type, final_norm, frozen_stages, init_cfg)
-        if position_jitter is not None and pos_embed != 'sincos':
+        if position_jitter is not None and pos_embed == 'learned':
             raise ValueError(
-                f'position_jitter draws windows of the sine-cosine plane, which pos_embed={pos_embed!r} has not: set '
+                'position_jitter draws windows of the sine-cosine plane, which a learned table has not: set '
                 "pos_embed='sincos', or leave position_jitter out"
             )
         self.with_cp = with_cp
@@ -116,7 +116,8 @@ class FLSLViT(PatchBackbone):
         if learned:
             table = nn.init.trunc_normal_(torch.empty(1, self.patch_embed.num_patches, self.embed_dim), std=0.02)
         else:
-            table = sincos_pos_embed(self.embed_dim, self.spec.grid_hw) * (pos_embed == 'sincos')
+            build = sincos_pos_embed if pos_embed == 'sincos' else constant_pos_embed
+            table = build(self.embed_dim, self.spec.grid_hw)
         self.pos_embed = nn.Parameter(table, requires_grad=learned)
         self._freeze_stages()
         self._freeze_unread()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from . import losses
-from .centering import center_images
+from .centering import TargetCentering
 from .crops import group_by_kind
 from .distributed import mean_over_processes
 from .mean_shift import anchored_queries, mean_shift, stage_attention
@@ -44,8 +44,8 @@ class FLSL(BaseSelfSupervisor):
         volume_weight: Weight of the volume maximization.
         center_momentum: Center the teacher's logits with a running mean of this momentum (0.9 in the released code);
             ``None`` does not center.
-        image_centering: Ours: take this share of the mean over an image's queries, 0 to 1, off the teacher's logits;
-            see :func:`~.centering.center_images`.
+        target_centering: Ours: :class:`~.centering.TargetCentering` without ``num_prototypes``, takes off the teacher's
+            logits what the image, or a place in the view, says of all queries.
         momentum: Share of itself that the teacher keeps at an optimizer step.
         assignment: ``'softmax'`` (paper) or ``'sinkhorn'`` of the teacher's logits; the latter, ours, uses all
             prototypes equally, so that ``volume_weight`` can be 0.
@@ -68,7 +68,7 @@ class FLSL(BaseSelfSupervisor):
         RuntimeError: While training, if the teacher has no optimizer attached.
     """
 
-    optional_tensors = ('center', 'previous_stage.')
+    optional_tensors = ('center', 'target_centering.', 'previous_stage.')
     """Starts of the names of tensors that a file need not have for a new training: zero, and loaded by themselves."""
 
     def __init__(
@@ -86,7 +86,7 @@ class FLSL(BaseSelfSupervisor):
         inter_weight: float = 1.0,
         volume_weight: float = 5.0,
         center_momentum: float | None = None,
-        image_centering: float = 0.0,
+        target_centering: dict | None = None,
         momentum: float = 0.996,
         assignment: str = 'softmax',
         anchor_width: float | None = None,
@@ -99,7 +99,7 @@ class FLSL(BaseSelfSupervisor):
         stage_mix: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
-        check_method(normalize, assignment, center_momentum, anchor_width, image_centering)
+        check_method(normalize, assignment, center_momentum, anchor_width, target_centering)
         backbone = MODELS.build(backbone)
         check_backbone(backbone, head)
         head = {'in_channels': backbone.embed_dim, **head}
@@ -117,7 +117,6 @@ class FLSL(BaseSelfSupervisor):
         self.inter_weight = inter_weight
         self.volume_weight = volume_weight
         self.center_momentum = center_momentum
-        self.image_centering = image_centering
         self.momentum = momentum
         self.assignment = assignment
         self.anchor_width = anchor_width
@@ -126,6 +125,9 @@ class FLSL(BaseSelfSupervisor):
         self.stage_mix = stage_mix
         if center_momentum is not None:
             self.register_buffer('center', torch.zeros(self.head.num_prototypes))
+        self.target_centering = None
+        if target_centering is not None:
+            self.target_centering = TargetCentering(self.head.num_prototypes, **target_centering)
         self.previous_stage = None if previous_stage is None else MODELS.build(previous_stage)
         if self.previous_stage is not None:
             self.previous_stage.requires_grad_(False).eval()
@@ -208,8 +210,8 @@ class FLSL(BaseSelfSupervisor):
             teacher_modes = mean_shift(starts, teacher_tokens, self.cross_scale, attention, self.stage_mix)
             teacher_logits = self.teacher.head(self.normalized(teacher_modes, self.teacher.backbone))
             counted = in_teacher_view(places, teacher_logits)
-            if self.image_centering:
-                teacher_logits = center_images(teacher_logits, counted, self.image_centering)
+            if self.target_centering is not None:
+                teacher_logits = self.target_centering(teacher_logits, places, counted)
         if places is not None and getattr(self.data_preprocessor, 'teacher_crop', None):
             queries, modes, teacher_logits = (select(each, counted) for each in (queries, modes, teacher_logits))
         student_logits = self.head(self.normalized(modes, self.backbone))

@@ -12,7 +12,7 @@ def check_method(
     assignment: str,
     center_momentum: float | None,
     anchor_width: float | None,
-    image_centering: float,
+    target_centering: dict | None,
 ) -> None:
     """Check the options of :class:`~flsl_mm.selfsup.FLSL` that choose a variant; raises ValueError."""
     if normalize not in ('tokens', 'modes'):
@@ -23,8 +23,8 @@ def check_method(
         raise ValueError("assignment='sinkhorn' balances the prototypes itself: leave center_momentum at None")
     if anchor_width is not None and anchor_width <= 0:
         raise ValueError(f'anchor_width must be more than 0, or None, got {anchor_width}')
-    if not 0 <= image_centering <= 1:
-        raise ValueError(f'image_centering is a share, 0 to 1, got {image_centering}')
+    if target_centering is not None and anchor_width is None and target_centering.get('cells', 6):
+        raise ValueError('target_centering by cells needs to know where queries lie: set anchor_width, or cells=0')
 
 
 def check_backbone(backbone: nn.Module, head: dict) -> None:

@@ -59,7 +59,7 @@ def test_the_printed_line(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('mode', 'kind'), [('offset', 'learned'), ('size', 'learned'), ('offset', 'sincos'), ('size', 'none')]
+    ('mode', 'kind'), [('offset', 'learned'), ('size', 'learned'), ('offset', 'sincos'), ('size', 'constant')]
 )
 def test_positions_of_another_grid_are_resized(mode, kind):
     source = tiny(3, pos_embed=kind, pos_resize=mode)
@@ -89,7 +89,7 @@ WRONG = {
     'channels': (dict(in_channels=4), file_of(tiny()), 'in_channels 3 in the file and 4 in the config'),
     'learned positions': ({}, timm_vit().state_dict(), "set pos_embed='learned' in the backbone"),
     'fixed positions': (dict(pos_embed='learned'), tiny().state_dict(), "set pos_embed='sincos' in the backbone"),
-    'without positions': ({}, tiny(pos_embed='none').state_dict(), "set pos_embed='none' in the backbone"),
+    'without positions': ({}, tiny(pos_embed='constant').state_dict(), "set pos_embed='constant' in the backbone"),
     'positions in metadata': ({}, with_meta(pos_embed='learned'), "pos_embed 'learned' in the file and 'sincos' in"),
     'missing': ({}, changed(lambda s: s.pop('norm.bias')), '1 of 29 backbone tensors are missing: norm.bias'),
     'no positions': ({}, changed(lambda s: s.pop('pos_embed')), 'missing: pos_embed'),
