@@ -22,10 +22,12 @@ def fresh_visualizer(monkeypatch):
 
 @pytest.fixture
 def fresh_logger(monkeypatch):
-    """MMEngine's logger writes to the output of the test that used it first."""
+    """MMEngine keeps loggers and visualizers by name: those of an earlier test, or of a run in the same second."""
     from mmengine.logging import MMLogger
+    from mmengine.visualization import Visualizer
 
-    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
+    for kind in (MMLogger, Visualizer):
+        monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
 
 
 @pytest.fixture

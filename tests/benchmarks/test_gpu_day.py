@@ -17,10 +17,12 @@ FAIL = 'raise SystemExit(3)'
 HANG = """
 import json, sys, time
 try:
-    json.dump(dict(partial=True), open(sys.argv[1], 'w'))
+    with open(sys.argv[1], 'w') as file:
+        json.dump(dict(partial=True), file)
     time.sleep(60)
 except KeyboardInterrupt:
-    json.dump(dict(partial='whole'), open(sys.argv[1], 'w'))
+    with open(sys.argv[1], 'w') as file:
+        json.dump(dict(partial='whole'), file)
 """
 REPORT = """<testsuites><testsuite>
 <testcase classname="tests.gpu.test_a" name="test_one[cpu]">

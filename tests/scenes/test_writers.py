@@ -32,6 +32,8 @@ def test_manifest_and_preview(trees, layout):
     manifest = json.loads((trees / layout / 'scenes.json').read_text())
     expected = dict(vars(REQUESTS[layout]), layout=layout, version=__version__, size_hw=[48, 64])
     del expected['progress']
+    files = [path for path in (trees / layout).rglob('*') if path.is_file() and path.name != 'scenes.json']
+    expected['files'] = sorted(str(path.relative_to(trees / layout)) for path in files)
     assert manifest == expected
     tiles = 12 if layout == 'davis' else 4
     preview = pixels(trees / layout / 'preview.png')

@@ -45,7 +45,8 @@ def test_an_option_with_the_name_of_a_file(capsys):
     with pytest.raises(SystemExit) as stop:
         Parser('text').parse_args([EVIL])
     assert stop.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(f'unrecognized arguments: {SHOWN}')
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'error: unrecognized arguments: {SHOWN} (')
 
 
 def test_log_lines_and_warnings(capsys):
