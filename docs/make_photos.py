@@ -2,8 +2,8 @@
 
     python docs/make_photos.py docs/first_look/backbone.pth docs/photos.jpg
 
-Each column is a photograph that no training has seen. Below it, features as colors (the main directions of the features
-of all photographs) and the similarity of all patches to the one in the small circle, first of random weights, then of
+Each column is a photograph that no training has seen. Below it, features as colors (their main directions in that
+photograph) and the similarity of all patches to the one in the small circle, first of random weights, then of
 the backbone.
 """
 
@@ -28,9 +28,9 @@ IMAGES = Path(__file__).parent / 'first_look' / 'images'
 POINTS = {
     'flower.jpg': (0.5, 0.5),
     'rocket.jpg': (0.5, 0.52),
-    'chelsea.jpg': (0.4, 0.35),
-    'china.jpg': (0.3, 0.55),
-    'coffee.jpg': (0.5, 0.45),
+    'chelsea.jpg': (0.72, 0.4),
+    'china.jpg': (0.55, 0.3),
+    'coffee.jpg': (0.8, 0.4),
 }
 """Height and width of the patch that the others are compared with, in parts of the photograph."""
 
@@ -55,12 +55,11 @@ def read_photo(path: Path, patch_size: int) -> Image.Image:
 def rows_of(model, photos: list[Image.Image], points: list[tuple[float, float]]) -> list[list[np.ndarray]]:
     """Return two rows of panels: features as colors, and similarities to the points."""
     features = [model(image_tensor(photo)[None])[0] for photo in photos]
-    basis = color_basis(torch.cat([feature.flatten(0, 1) for feature in features]))
     colors, similar = [], []
     for feature, (y, x) in zip(features, points, strict=True):
         h, w = feature.shape[:2]
         size_hw = (h * model.patch_size, w * model.patch_size)
-        colors.append(enlarged((255 * flsl_mm.pca_rgb(feature, basis)).byte().numpy(), size_hw))
+        colors.append(enlarged((255 * flsl_mm.pca_rgb(feature, color_basis(feature.flatten(0, 1)))).byte().numpy(), size_hw))
         heat = heat_map(similarity_map(feature, (int(y * h), int(x * w))).numpy(), size_hw)
         similar.append(mark_points(heat, [((int(x * w) + 0.5) / w, (int(y * h) + 0.5) / h)]))
     return [colors, similar]
