@@ -59,7 +59,8 @@ def rows_of(model, photos: list[Image.Image], points: list[tuple[float, float]])
     for feature, (y, x) in zip(features, points, strict=True):
         h, w = feature.shape[:2]
         size_hw = (h * model.patch_size, w * model.patch_size)
-        colors.append(enlarged((255 * flsl_mm.pca_rgb(feature, color_basis(feature.flatten(0, 1)))).byte().numpy(), size_hw))
+        rgb = flsl_mm.pca_rgb(feature, color_basis(feature.flatten(0, 1)))
+        colors.append(enlarged((255 * rgb).byte().numpy(), size_hw))
         heat = heat_map(similarity_map(feature, (int(y * h), int(x * w))).numpy(), size_hw)
         similar.append(mark_points(heat, [((int(x * w) + 0.5) / w, (int(y * h) + 0.5) / h)]))
     return [colors, similar]
