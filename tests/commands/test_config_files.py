@@ -128,7 +128,7 @@ def test_an_import_that_fails_names_the_module(names, line, tmp_path, path_of_mo
 def test_closed_streams():
     program = (
         'import os, sys; from flsl_mm.commands.__main__ import main; main(["--version"]); main(["none"]); '
-        'file = open("file", "wb"); os._exit(file.fileno())'
+        'file = open(os.devnull, "wb"); os._exit(file.fileno())'
     )
     command = f"exec {sys.executable} -c '{program}' <&- >&- 2>&-"
     assert subprocess.run(command, shell=True).returncode > 2
