@@ -145,15 +145,16 @@ def fit_device(row: Row, setup: TrainingSetup) -> tuple[dict[str, Any], list[str
 def duration(row: Row, setup: TrainingSetup, epochs: int) -> str:
     """Estimate how long it takes."""
     seen = epochs * setup.images
+    length = f'{epochs} epoch{"s" * (epochs > 1)}'
     if setup.gpu_memory and row.config != PAPER:
-        return f'{epochs} epochs: minutes of a GPU (not measured)'
+        return f'{length}: minutes of a GPU (not measured)'
     if row.config != PAPER:
         fast = row.config == CONTENT and setup.bfloat16
         hours = seen * (BFLOAT16_SECONDS_PER_IMAGE if fast else SECONDS_PER_IMAGE) / 3600
         text = f'{hours:.1f} hours' if hours > 2 else f'{hours * 60:.0f} minutes'
-        return f'{epochs} epochs: about {text} of one CPU core'
+        return f'{length}: about {text} of one CPU core'
     hours = seen * FLOP_PER_IMAGE / FLOPS / setup.processes / 3600
-    return f'{epochs} epochs: about {hours:.0f} hours if a GPU sustains 100 TFLOP/s (arithmetic, not measured)'
+    return f'{length}: about {hours:.0f} hours if a GPU sustains 100 TFLOP/s (arithmetic, not measured)'
 
 
 def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSetup:

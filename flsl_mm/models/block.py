@@ -27,9 +27,9 @@ class DropPathBlock(Block):
     def attention_branch(self, tokens: Tensor) -> Tensor:
         """Normalized attention of tokens (B, N, C), to be added to them."""
         # In bfloat16, torch's fused attention takes more than twice as long on a CPU as its three steps by themselves.
-        on_cpu = tokens.device.type == 'cpu' and torch.is_autocast_enabled('cpu')
-        attention = plain_attention if on_cpu else type(self.attn).__call__
-        return self.ls1(attention(self.attn, self.norm1(tokens)))
+        plain = tokens.device.type == 'cpu' and torch.is_autocast_enabled('cpu')
+        tokens = self.norm1(tokens)
+        return self.ls1(plain_attention(self.attn, tokens) if plain else self.attn(tokens))
 
     def mlp_branch(self, tokens: Tensor) -> Tensor:
         """Normalized MLP of tokens (B, N, C), to be added to them."""

@@ -1,4 +1,4 @@
-"""Copy tensors to a device without waiting for it."""
+"""Devices: copy tensors to one without waiting for it, and what the processor computes itself."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ def test_without_a_gpu_many_images_get_the_small_model():
     assert recipe.config == CONTENT
     assert recipe.options['train_cfg.max_epochs'] == 1
     assert 'without a GPU takes years' in recipe.reasons[0]
-    assert recipe.reasons[-1] == '1 epochs: about 2.6 hours of one CPU core'
+    assert recipe.reasons[-1] == '1 epoch: about 2.6 hours of one CPU core'
     fast = choose_recipe(TrainingSetup(200_000, short_side=400, bfloat16=True))
-    assert fast.reasons[-1] == '1 epochs: about 53 minutes of one CPU core'
+    assert fast.reasons[-1] == '1 epoch: about 53 minutes of one CPU core'
     # 11 minutes for 900 steps, as docs/evidence.md has them.
     few = choose_recipe(TrainingSetup(367, short_side=720))
     assert few.reasons[-1] == '39 epochs: about 11 minutes of one CPU core'
