@@ -29,6 +29,28 @@ def paint_clusters(image: np.ndarray, labels: np.ndarray, opacity: float = 0.6) 
     return (image * (1 - opacity) + colors * opacity).astype(np.uint8)
 
 
+def outline_clusters(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Draw the borders between clusters in white, two pixels wide.
+
+    Args:
+        image: Image (H, W, 3), uint8.
+        labels: Cluster of each patch (h, w), on a grid that spans the image.
+
+    Returns:
+        Image (H, W, 3), uint8.
+    """
+    of_pixels = enlarged(labels, image.shape[:2])
+    border = np.zeros(of_pixels.shape, bool)
+    across, down = of_pixels[:, 1:] != of_pixels[:, :-1], of_pixels[1:] != of_pixels[:-1]
+    border[:, 1:] |= across
+    border[:, :-1] |= across
+    border[1:] |= down
+    border[:-1] |= down
+    outlined = image.copy()
+    outlined[border] = 255
+    return outlined
+
+
 def enlarged(patches: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
     """Assign each pixel of an image of ``size_hw`` the value of its patch, of values (h, w, ...)."""
     rows, columns = (np.arange(size) * count // size for size, count in zip(size_hw, patches.shape, strict=False))

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from flsl_mm.visualization.paint_clusters import cluster_colors, paint_clusters
+from flsl_mm.visualization.paint_clusters import cluster_colors, outline_clusters, paint_clusters
 
 
 def test_colors_of_neighboring_clusters_are_far_apart():
@@ -41,6 +41,16 @@ def test_paint_mixes_each_patch_with_its_color():
     # Patches need not divide the image.
     painted = paint_clusters(np.zeros((5, 7, 3), np.uint8), np.array([[0, 1, 2]]), opacity=1.0)
     assert (painted[:, [0, 2, 3, 4, 5, 6]] == cluster_colors(3)[[0, 0, 1, 1, 2, 2]]).all()
+
+
+def test_borders_between_clusters_are_white_and_all_else_is_kept():
+    image = np.zeros((8, 8, 3), np.uint8)
+    outlined = outline_clusters(image, np.array([[0, 0], [0, 1]]))
+    expected = np.zeros((8, 8), bool)
+    expected[4:, 3:5] = expected[3:5, 4:] = True
+    np.testing.assert_array_equal(outlined == 255, expected[..., None].repeat(3, -1))
+    assert not image.any()
+    np.testing.assert_array_equal(outline_clusters(image + 7, np.ones((2, 2), int)), image + 7)
 
 
 def test_matplotlib_is_loaded_for_colors_only():

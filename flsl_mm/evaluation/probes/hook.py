@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from flsl_mm.utils.mm import unwrap
-from flsl_mm.visualization.clusters import mean_shift_clusters
-from flsl_mm.visualization.paint_clusters import paint_clusters
-from flsl_mm.visualization.sheet import Panel, Row, write_sheet
 
-from ..features import FeatureExtractor, image_tensor
+from ..features import FeatureExtractor
 from .bbox_knn import BBoxKNNProbe
+from .before_after import draw_before_after, scene_views
 from .classification import ClassificationProbe
 from .diversity import DiversityProbe
-from .images import feature_maps
 from .object_discovery import ObjectDiscoveryProbe
 from .retrieval import ClusteringProbe, RetrievalProbe
 from .scenes import ScenesProbe
@@ -36,8 +34,6 @@ PROBES = dict(
     object_discovery=ObjectDiscoveryProbe,
 )
 """Probes by the name that the hook's arguments and the logged figures have."""
-SHOWN_SCALE = 2
-"""Whole factor by which scenes are enlarged in the figure."""
 
 
 @HOOKS.register_module()
@@ -53,7 +49,7 @@ class FLSLProbeHook(Hook):
     Args:
         interval: Epochs, or iterations, between two measurements; 0 measures at the start and at the end only.
         by_epoch: Whether ``interval`` counts epochs.
-        num_images: Rows of the figure of the teacher's clusters before and after training, which is drawn where
+        num_images: Rows of the figure of the teacher's features before and after training, which is drawn where
             ``scenes`` is among the probes; 0 draws none.
         scale: Multiplies the cosine similarities in the mean shift that finds the clusters.
         **probes: One dict of settings for each name in :data:`PROBES` that is wanted.
@@ -88,7 +84,7 @@ class FLSLProbeHook(Hook):
         if measured is not None:
             self.probes['diversity'] = DiversityProbe(measured.images, name=measured.title.partition(':')[0])
         if 'probe_before' not in runner.message_hub.runtime_info:
-            before = dict(figures=self.measure(runner, runner.iter), clusters=self.clusters(runner))
+            before = dict(figures=self.measure(runner, runner.iter), views=self.views(runner))
             runner.message_hub.update_info('probe_before', before)
             skipped = {path: reason for probe in self.probes.values() for path, reason in probe.skipped.items()}
             for path, reason in skipped.items():
@@ -114,25 +110,22 @@ class FLSLProbeHook(Hook):
             after = self.measure(runner, runner.iter)
         before = runner.message_hub.get_info('probe_before')
         runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
-        if self.num_images:
-            path = self.draw(before['clusters'], self.clusters(runner), Path(runner.work_dir))
+        if before.get('views'):
+            path = Path(runner.work_dir) / 'clusters_before_after.png'
+            patch_size = _source(runner).patch_size
+            draw_before_after(path, self.probes['scenes'], patch_size, before['views'], self.views(runner))
             runner.message_hub.update_info('probe_figure', str(path))
 
     @master_only
     def measure(self, runner: Runner, step: int) -> dict[str, float]:
         """Measure the teacher and log the figures at a step; returns them by name."""
-        source = _source(runner)
         runner.logger.info(f'measuring the teacher on {"; ".join(probe.title for probe in self.probes.values())}')
-        training = source.backbone.training
-        source.eval()
-        try:
+        with _evaluated(runner) as source:
             scores = {
                 f'probe/{name}/{key}': score.value
                 for name, probe in self.probes.items()
                 for key, score in probe(source).items()
             }
-        finally:
-            source.train(training)
         for name, value in scores.items():
             runner.message_hub.update_scalar(name, value)
         runner.visualizer.add_scalars(scores, step=step)
@@ -152,26 +145,24 @@ class FLSLProbeHook(Hook):
                 lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f}{of_chance}')
         return lines
 
-    def clusters(self, runner: Runner) -> list:
-        """Find the clusters of the first scenes, as nested lists (they go into checkpoints)."""
+    def views(self, runner: Runner) -> list[dict[str, list]]:
+        """Return what the teacher's features make of the first scenes, for the figure."""
         if not self.num_images:
             return []
-        images = self.probes['scenes'].images[: self.num_images]
-        maps = feature_maps(_source(runner), images, image_tensor, {})
-        return [mean_shift_clusters(features.cpu(), self.scale).tolist() for _, features in maps]
+        with _evaluated(runner) as source:
+            return scene_views(self.probes['scenes'], source, self.num_images, self.scale)
 
-    def draw(self, before: list, after: list, folder: Path) -> Path:
-        """Write the figure: scenes, their objects, and the clusters before and after."""
-        scenes = self.probes['scenes']
-        rows = []
-        for image, instances, *clusters in zip(scenes.images, scenes.instances, before, after, strict=False):
-            pixels = image.permute(1, 2, 0).numpy().repeat(SHOWN_SCALE, 0).repeat(SHOWN_SCALE, 1)
-            painted = (paint_clusters(pixels, np.array(labels)) for labels in (instances, *clusters))
-            titles = ('input', 'objects', 'clusters before', 'clusters after')
-            rows.append(Row('', [Panel(*panel) for panel in zip(titles, (pixels, *painted), strict=True)]))
-        path = folder / 'clusters_before_after.png'
-        write_sheet(path, rows, 'One color for each cluster of patch features, gray for the largest')
-        return path
+
+@contextmanager
+def _evaluated(runner: Runner) -> Iterator[FeatureExtractor]:
+    """Give the teacher's backbone as a feature source in evaluation mode; the mode is restored."""
+    source = _source(runner)
+    training = source.backbone.training
+    source.eval()
+    try:
+        yield source
+    finally:
+        source.train(training)
 
 
 def _source(runner: Runner) -> FeatureExtractor:
