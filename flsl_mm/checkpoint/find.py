@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flsl_mm.models.pos_embed import constant_pos_embed, sincos_pos_embed
+from flsl_mm.models.pos_embed import scale_of_sincos
 from flsl_mm.models.spec import BackboneSpec
 
 from .files import CheckpointError
@@ -77,7 +77,7 @@ def find_backbone(checkpoint: Mapping, branch: str = 'teacher') -> FoundBackbone
         tensors['pos_embed'] = _patch_positions(tensors['pos_embed'])
     inferred = _spec_of_tensors(tensors)
     # Whether a table was learned can only be guessed from its values, so there the file's word counts.
-    if contradictions := layout.declared.differences(replace(inferred, pos_embed=None)):
+    if contradictions := layout.declared.differences(replace(inferred, pos_embed=None, pos_scale=None)):
         raise CheckpointError(
             f'the file contradicts itself: {format_differences(contradictions, "metadata", "tensors")}'
         )
@@ -126,18 +126,11 @@ def _spec_of_tensors(tensors: Mapping[str, Tensor]) -> BackboneSpec:
     if hidden.dim() == 2:
         spec = replace(spec, mlp_ratio=hidden.shape[0] / embed_dim)
     if table.dim() == 3:
-        spec = replace(spec, img_size=isqrt(table.shape[1]) * patch_size, pos_embed=kind_of_positions(table))
+        side = isqrt(table.shape[1])
+        scale = scale_of_sincos(table, (side, side))
+        kind = 'learned' if scale is None else 'sincos'
+        spec = replace(spec, img_size=side * patch_size, pos_embed=kind, pos_scale=scale)
     return spec
-
-
-def kind_of_positions(table: Tensor) -> str:
-    """Tell which of the fixed position tables (1, n * n, C) one is, to half precision; ``'learned'`` if none."""
-    side = isqrt(table.shape[1])
-    if table.shape[2] % 4 == 0:
-        for kind, build in (('sincos', sincos_pos_embed), ('constant', constant_pos_embed)):
-            if torch.allclose(table.float(), build(table.shape[2], (side, side)), atol=5e-3):
-                return kind
-    return 'learned'
 
 
 def check_tensors(

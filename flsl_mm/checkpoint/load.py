@@ -97,10 +97,10 @@ def _check_spec(in_file: BackboneSpec, configured: BackboneSpec) -> None:
     """Raise if the file's backbone is another; a backbone keeps its own grid of positions and way of resizing them."""
     differing = in_file.differences(replace(configured.with_input_of(None), img_size=None, pos_resize=None))
     if differing:
-        advice = f'; set pos_embed={in_file.pos_embed!r} in the backbone to keep the positions of the file'
+        wanted = ', '.join(f'{name}={differing[name][0]!r}' for name in ('pos_embed', 'pos_scale') if name in differing)
+        advice = f'; set {wanted} in the backbone to keep the positions of the file' if wanted else ''
         raise CheckpointError(
-            f'the file does not fit the configured backbone: {format_differences(differing, "file", "config")}'
-            f'{advice if "pos_embed" in differing else ""}'
+            f'the file does not fit the configured backbone: {format_differences(differing, "file", "config")}{advice}'
         )
 
 
@@ -112,7 +112,8 @@ def _report(found: FoundBackbone, configured: BackboneSpec, source: str) -> str:
         names = (f'{name} ({number})' if name.endswith('*') else name for name, number in found.ignored.items())
         parts.append(f'ignored {", ".join(names)}')
     grids = dict.fromkeys('{}x{}'.format(*spec.grid_hw) for spec in (found.spec, configured))
-    parts.append(f'positions {" -> ".join(grids)}')
+    scale = f' of scale {found.spec.pos_scale:g}' if found.spec.pos_scale not in (None, 1.0) else ''
+    parts.append(f'positions {" -> ".join(grids)}{scale}')
     if found.spec.num_heads is None:
         parts.append(f'heads not recorded in the file, {configured.num_heads} as configured')
     if found.spec.pos_resize not in (None, configured.pos_resize):

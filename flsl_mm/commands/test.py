@@ -118,7 +118,7 @@ def take_geometry(backbone: ConfigDict, checkpoint: str) -> None:
     from flsl_mm.checkpoint.find import format_differences
     from flsl_mm.models import BackboneSpec
 
-    options = ('patch_size', 'img_size', 'in_channels', 'pos_embed')
+    options = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_scale')
     configured = BackboneSpec.from_arch(backbone.arch, **{key: backbone[key] for key in options if key in backbone})
     try:
         found = find_backbone(read_checkpoint(checkpoint), 'teacher').spec

@@ -17,12 +17,13 @@ WAVELENGTH_BASE = 10000.0
 """Base of the geometric series of wavelengths of the sine-cosine code."""
 
 
-def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int]) -> Tensor:
+def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int], scale: float = 1.0) -> Tensor:
     """Build the 2-D sine-cosine table of MAE/MoCo v3: first half of the channels codes x, second half y.
 
     Args:
         embed_dim: Width C, a multiple of 4.
         grid_hw: Grid size (h, w) in patches.
+        scale: Ours: distance of neighbors on the plane; 0 gives all places the code of the origin.
 
     Returns:
         Table (1, h * w, C), float32, rows in raster order.
@@ -35,14 +36,21 @@ def sincos_pos_embed(embed_dim: int, grid_hw: tuple[int, int]) -> Tensor:
     h, w = grid_hw
     omega = WAVELENGTH_BASE ** -(torch.arange(embed_dim // 4, dtype=torch.float64) / (embed_dim // 4))
     y, x = torch.meshgrid(torch.arange(h, dtype=torch.float64), torch.arange(w, dtype=torch.float64), indexing='ij')
-    angles = [axis.reshape(-1, 1) * omega for axis in (x, y)]
+    angles = [scale * axis.reshape(-1, 1) * omega for axis in (x, y)]
     table = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
     return table.float().unsqueeze(0)
 
 
-def constant_pos_embed(embed_dim: int, grid_hw: tuple[int, int]) -> Tensor:
-    """Build the table (1, h * w, C) that has the code of the plane's origin at all places: no patch knows its own."""
-    return sincos_pos_embed(embed_dim, (1, 1)).repeat(1, grid_hw[0] * grid_hw[1], 1)
+def scale_of_sincos(table: Tensor, grid_hw: tuple[int, int]) -> float | None:
+    """Return the scale with which a table (1, h * w, C) is a sine-cosine one, to half precision; None if it is none."""
+    embed_dim = table.shape[2]
+    if embed_dim % 4:
+        return None
+    # The fastest wave turns by the scale from one column to the next; a table of one column has the usual scale.
+    sine, cosine = table[0, min(1, grid_hw[1] - 1), [0, embed_dim // 4]].double()
+    scale = round(float(torch.atan2(sine, cosine)), 3) if grid_hw[1] > 1 else 1.0
+    agrees = torch.allclose(table.float(), sincos_pos_embed(embed_dim, grid_hw, scale), atol=5e-3)
+    return scale if agrees and scale >= 0 else None
 
 
 def resize_pos_embed(

@@ -15,7 +15,7 @@ ARCHS = {
 ARCH_FIELDS = ('embed_dim', 'depth', 'num_heads', 'mlp_ratio')
 """Fields of :class:`BackboneSpec` that an arch name or dict gives."""
 
-MODES = dict(pos_embed=('sincos', 'learned', 'constant'), pos_resize=('offset', 'size'))
+MODES = dict(pos_embed=('sincos', 'learned'), pos_resize=('offset', 'size'))
 """Values of the fields that are a choice."""
 
 SPEC_KEY = 'flsl_mm'
@@ -45,11 +45,13 @@ class BackboneSpec:
         patch_size: Side of a patch in pixels.
         img_size: Side in pixels of the square image on whose grid the position table is built.
         in_channels: Number of channels of the images.
-        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'constant'``, the code of one place for all.
+        pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
         pos_resize: ``'offset'`` or ``'size'``, see :func:`~flsl_mm.models.pos_embed.resize_pos_embed`.
         mean: Mean of red, green and blue, for values 0 to 1, with which images are normalized.
         std: Standard deviation of the same.
         value_range: Black and white of the images, where they had more than 8 bits and used a part of 16.
+        pos_scale: Distance of neighbors on the sine-cosine plane, see
+            :func:`~flsl_mm.models.pos_embed.sincos_pos_embed`.
     """
 
     embed_dim: int | None = None
@@ -63,7 +65,9 @@ class BackboneSpec:
     pos_resize: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    value_range: tuple[float, float] | None = field(default=None, repr=False)  # digests of models are of the others
+    # Digests of models are of the others, and of the tensors.
+    value_range: tuple[float, float] | None = field(default=None, repr=False)
+    pos_scale: float | None = field(default=None, repr=False)
 
     @classmethod
     def from_arch(cls, arch: str | Mapping, **others: Any) -> BackboneSpec:
@@ -88,6 +92,10 @@ class BackboneSpec:
         for name, modes in MODES.items():
             if name in others and others[name] not in modes:
                 raise ValueError(f'{name} must be one of {modes}, got {others[name]!r}')
+        if spec.pos_scale is not None and (spec.pos_scale < 0 or spec.pos_embed == 'learned'):
+            raise ValueError(
+                f'pos_scale is of the sine-cosine plane and 0 or more, got {spec.pos_scale} with {spec.pos_embed!r}'
+            )
         if spec.img_size and spec.patch_size and spec.img_size % spec.patch_size:
             raise ValueError(f'img_size {spec.img_size} is not a multiple of patch_size {spec.patch_size}')
         return spec
@@ -122,8 +130,9 @@ class BackboneSpec:
         plain = {name: value for name, value in vars(self).items() if name not in ARCH_FIELDS}
         for name in ('mean', 'std', 'value_range'):
             plain[name] = plain[name] and [float(item) for item in plain[name]]
-        if self.value_range is None:  # as files of before it
-            del plain['value_range']
+        for name in ('value_range', 'pos_scale'):  # as files of before these
+            if plain[name] is None:
+                del plain[name]
         return dict(arch=self.arch, **plain)
 
     @property
@@ -163,6 +172,8 @@ def _well_typed(name: str, value: Any) -> Any:
     if name in ('mean', 'std'):
         numbers = isinstance(value, (list, tuple)) and value and all(map(_is_number, value))
         return tuple(value) if numbers else None
+    if name == 'pos_scale':
+        return value if _is_number(value) and value >= 0 else None
     if name in MODES:
         return value if isinstance(value, str) and value in MODES[name] else None
     whole = isinstance(value, int) or name == 'mlp_ratio'

@@ -17,11 +17,11 @@ from flsl_mm.utils.mm import MODELS
 from .backbone import PatchBackbone
 from .block import DropPathBlock
 from .device import to_device
-from .pos_embed import constant_pos_embed, resize_pos_embed, sincos_pos_embed
+from .pos_embed import resize_pos_embed, sincos_pos_embed
 from .position_jitter import PositionJitter, window_pos_embed
 from .spec import BackboneSpec
 
-SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_resize')
+SPEC_OPTIONS = ('patch_size', 'img_size', 'in_channels', 'pos_embed', 'pos_scale', 'pos_resize')
 """Fields of a spec, besides ``arch``, that are arguments of :class:`FLSLViT`."""
 
 
@@ -43,8 +43,9 @@ class FLSLViT(PatchBackbone):
         out_indices: Blocks whose output is returned, 0-based, negative from the end.
         out_type: ``'featmap'`` returns (B, C, h, w), ``'tokens'`` returns (B, h * w, C); h, w is the padded grid.
         final_norm: Whether the output of the last block goes through the final LayerNorm.
-        pos_embed: ``'sincos'``, a fixed table, ``'learned'``, or ``'constant'``, the code of one place for all (ours),
-            with which features cannot tell where a patch lies.
+        pos_embed: ``'sincos'``, a fixed table, or ``'learned'``.
+        pos_scale: Ours: distance of neighbors on the sine-cosine plane, 1 by default. With less, features know less of
+            where a patch lies; with 0 nothing. For networks trained with ``position_jitter``, which does not ask it.
         pos_resize: ``'offset'`` (DINO's and FLSL's bicubic with 0.1 offset) or ``'size'`` (exact target size).
         position_jitter: Ours, ``dict(range=24, zoom=1.5)`` for example: while training, each image takes its positions
             from a random window of the sine-cosine plane, see
@@ -70,6 +71,7 @@ class FLSLViT(PatchBackbone):
         out_type: str = 'featmap',
         final_norm: bool = True,
         pos_embed: str = 'sincos',
+        pos_scale: float | None = None,
         pos_resize: str = 'offset',
         position_jitter: Mapping[str, float] | None = None,
         drop_path_rate: float = 0.0,
@@ -83,6 +85,7 @@ class FLSLViT(PatchBackbone):
             img_size=img_size,
             in_channels=in_channels,
             pos_embed=pos_embed,
+            pos_scale=1.0 if pos_scale is None and pos_embed == 'sincos' else pos_scale,
             pos_resize=pos_resize,
         )
         super().__init__(spec, out_indices, out_type, final_norm, frozen_stages, init_cfg)
@@ -116,8 +119,7 @@ class FLSLViT(PatchBackbone):
         if learned:
             table = nn.init.trunc_normal_(torch.empty(1, self.patch_embed.num_patches, self.embed_dim), std=0.02)
         else:
-            build = sincos_pos_embed if pos_embed == 'sincos' else constant_pos_embed
-            table = build(self.embed_dim, self.spec.grid_hw)
+            table = sincos_pos_embed(self.embed_dim, self.spec.grid_hw, self.spec.pos_scale)
         self.pos_embed = nn.Parameter(table, requires_grad=learned)
         self._freeze_stages()
         self._freeze_unread()

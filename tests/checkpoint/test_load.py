@@ -54,16 +54,18 @@ def test_the_printed_line(monkeypatch, tmp_path):
     line = load_backbone(tiny(), training(), branch='student')
     assert '(FLSL training checkpoint, student); ignored head.* (6), teacher.* (35);' in line
     assert line.endswith('; heads not recorded in the file, 2 as configured')
+    assert load_backbone(tiny(pos_scale=0.1), file_of(tiny(pos_scale=0.1))).endswith('; positions 4x4 of scale 0.1')
     line = load_backbone(tiny(pos_resize='size', img_size=48), file_of(tiny()))
     assert line.endswith("positions 4x4 -> 6x6; position resize 'offset' in the file, 'size' as configured")
 
 
 @pytest.mark.parametrize(
-    ('mode', 'kind'), [('offset', 'learned'), ('size', 'learned'), ('offset', 'sincos'), ('size', 'constant')]
+    ('mode', 'kind', 'scale'),
+    [('offset', 'learned', None), ('size', 'learned', None), ('offset', 'sincos', None), ('size', 'sincos', 0.1)],
 )
-def test_positions_of_another_grid_are_resized(mode, kind):
-    source = tiny(3, pos_embed=kind, pos_resize=mode)
-    backbone = tiny(99, pos_embed=kind, pos_resize=mode, img_size=48)
+def test_positions_of_another_grid_are_resized(mode, kind, scale):
+    source = tiny(3, pos_embed=kind, pos_scale=scale, pos_resize=mode)
+    backbone = tiny(99, pos_embed=kind, pos_scale=scale, pos_resize=mode, img_size=48)
     load_backbone(backbone, file_of(source))
     assert torch.equal(backbone.pos_embed, resize_pos_embed(source.pos_embed, (4, 4), (6, 6), mode))
     images = torch.randn(1, 3, 48, 48)
@@ -89,7 +91,12 @@ WRONG = {
     'channels': (dict(in_channels=4), file_of(tiny()), 'in_channels 3 in the file and 4 in the config'),
     'learned positions': ({}, timm_vit().state_dict(), "set pos_embed='learned' in the backbone"),
     'fixed positions': (dict(pos_embed='learned'), tiny().state_dict(), "set pos_embed='sincos' in the backbone"),
-    'without positions': ({}, tiny(pos_embed='constant').state_dict(), "set pos_embed='constant' in the backbone"),
+    'without positions': (
+        {},
+        tiny(pos_scale=0).state_dict(),
+        r'pos_scale 0 in the file and 1.0 .* set pos_scale=0 in the',
+    ),
+    'less of positions': ({}, tiny(pos_scale=0.1).half().state_dict(), 'set pos_scale=0.1 in the backbone'),
     'positions in metadata': ({}, with_meta(pos_embed='learned'), "pos_embed 'learned' in the file and 'sincos' in"),
     'missing': ({}, changed(lambda s: s.pop('norm.bias')), '1 of 29 backbone tensors are missing: norm.bias'),
     'no positions': ({}, changed(lambda s: s.pop('pos_embed')), 'missing: pos_embed'),

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from flsl_mm.models.pos_embed import resize_pos_embed, sincos_pos_embed
+from flsl_mm.models.pos_embed import resize_pos_embed, scale_of_sincos, sincos_pos_embed
 
 
 def test_table_by_hand():
@@ -14,6 +14,21 @@ def test_table_by_hand():
     for y, x in ((0, 0), (0, 2), (1, 1)):
         expected = [f(axis * o) for axis in (x, y) for f in (math.sin, math.cos) for o in omega]
         torch.testing.assert_close(table[y, x], torch.tensor(expected))
+
+
+def test_scaled_table_by_hand():
+    table = sincos_pos_embed(8, (2, 3), scale=0.25)[0].reshape(2, 3, 8)
+    expected = [f(axis * o * 0.25) for axis in (2, 1) for f in (math.sin, math.cos) for o in (1.0, 1 / 100)]
+    torch.testing.assert_close(table[1, 2], torch.tensor(expected))
+    assert (sincos_pos_embed(8, (2, 3), scale=0.0) == torch.tensor([0.0, 0, 1, 1] * 2)).all()
+
+
+@pytest.mark.parametrize('scale', [0.0, 0.05, 0.1, 1.0, 1.5])
+@pytest.mark.parametrize('grid_hw', [(2, 2), (12, 12)])
+def test_scale_is_found_again_to_half_precision(scale, grid_hw):
+    table = sincos_pos_embed(16, grid_hw, scale)
+    assert scale_of_sincos(table, grid_hw) == scale_of_sincos(table.half(), grid_hw) == scale
+    assert scale_of_sincos(table + 0.01, grid_hw) is None
 
 
 @pytest.mark.parametrize('mode', ['offset', 'size'])

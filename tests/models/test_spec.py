@@ -10,7 +10,7 @@ from flsl_mm.models import ARCHS, BackboneSpec, FLSLViT
 from flsl_mm.models.spec import MIN_STD, MODES, default_num_heads
 
 ARCH = dict(embed_dim=16, depth=3, num_heads=2)
-WHOLE = BackboneSpec(16, 3, 2, 4.0, 8, 32, 3, 'sincos', 'offset', (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+WHOLE = BackboneSpec(16, 3, 2, 4.0, 8, 32, 3, 'sincos', 'offset', (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), pos_scale=1.0)
 
 sizes = st.none() | st.integers(1, 2**30)
 
@@ -22,7 +22,8 @@ def specs_of(channels: int) -> st.SearchStrategy[BackboneSpec]:
     )
     texts = [st.none() | st.sampled_from(modes) for modes in MODES.values()]
     geometry = [*[sizes] * 3, st.none() | st.floats(0.1, 16), *[sizes] * 2, st.none() | st.just(channels)]
-    return st.builds(BackboneSpec, *geometry, *texts, mean, std)
+    scale = st.none() | st.floats(0, 4)
+    return st.builds(BackboneSpec, *geometry, *texts, mean, std, pos_scale=scale)
 
 
 specs = st.integers(1, 4).flatmap(specs_of)
@@ -62,7 +63,7 @@ def test_files_give_back_what_they_are_given(spec):
 
 def test_files_hold_plain_types():
     arch, geometry = dict(ARCH, mlp_ratio=4.0), dict(patch_size=8, img_size=32, in_channels=3)
-    positions = dict(pos_embed='sincos', pos_resize='offset')
+    positions = dict(pos_embed='sincos', pos_resize='offset', pos_scale=1.0)
     assert WHOLE.to_dict() == dict(arch=arch, **geometry, **positions, mean=[0.5, 0.4, 0.3], std=[0.2, 0.2, 0.2])
     with pytest.raises(ValueError, match='divide both by 255'):
         replace(WHOLE, mean=(123.7,), std=(58.4,)).to_dict()
@@ -73,6 +74,9 @@ def test_files_hold_plain_types():
     'value', [[], {}, 'text', -8, 0, float('nan'), float('inf'), 10**400, [float('nan')] * 3, [1e30]]
 )
 def test_what_a_file_gets_wrong_is_told(name, value):
+    if (name, value) == ('pos_scale', 0):
+        assert BackboneSpec.from_dict({name: value}).pos_scale == 0
+        return
     for said in ({name: value}, dict(arch={name: value})):
         with pytest.raises(ValueError, match=f'the file says {name} .*, which no backbone has'):
             BackboneSpec.from_dict(said)

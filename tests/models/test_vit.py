@@ -137,7 +137,9 @@ def test_layer_depths():
         (dict(out_type='map'), 'out_type must be'),
         (dict(out_indices=(3,)), 'out of range for 3 blocks'),
         (dict(out_indices=()), 'out_indices is empty'),
-        (dict(pos_embed='rope'), r"pos_embed must be one of \('sincos', 'learned', 'constant'\)"),
+        (dict(pos_embed='rope'), r"pos_embed must be one of \('sincos', 'learned'\)"),
+        (dict(pos_scale=-0.1), "0 or more, got -0.1 with 'sincos'"),
+        (dict(pos_embed='learned', pos_scale=0.1), "of the sine-cosine plane and 0 or more, got 0.1 with 'learned'"),
         (dict(pos_embed='learned', position_jitter=dict(range=24)), "set pos_embed='sincos', or leave position_jitter"),
         (dict(arch=dict(embed_dim=6, depth=1, num_heads=1)), 'divisible by 4'),
     ],
@@ -162,7 +164,7 @@ def test_traces_and_counts_of_operations_at_any_size(side):
 
 def test_without_positions_a_patch_does_not_know_where_it_lies():
     """Moving the patches of an image moves their features, exactly."""
-    backbone = tiny(pos_embed='constant', out_type='tokens').eval()
+    backbone = tiny(pos_scale=0, out_type='tokens').eval()
     images = torch.randn(2, 3, 32, 32)
     moved = images.unflatten(3, (4, 8)).roll(1, 3).flatten(3)
     expected = backbone(images)[0].unflatten(1, (4, 4)).roll(1, 2).flatten(1, 2)
