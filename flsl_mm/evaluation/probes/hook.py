@@ -75,6 +75,7 @@ class FLSLProbeHook(Hook):
         self.settings = probes
         self.probes: dict[str, Probe] = {}
         self.latest: tuple[int, dict[str, float]] = (-1, {})
+        self.errors: dict[str, float] = {}
 
     @master_only
     def before_train(self, runner: Runner) -> None:
@@ -84,7 +85,8 @@ class FLSLProbeHook(Hook):
         if measured is not None:
             self.probes['diversity'] = DiversityProbe(measured.images, name=measured.title.partition(':')[0])
         if 'probe_before' not in runner.message_hub.runtime_info:
-            before = dict(figures=self.measure(runner, runner.iter), views=self.views(runner))
+            figures = self.measure(runner, runner.iter)
+            before = dict(figures=figures, errors=self.errors, views=self.views(runner))
             runner.message_hub.update_info('probe_before', before)
             skipped = {path: reason for probe in self.probes.values() for path, reason in probe.skipped.items()}
             for path, reason in skipped.items():
@@ -109,7 +111,7 @@ class FLSLProbeHook(Hook):
         if step != runner.iter:
             after = self.measure(runner, runner.iter)
         before = runner.message_hub.get_info('probe_before')
-        runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before['figures'], after)))
+        runner.logger.info('Before -> after training:\n' + '\n'.join(self.comparison(runner, before, after)))
         if before.get('views'):
             path = Path(runner.work_dir) / 'clusters_before_after.png'
             patch_size = _source(runner).patch_size
@@ -121,28 +123,32 @@ class FLSLProbeHook(Hook):
         """Measure the teacher and log the figures at a step; returns them by name."""
         runner.logger.info(f'measuring the teacher on {"; ".join(probe.title for probe in self.probes.values())}')
         with _evaluated(runner) as source:
-            scores = {
-                f'probe/{name}/{key}': score.value
+            measured = {
+                f'probe/{name}/{key}': score
                 for name, probe in self.probes.items()
                 for key, score in probe(source).items()
             }
+        scores = {name: score.value for name, score in measured.items()}
+        self.errors = {name: score.error for name, score in measured.items() if score.error is not None}
         for name, value in scores.items():
             runner.message_hub.update_scalar(name, value)
         runner.visualizer.add_scalars(scores, step=step)
         self.latest = step, scores
         return scores
 
-    def comparison(self, runner: Runner, before: dict[str, float], after: dict[str, float]) -> list[str]:
-        """Return a line for each figure: before, after, chance."""
+    def comparison(self, runner: Runner, before: dict[str, dict], after: dict[str, float]) -> list[str]:
+        """Return a line for each figure: before, after, chance; with standard errors where they are known."""
         patch_size = _source(runner).patch_size
         lines = []
         for name, probe in self.probes.items():
             lines.append(f'  {probe.title}')
             chance = probe.chance(patch_size)
             for key, row in probe.rows.items():
-                scores = [of_run.get(f'probe/{name}/{key}', float('nan')) for of_run in (before, after)]
+                figure = f'probe/{name}/{key}'
+                moments = (before['figures'], before.get('errors', {})), (after, self.errors)
+                scores = [_shown(figures.get(figure), errors.get(figure)) for figures, errors in moments]
                 of_chance = f' (chance {chance[key]:.3f})' if key in chance else ''
-                lines.append(f'    {row}: {scores[0]:.3f} -> {scores[1]:.3f}{of_chance}')
+                lines.append(f'    {row}: {scores[0]} -> {scores[1]}{of_chance}')
         return lines
 
     def views(self, runner: Runner) -> list[dict[str, list]]:
@@ -151,6 +157,11 @@ class FLSLProbeHook(Hook):
             return []
         with _evaluated(runner) as source:
             return scene_views(self.probes['scenes'], source, self.num_images, self.scale)
+
+
+def _shown(value: float | None, error: float | None) -> str:
+    known = 'nan' if value is None else f'{value:.3f}'
+    return known if error is None else f'{known} ± {error:.3f}'
 
 
 @contextmanager

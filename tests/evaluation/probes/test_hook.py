@@ -28,6 +28,7 @@ def test_it_sees_that_training_changed_the_teacher_and_draws_it(watched):
     assert 'matched' in comparison
     assert '(chance 0.5' in comparison
     assert 'diversity of features, scenes: 12' in comparison
+    assert re.search(r'same-object AUC: 0\.\d+ ± 0\.\d+ -> 0\.\d+ ± 0\.\d+ \(chance 0.500\)', comparison)
     assert re.search(r'place share: 0\.\d+ -> 0\.\d+$', comparison)
     before = runner.message_hub.get_info('probe_before')['figures']
     step, after = hook.latest
