@@ -213,7 +213,7 @@ class FLSL(BaseSelfSupervisor):
             if self.target_centering is not None:
                 teacher_logits = self.target_centering(teacher_logits, places, counted)
         if places is not None and getattr(self.data_preprocessor, 'teacher_crop', None):
-            queries, modes, teacher_logits = (select(each, counted) for each in (queries, modes, teacher_logits))
+            queries, modes, teacher_logits = select(counted, queries, modes, teacher_logits)
         student_logits = self.head(self.normalized(modes, self.backbone))
         return self.combine(queries, modes, student_logits, teacher_logits)
 

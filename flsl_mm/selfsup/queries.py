@@ -104,6 +104,11 @@ def in_teacher_view(places: Tensor | None, of_queries: Tensor) -> Tensor:
     return inside | ~inside.any()
 
 
-def select(of_queries: Tensor, chosen: Tensor) -> Tensor:
-    """Take the ``chosen`` (B, Q), bool, of (B, Q, C), image by image; returns (1, number chosen, C)."""
-    return of_queries[chosen][None]
+def select(chosen: Tensor, *of_queries: Tensor) -> tuple[Tensor, ...]:
+    """Take the ``chosen`` (B, Q), bool, of each (B, Q, C), image by image.
+
+    Returns:
+        (1, number chosen, C) each. The host waits for the device once, for that number.
+    """
+    indices = chosen.flatten().nonzero().squeeze(1)
+    return tuple(each.flatten(0, 1).index_select(0, indices)[None] for each in of_queries)

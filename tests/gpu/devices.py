@@ -19,7 +19,14 @@ JITTERED = dict(
     assignment='sinkhorn',
     volume_weight=0.0,
 )
-"""Options of the model with everything of ours in it."""
+"""Options of the model with the anchored target, jitter and Sinkhorn assignments."""
+CONTENT = JITTERED | dict(
+    views=dict(teacher_crop=dict(size=40, scale=(0.25, 0.6)), clean_teacher=True, flip_prob=0.5),
+    self_scale=1.0,
+    cross_scale=2.0,
+    target_centering=dict(image=0.75, cells=4, momentum=0.9),
+)
+"""What configs/pretrain/flsl_vit-t8d4_content.py adds to it."""
 
 
 class CPUAmpWrapper(FLSLOptimWrapper):

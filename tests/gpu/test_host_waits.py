@@ -10,9 +10,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import flsl_mm
+from flsl_mm.selfsup import flsl
 from tests.builders.toy_flsl import toy_model
 
-from .devices import JITTERED, make_wrapper, needs_gpu, take_step
+from .devices import CONTENT, JITTERED, make_wrapper, needs_gpu, take_step
 
 pytestmark = pytest.mark.gpu
 
@@ -105,6 +106,20 @@ def test_a_step_waits_once(name, without_autocast):
     assert set().union(*(waits.copies for waits in found)) == {BATCH, PINNED}
 
 
+def test_a_step_with_a_teacher_crop_waits_once_more(without_autocast, monkeypatch):
+    """Which is for the number of queries in the teacher view: numbers that the meta device cannot give."""
+    asked = []
+
+    def select(chosen, *of_queries):
+        asked.append(chosen.shape)
+        return of_queries
+
+    monkeypatch.setattr(flsl, 'select', select)
+    found = steps(toy_model(**CONTENT))
+    assert [waits.places for waits in found] == [[FIRST, GUARD], [GUARD], [GUARD]]
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize('ask', [torch.Tensor.item, float, bool, torch.Tensor.tolist, torch.Tensor.cpu])
 def test_a_wait_is_seen(ask, without_autocast, monkeypatch):
     model = toy_model()
@@ -120,9 +135,9 @@ def test_a_wait_is_seen(ask, without_autocast, monkeypatch):
 
 
 @needs_gpu
-@pytest.mark.parametrize('name', MODELS)
-def test_torch_counts_one_wait_too(name, record_property):
-    model = toy_model(**MODELS[name]).cuda().train()
+@pytest.mark.parametrize(('options', 'count'), [*((model, 1) for model in MODELS.values()), (CONTENT, 2)])
+def test_torch_counts_as_many(options, count, record_property):
+    model = toy_model(**options).cuda().train()
     wrapper = make_wrapper(model, 'bfloat16')
     model.attach_optimizer(wrapper.optimizer)
     for seed in range(2):
@@ -137,4 +152,4 @@ def test_torch_counts_one_wait_too(name, record_property):
         torch.cuda.set_sync_debug_mode('default')
     waits = [str(warning.message) for warning in caught if 'synchroniz' in str(warning.message)]
     record_property('waits', len(waits))
-    assert len(waits) == 1, waits
+    assert len(waits) == count, waits

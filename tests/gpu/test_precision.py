@@ -9,7 +9,7 @@ from torch import nn
 from flsl_mm.engine.optim import FLSLAmpOptimWrapper
 from tests.builders.checkpoints import same
 
-from .devices import JITTERED, flat, make_wrapper, needs_gpu, take_step, trained
+from .devices import CONTENT, JITTERED, flat, make_wrapper, needs_gpu, take_step, trained
 
 pytestmark = pytest.mark.gpu
 
@@ -17,7 +17,7 @@ TOLERANCES = {'float32': (1e-4, 0.9999), 'float16': (5e-3, 0.99), 'bfloat16': (3
 """Largest relative difference of a loss to float32 on the CPU, and least cosine of what three steps changed."""
 
 
-@pytest.mark.parametrize('options', [{}, JITTERED], ids=['paper', 'jittered'])
+@pytest.mark.parametrize('options', [{}, JITTERED, CONTENT], ids=['paper', 'jittered', 'content'])
 @pytest.mark.parametrize('dtype', TOLERANCES)
 def test_steps_are_those_of_float32_on_the_cpu(device, dtype, options, record_property):
     options = dict(options, backbone=dict(options.get('backbone', {}), drop_path_rate=0.0))

@@ -65,7 +65,10 @@ def test_queries_in_the_teacher_view_by_hand():
     places = torch.tensor([[[0.5, 0.5], [-0.1, 0.5], [0.5, 1.1]], [[0.2, 0.9], [0.9, 0.2], [2.0, 2.0]]])
     inside = in_teacher_view(places, places)
     assert inside.tolist() == [[True, False, False], [True, True, False]]
-    assert select(places, inside).tolist() == [[*places[0, :1].tolist(), *places[1, :2].tolist()]]
+    twice = select(inside, places, 2 * places)
+    wanted = torch.cat([places[0, :1], places[1, :2]])[None]
+    assert torch.equal(twice[0], wanted)
+    assert torch.equal(twice[1], 2 * wanted)
     assert in_teacher_view(places + 5, places).all(), 'means over no query would be no numbers'
     assert in_teacher_view(None, places).all()
 
