@@ -62,9 +62,9 @@ class Row:
     options: dict[str, Any]
 
 
-SMALL, CONTENT, PAPER = 'pretrain/flsl_vit-t8d4_small', 'pretrain/flsl_vit-t8d4_content', 'pretrain/flsl_vit-s16'
+CONTENT, PAPER = 'pretrain/flsl_vit-t8d4_content', 'pretrain/flsl_vit-s16'
 ROWS = (
-    Row(800, SMALL, 16, 900, {}),
+    Row(800, CONTENT, 16, 900, {}),
     Row(6_000, CONTENT, 16, 3_750, {}),
     Row(60_000, CONTENT, 16, 8_660, {}),
     Row(500_000, PAPER, 256, 78_000, {'model.anchor_width': 0.12}),
@@ -98,6 +98,8 @@ def choose_recipe(setup: TrainingSetup) -> Recipe:
         'train_cfg.max_epochs': epochs,
         'train_dataloader.num_workers': max(min(setup.cores, 8), 1),
     }
+    if row.config == CONTENT:  # whose epochs are short where images are few
+        length['default_hooks.checkpoint.interval'] = max(epochs // 8, 1)
     reasons += [*size_reasons, *batch_reasons, duration(row, setup, epochs)]
     return Recipe(row.config, row.options | size_options | batch_options | length, reasons)
 
@@ -105,7 +107,7 @@ def choose_recipe(setup: TrainingSetup) -> Recipe:
 def fit_images(config: str, short_side: int) -> tuple[dict[str, Any], list[str]]:
     """Make crops and patches no larger than the images: magnified pixels hold nothing to learn."""
     size, local, patch_size = (224, 96, 16) if config == PAPER else (96, 48, 8)
-    if short_side >= (64 if config == CONTENT else size):  # CONTENT was measured with images of 64 pixels, enlarged
+    if short_side >= (size if config == PAPER else 64):  # CONTENT was measured with images of 64 pixels, enlarged
         return {}, []
     options = {}
     if patch_size == 16 and short_side < 112:
@@ -120,9 +122,7 @@ def fit_images(config: str, short_side: int) -> tuple[dict[str, Any], list[str]]
         'model.data_preprocessor.local_crops.size': small,
     }
     if config != PAPER:
-        options['model.backbone.img_size'] = fitted
-    if config == CONTENT:
-        options['model.data_preprocessor.teacher_crop.size'] = fitted
+        options['model.backbone.img_size'] = options['model.data_preprocessor.teacher_crop.size'] = fitted
     reason = f'images of {short_side} pixels: views of {fitted} and {small}, patches of {patch_size}'
     return options, [reason]
 
@@ -149,8 +149,7 @@ def duration(row: Row, setup: TrainingSetup, epochs: int) -> str:
     if setup.gpu_memory and row.config != PAPER:
         return f'{length}: minutes of a GPU (not measured)'
     if row.config != PAPER:
-        fast = row.config == CONTENT and setup.bfloat16
-        hours = seen * (BFLOAT16_SECONDS_PER_IMAGE if fast else SECONDS_PER_IMAGE) / 3600
+        hours = seen * (BFLOAT16_SECONDS_PER_IMAGE if setup.bfloat16 else SECONDS_PER_IMAGE) / 3600
         text = f'{hours:.1f} hours' if hours > 2 else f'{hours * 60:.0f} minutes'
         return f'{length}: about {text} of one CPU core'
     hours = seen * FLOP_PER_IMAGE / FLOPS / setup.processes / 3600

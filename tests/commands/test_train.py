@@ -135,11 +135,11 @@ def test_auto_says_what_it_chose_and_why(built, name, tmp_path, capsys):
     assert 'left out' not in printed.out + printed.err  # which the run says
     lines = printed.out.splitlines()
     assert lines[0] == f'chosen for {folder}'
-    assert lines[1] == '  25 images: pretrain/flsl_vit-t8d4_small, 900 steps of 16 images'
+    assert lines[1] == '  25 images: pretrain/flsl_vit-t8d4_content, 900 steps of 16 images'
     cfg = built[0]
     assert cfg.train_dataloader.dataset.data_root == str(folder)
     assert (cfg.train_dataloader.num_workers, cfg.train_cfg.max_epochs) == (0, 576)
-    assert cfg.work_dir == f'work_dirs/flsl_vit-t8d4_small_{name}'
+    assert cfg.work_dir == f'work_dirs/flsl_vit-t8d4_content_{name}'
     command = shlex.split(lines[-1].partition('flsl-mm train ')[2])
     assert train.main(command) == 0
     assert built[1].to_dict() == cfg.to_dict()

@@ -27,8 +27,8 @@ from .training import train
 
 CONFIGS = configs_folder() / 'pretrain'
 METHODS = (
-    CONFIGS / 'flsl_vit-t8d4_small.py',
-    CONFIGS / 'ablations' / 'flsl_vit-t8d4_small_image-level.py',
+    CONFIGS / 'flsl_vit-t8d4_content.py',
+    CONFIGS / 'ablations' / 'flsl_vit-t8d4_content_image-level.py',
 )
 EPILOG = """example, with the masks of the same street scenes and generated scenes:
   flsl-mm evidence data/camvid/images/train --minutes 10 --out work_dirs/evidence -- \\
