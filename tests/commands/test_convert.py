@@ -10,9 +10,12 @@ import torch
 
 from flsl_mm.checkpoint import load_backbone, read_checkpoint
 from flsl_mm.commands import convert
+from flsl_mm.commands.convert import mean_token
+from flsl_mm.evaluation.features import load_model
 from tests.builders.checkpoints import official, same, timm_vit, tiny, training
 from tests.builders.programs import refused
 from tests.builders.reference import FOLDER, official_checkpoint
+from tests.builders.toy_run import write_images
 
 
 def run(*arguments) -> int:
@@ -92,3 +95,38 @@ def test_command_line_errors(source, tmp_path, capsys):
     assert target.read_bytes() == before
     assert run(source, target, '--to', 'timm', '--force') == 0
     assert os.listdir(target.parent) == ['a.pth']
+
+
+def test_positions_center_and_rounding_of_a_backbone_file(source, tmp_path):
+    """The mean token of the folder's images is zero afterwards, and all else is as it was."""
+    folder = write_images(tmp_path / 'images', count=3)
+    (folder / 'broken.png').write_bytes(b'x')
+    plain, new = tmp_path / 'plain.pth', tmp_path / 'new.pth'
+    assert run(source, plain, '--to', 'flsl', '--branch', 'teacher') == 0
+    assert run(plain, new, '--to', 'flsl', '--pos-scale', 0.1, '--center', folder) == 0
+    model = load_model(new, logger='silent')
+    assert model.spec.pos_scale == 0.1
+    assert mean_token(model, folder).abs().max() < 1e-5
+    before, after = read_checkpoint(plain)['state_dict'], read_checkpoint(new)['state_dict']
+    assert [name for name in before if not torch.equal(before[name], after[name])] == ['pos_embed', 'norm.bias']
+    assert run(new, plain, '--to', 'flsl', '--half', '--force') == 0
+    rounded = read_checkpoint(plain)['state_dict']
+    assert {name for name, tensor in rounded.items() if tensor.dtype != torch.float16} == {'pos_embed'}
+    assert load_model(plain, logger='silent').spec.pos_scale == 0.1
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        (['--to', 'flsl', '--half'], 'change backbone files: add --to flsl --branch teacher'),
+        (['--to', 'timm', '--half'], 'change backbone files: add --to flsl --branch teacher'),
+        (
+            ['--to', 'flsl', '--branch', 'teacher', '--pos-scale', '-1'],
+            'pos_scale is of the sine-cosine plane and 0 or',
+        ),
+        (['--to', 'flsl', '--branch', 'teacher', '--center', 'nowhere'], 'nowhere'),
+    ],
+)
+def test_changes_that_cannot_be_made(source, tmp_path, capsys, options, words):
+    assert words in refused(convert.main, [str(source), str(tmp_path / 'a.pth'), *options], capsys)
+    assert not (tmp_path / 'a.pth').exists()
