@@ -1,4 +1,4 @@
-# What patches show, not where they lie: trained with positions and used with a twentieth of them, on windows of an image
+# What patches show, not where they lie: trained with positions, used with a twentieth of them, on windows of an image
 # that do not depend on each other. For mixed images; 5 epochs of 27,716 take 37 minutes of one CPU core.
 # docs/evidence.md has the figures.
 _base_ = 'flsl_vit-t8d4_small.py'
