@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flsl_mm.utils.terminal import say
 
-from .command_line import explain
+from . import command_line
 from .model_options import check_writable
 from .parser import Parser
 
@@ -40,11 +40,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--heads', type=int, help='number of attention heads, if SRC does not say')
     parser.add_argument('--force', action='store_true', help='overwrite DST')
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     return parser.parse_args(argv)
 
 
-def convert(args: argparse.Namespace) -> str:
-    """Convert a file and return a line that says what was written.
+def convert(args: argparse.Namespace) -> None:
+    """Convert a file and say what was written.
 
     Raises:
         ValueError: If SRC cannot be read or converted, or is DST.
@@ -61,7 +62,7 @@ def convert(args: argparse.Namespace) -> str:
         raise checkpoint.CheckpointError(f'{args.src}: {error}') from None
     check_writable(args.dst, args.src)
     checkpoint.write_checkpoint(converted, args.dst)
-    return f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}'
+    say(f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}')
 
 
 def summary(converted: dict) -> str:
@@ -72,9 +73,4 @@ def summary(converted: dict) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    try:
-        say(convert(parse_args(argv)))
-    except (ValueError, OSError) as error:
-        say(f'error: {explain(error)}', error=True)
-        return 2
-    return 0
+    return command_line.run(convert, parse_args(argv), mmengine=False)
