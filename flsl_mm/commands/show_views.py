@@ -170,13 +170,16 @@ def _pixels(view: Tensor):
 
 def show_views(args: argparse.Namespace) -> None:
     """Draw, warn of small images, and say where the sheet is."""
+    from mmengine.logging import MMLogger
     from mmengine.registry import DATASETS
 
     from flsl_mm.datasets.small_images import small_images_line
+    from flsl_mm.utils.console import use_short_lines
     from flsl_mm.visualization.sheet import write_sheet
 
     model_options.check_writable(args.out)
     cfg = read_pretraining(args)  # imports what is built below
+    use_short_lines(MMLogger.get_current_instance())
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     rows = draw_rows(cfg, dataset, args.images, args.seed)
     write_sheet(args.out, rows)

@@ -41,10 +41,14 @@ def test_a_sheet_of_any_config(config, folder, tmp_path, capsys):
     with Image.open(tmp_path / 'views.png') as sheet:
         assert sheet.width > 5 * 224
         assert sheet.height > 2 * 224
+    (folder / 'x.heic').touch()
     for name in ('a', 'b'):
         make_image(64, 500).save(folder / f'{name}.png')
     assert run(folder, '--config', config, '--out', tmp_path / 'views.png') == 0
-    assert re.search('warning: 2 of 3 images have fewer than .* pixels on a side and are enl', capsys.readouterr().err)
+    told = ''.join(capsys.readouterr())
+    assert re.search('warning: 2 of 3 images have fewer than .* pixels on a side and are enl', told)
+    assert re.search(r'^(\d\d:){2}\d\d warning: left out of .* 1 \.heic', told, re.MULTILINE)
+    assert 'show-views' not in told  # which this is
 
 
 def test_rows_show_the_views_of_the_config(folder):
