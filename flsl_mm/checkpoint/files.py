@@ -107,7 +107,10 @@ def local_file(path: str | os.PathLike) -> Path:
     if not path.exists():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.is_dir():
-        raise IsADirectoryError(f'checkpoint {path} is a folder: give a file in it')
+        files = [*path.glob('*_backbone.pth')] or [*path.glob('*.pth')]
+        newest = max(files, key=lambda file: file.lstat().st_mtime, default=None)
+        advice = f'a file in it, such as {newest}' if newest else 'a file; there is no .pth in it'
+        raise IsADirectoryError(f'checkpoint {path} is a folder: give {advice}')
     if not path.is_file():
         raise CheckpointError(f'{path} is a pipe or a device, which could keep a program waiting: give a file')
     return path

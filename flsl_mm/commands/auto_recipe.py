@@ -168,7 +168,9 @@ def inspect_folder(folder: str | os.PathLike, processes: int = 1) -> TrainingSet
     from flsl_mm.datasets.folder import find_images
     from flsl_mm.models.device import cpu_has_bfloat16
 
-    paths = find_images(folder, logger='silent')  # the run says what is left out
+    paths = find_images(
+        folder, advice='give --auto a folder of images', logger='silent'
+    )  # the run says what is left out
     sides = [side for path in paths_to_measure(paths) if (side := short_side(path))]
     if not sides:
         raise ValueError(f'none of the images in {folder} that were tried can be read')

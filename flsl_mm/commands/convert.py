@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flsl_mm.utils.terminal import say
 
-from .command_line import explain
+from . import command_line
 from .model_options import check_writable
 from .parser import Parser
 
@@ -63,11 +63,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     change.add_argument('--half', action='store_true', help='round all tensors but positions to float16')
     parser.add_argument('--force', action='store_true', help='overwrite DST')
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     return parser.parse_args(argv)
 
 
-def convert(args: argparse.Namespace) -> str:
-    """Convert a file and return a line that says what was written.
+def convert(args: argparse.Namespace) -> None:
+    """Convert a file and say what was written.
 
     Raises:
         ValueError: If SRC cannot be read or converted, or is DST.
@@ -86,7 +87,7 @@ def convert(args: argparse.Namespace) -> str:
         raise checkpoint.CheckpointError(f'{args.src}: {error}') from None
     check_writable(args.dst, args.src)
     checkpoint.write_checkpoint(converted, args.dst)
-    return f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}'
+    say(f'{args.src} -> {args.dst} ({args.to}): {summary(converted)}')
 
 
 def changed(converted: dict, pos_scale: float | None, center: Path | None, half: bool) -> dict[str, Any]:
@@ -158,9 +159,4 @@ def summary(converted: dict) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    try:
-        say(convert(parse_args(argv)))
-    except (ValueError, OSError) as error:
-        say(f'error: {explain(error)}', error=True)
-        return 2
-    return 0
+    return command_line.run(convert, parse_args(argv), mmengine=False)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from flsl_mm.utils.terminal import say
 
+from . import command_line
 from .parser import Parser
 
 
@@ -98,6 +99,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--img1', action='store_true', help='uavdt: put the frames into a folder img1, as some copies do'
     )
     parser.add_argument('--force', action='store_true', help='replace OUT if an earlier run of this program wrote it')
+    parser.add_argument('--traceback', action='store_true', help='show where an error comes from')
     return parser.parse_args(argv)
 
 
@@ -125,9 +127,4 @@ def make_scenes(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code."""
-    try:
-        make_scenes(parse_args(argv))
-    except (ValueError, OSError) as error:
-        say(f'error: {error}', error=True)
-        return 2
-    return 0
+    return command_line.run(make_scenes, parse_args(argv), mmengine=False)

@@ -139,7 +139,7 @@ def check_writable(path: Path, *inputs: str | os.PathLike | None) -> None:
 def report_skipped(skipped: Mapping[str, str], where: str = '') -> None:
     """List on stderr images that could not be used: why, by path; ``where`` says where all of them are listed."""
     if skipped:
-        say(f'{len(skipped)} images could not be used:', error=True)
+        say(f'{len(skipped)} image{"s" * (len(skipped) > 1)} could not be used:', error=True)
     for path, reason in list(skipped.items())[:SHOWN_SKIPPED]:
         say(f'  {printable(path)} ({printable(reason)})', error=True)
     if len(skipped) > SHOWN_SKIPPED:

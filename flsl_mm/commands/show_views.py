@@ -28,7 +28,7 @@ EPILOG = """examples:
   flsl-mm show-views /my/images --config pretrain/flsl_vit-t8d4_small --images 8 --out views.png
   flsl-mm show-views /my/images --cfg-options model.data_preprocessor.local_crops.num=6
 
-A row for each image: the teacher view with the boxes of the student's crops; the teacher view as the teacher gets it;
+A row for each image: the image of the loader with the boxes of all crops; the teacher view as the teacher gets it;
 each crop as the student gets it, darkened but for the patches that are queries.
 """
 
@@ -37,6 +37,9 @@ SIDE = 224
 
 COLORS = ((230, 40, 40), (30, 120, 255), (30, 170, 60), (240, 150, 0), (170, 60, 200), (0, 180, 180))
 """Of the crops, in their order."""
+
+TEACHER_COLOR = (255, 220, 0)
+"""Of the teacher view, where it is a crop."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -96,7 +99,7 @@ def draw_rows(cfg: Config, dataset: Dataset, num: int, seed: int) -> list[Row]:
     default = dict(type='FLSLWindowQueries', member=cfg.model.get('window_member', 'random'))
     sampler = TASK_UTILS.build(cfg.model.get('query_sampler') or default)
     torch.manual_seed(seed)
-    clean, boxes, views = make_views(preprocessor, torch.stack([item['inputs'] for item in items]), seed)
+    whole, boxes, views = make_views(preprocessor, torch.stack([item['inputs'] for item in items]), seed)
     queries = []
     for crops in preprocessor.crops:
         side = crops.size // backbone.patch_size
@@ -106,34 +109,49 @@ def draw_rows(cfg: Config, dataset: Dataset, num: int, seed: int) -> list[Row]:
     rows = []
     for number, item in enumerate(items):
         of_image = [[each[number] for each in kind] for kind in (boxes, views, queries)]
-        rows.append(Row(item['img_path'], panels(clean[0][number], *of_image)))
+        rows.append(Row(item['img_path'], panels(whole[number], *of_image)))
     return rows
 
 
 def make_views(
     preprocessor: FLSLDataPreprocessor, images: Tensor, seed: int
-) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Make views of images (B, 3, S, S), uint8: without jitter, boxes as parts of the teacher view, with jitter."""
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Make the views of images (B, 3, S, S), uint8, as the training does.
+
+    Returns:
+        The images (B, 3, S, S), 0 to 1, mirrored where the training mirrors them; left, top, width and height of each
+        view, teacher first, as parts of the image (B, 4), or (1, 4) where a view is the whole of it; the views with
+        jitter, teacher first.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        clean, boxes = preprocessor.crop(preprocessor.flip(images.float() / 255, generator), generator)
-        jittered = preprocessor.jitter(clean, generator)
+        whole = preprocessor.flip(images.float() / 255, generator)
+        windows = preprocessor.draw_windows(whole, generator)
+        jittered = preprocessor.jitter(preprocessor.crop(whole, windows), generator)
     shown = [(view * preprocessor.std + preprocessor.mean).clamp(0, 1) for view in jittered]
-    return clean, boxes, shown
+    boxes = [(window / images.shape[-1]).expand(len(images), 4) for window in windows]
+    return whole, boxes, shown
 
 
-def panels(teacher: Tensor, boxes: list[Tensor], views: list[Tensor], queries: list[Tensor]) -> list:
-    """Draw the views of one image; ``views`` begins with the teacher's."""
+def panels(image: Tensor, boxes: list[Tensor], views: list[Tensor], queries: list[Tensor]) -> list:
+    """Draw the image and its views; boxes, as parts of the image, and views begin with the teacher's."""
     from flsl_mm.visualization.panels import mark_boxes, mark_patches
     from flsl_mm.visualization.sheet import Panel
 
-    colors = [COLORS[number % len(COLORS)] for number in range(len(boxes))]
-    own = teacher.shape[-1]
+    colors = [COLORS[number % len(COLORS)] for number in range(len(queries))]
+    what, seen = 'teacher view', _pixels(views[0])
+    if boxes[0].tolist() == [0, 0, 1, 1]:
+        boxes = boxes[1:]
+        marked = mark_boxes(_pixels(image), boxes, colors)
+    else:
+        what = f'image of {image.shape[-1]} pixels'
+        marked = mark_boxes(_pixels(image), boxes, [TEACHER_COLOR, *colors])
+        seen = mark_boxes(seen, [(0, 0, 1, 1)], [TEACHER_COLOR])
     drawn = [
-        Panel('teacher view\nwith the boxes of the crops', mark_boxes(_pixels(teacher), boxes, colors)),
-        Panel(f'the teacher gets\n{own} pixels', _pixels(views[0])),
+        Panel(f'{what}\nwith the boxes of the crops', marked),
+        Panel(f'the teacher gets\n{views[0].shape[-1]} pixels', seen),
     ]
     for view, chosen, color in zip(views[1:], queries, colors, strict=True):
         title = f'the student gets\n{view.shape[-1]} pixels, {int(chosen.sum())} queries of {chosen.numel()} patches'
@@ -152,13 +170,16 @@ def _pixels(view: Tensor):
 
 def show_views(args: argparse.Namespace) -> None:
     """Draw, warn of small images, and say where the sheet is."""
+    from mmengine.logging import MMLogger
     from mmengine.registry import DATASETS
 
     from flsl_mm.datasets.small_images import small_images_line
+    from flsl_mm.utils.console import use_short_lines
     from flsl_mm.visualization.sheet import write_sheet
 
     model_options.check_writable(args.out)
     cfg = read_pretraining(args)  # imports what is built below
+    use_short_lines(MMLogger.get_current_instance())
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     rows = draw_rows(cfg, dataset, args.images, args.seed)
     write_sheet(args.out, rows)

@@ -36,7 +36,7 @@ def small_images(dataset: Dataset, size: int, most: int = MOST) -> tuple[int, in
 
 
 def small_images_line(dataset: Dataset) -> str | None:
-    """Say how many images are enlarged to the teacher view; None where few are, or the data set has no files."""
+    """Say how many images are enlarged to the size of the loader; None where few are, or the data set has no files."""
     size = getattr(dataset, 'size', None)
     if not (isinstance(size, int) and hasattr(dataset, 'open')):
         return None
@@ -44,7 +44,4 @@ def small_images_line(dataset: Dataset) -> str | None:
     if small < max(SHARE * count, 1):
         return None
     looked = f'{small} of {count} images' + (f' (looked at, of {len(dataset):,})' if count < len(dataset) else '')
-    return (
-        f'{looked} have fewer than {size} pixels on a side and are enlarged to the teacher view of {size}: `flsl-mm '
-        'show-views` shows what becomes of them, `flsl-mm train --auto FOLDER` chooses smaller views'
-    )
+    return f'{looked} have fewer than {size} pixels on a side and are enlarged to views of {size}'

@@ -107,7 +107,7 @@ def pretraining_warnings(runner: Runner) -> Iterator[str]:
             console=f'{steps} steps are too few for the teacher to follow: set {longer} or more',
         )
     if small := small_images_line(runner.train_dataloader.dataset):
-        yield small
+        yield f'{small}: `flsl-mm show-views` shows what becomes of them'
     images = runner.train_dataloader.batch_size * runner.world_size
     if model.volume_weight and images < MIN_VOLUME_IMAGES:
         yield (

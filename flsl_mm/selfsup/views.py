@@ -105,7 +105,10 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
     def _views(self, images: Tensor) -> dict[str, list[Tensor]]:
         seed = int(torch.randint(2**62, (1,)))
         generator = torch.Generator().manual_seed(seed)
-        clean, boxes = self.crop(self.flip(images, generator), generator)
+        images = self.flip(images, generator)
+        windows = self.draw_windows(images, generator)
+        clean = self.crop(images, windows)
+        boxes = [relative_boxes(window, windows[0]) for window in windows[1:]]
         views = {'views': self.jitter(clean, generator), 'boxes': boxes}
         if self.clean_views:
             views['clean_views'] = [self._normalize(view) for view in clean]
@@ -118,23 +121,28 @@ class FLSLDataPreprocessor(BaseDataPreprocessor):
         mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < self.flip_prob
         return torch.where(to_device(mirrored, images.device), images.flip(-1), images)
 
-    def crop(self, images: Tensor, generator: torch.Generator) -> tuple[list[Tensor], list[Tensor]]:
-        """Crop the images ``(B, 3, S, S)``, values 0 to 1.
+    def draw_windows(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Draw where the views of images ``(B, 3, S, S)`` lie.
 
         Returns:
-            The teacher view and the student views, and the boxes of the student views as of :meth:`forward`.
+            Left, top, width and height in pixels of the image of the teacher view, ``(B, 4)`` or where it is the whole
+            image ``(1, 4)``, and of each student view, ``(B, 4)``.
         """
         side = images.shape[-1]
 
-        def draw(crops: Crops) -> tuple[Tensor, Tensor]:
-            box = to_device(draw_crop_boxes(len(images), side, crops.scale, generator), images.device)
-            return crop_resize(images, box, crops.size), box
+        def draw(crops: Crops) -> Tensor:
+            return to_device(draw_crop_boxes(len(images), side, crops.scale, generator), images.device)
 
         whole = images.new_zeros(1, 4)
         whole[:, 2:] = side  # written on the device: for numbers from the host it would be waited for
-        teacher_view, within = draw(self.teacher_crop) if self.teacher_crop else (images, whole)
-        drawn = [draw(crops) for crops in self.crops]
-        return [teacher_view, *(view for view, _ in drawn)], [relative_boxes(box, within) for _, box in drawn]
+        return [draw(self.teacher_crop) if self.teacher_crop else whole, *map(draw, self.crops)]
+
+    def crop(self, images: Tensor, windows: Sequence[Tensor]) -> list[Tensor]:
+        """Crop teacher view and student views of images ``(B, 3, S, S)``, values 0 to 1, by their windows."""
+        teacher, *students = windows
+        teacher_view = crop_resize(images, teacher, self.teacher_crop.size) if self.teacher_crop else images
+        pairs = zip(students, self.crops, strict=True)
+        return [teacher_view, *(crop_resize(images, window, crops.size) for window, crops in pairs)]
 
     def jitter(self, views: list[Tensor], generator: torch.Generator) -> list[Tensor]:
         """Give each view ``(B, 3, S, S)``, values 0 to 1, photometric jitter of its own, and normalize it."""

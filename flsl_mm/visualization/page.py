@@ -118,7 +118,7 @@ def write_page(
     for number, section in enumerate(sections, start=1):
         parts += _section(number, section)
     if skipped:
-        parts.append(f'<h2>Not shown: {len(skipped)} files</h2><ul>')
+        parts.append(f'<h2>Not shown: {len(skipped)} file{"s" * (len(skipped) > 1)}</h2><ul>')
         parts += [f'<li>{_text(name)}: {_text(reason)}</li>' for name, reason in skipped.items()]
         parts.append('</ul>')
     parts.append(f'<script>\n{_file("page.js")}</script></body></html>\n')

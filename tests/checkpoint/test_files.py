@@ -118,7 +118,11 @@ def test_long_messages_end_with_a_word():
 def test_missing_file_folder_address_and_list(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nothing\.pth does not exist'):
         read_checkpoint(tmp_path / 'nothing.pth')
-    with pytest.raises(IsADirectoryError, match='is a folder'):
+    with pytest.raises(IsADirectoryError, match=r'is a folder: give a file; there is no \.pth in it'):
+        read_checkpoint(tmp_path)
+    for name in ('epoch_2_backbone.pth', 'epoch_2.pth'):
+        (tmp_path / name).touch()
+    with pytest.raises(IsADirectoryError, match=r'give a file in it, such as .*epoch_2_backbone\.pth$'):
         read_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match='nothing is downloaded'):
         read_checkpoint('https://example.com/a.pth')

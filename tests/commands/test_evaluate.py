@@ -112,7 +112,7 @@ def test_all_data_and_unreadable_images(file, segmentation, tmp_path, capsys):
     measured = [line for line in errors.splitlines() if line.startswith('measuring: ')]
     assert measured == [f'measuring: {probe["title"]}' for probe in table['probes']]
     first, *listed = errors.splitlines()[len(measured) :]
-    assert first == f'{len(set(skipped))} images could not be used:'
+    assert first.replace('image ', 'images ') == f'{len(set(skipped))} images could not be used:'
     assert all(f'  {path} (no image of a kind' in errors for path in skipped)
     assert len(listed) == len(set(skipped))
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flsl_mm.commands import make_scenes
+from flsl_mm.scenes import writers
 from flsl_mm.scenes.writers import WRITERS
 from tests.builders.programs import refused
 
@@ -49,3 +50,12 @@ def test_malformed_size_is_explained(capsys):
     with pytest.raises(SystemExit):
         run('out', '--layout', 'images', '--size', '64')
     assert "'64' is not HEIGHTxWIDTH" in capsys.readouterr().err
+
+
+def test_interrupted_in_one_line(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writers, 'write_scenes', stop)
+    assert run(tmp_path / 'out', '--layout', 'coco') == 130
+    assert capsys.readouterr().err == 'interrupted\n'

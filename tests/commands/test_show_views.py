@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from flsl_mm.commands import show_views
-from flsl_mm.commands.show_views import COLORS, draw_rows, make_views, read_pretraining
+from flsl_mm.commands.show_views import COLORS, TEACHER_COLOR, draw_rows, make_views, read_pretraining
 from flsl_mm.datasets import images
+from flsl_mm.selfsup.crops import crop_resize
 from flsl_mm.selfsup.views import FLSLDataPreprocessor
 from tests.builders.images import make_image
 from tests.builders.programs import refused
@@ -40,10 +41,14 @@ def test_a_sheet_of_any_config(config, folder, tmp_path, capsys):
     with Image.open(tmp_path / 'views.png') as sheet:
         assert sheet.width > 5 * 224
         assert sheet.height > 2 * 224
+    (folder / 'x.heic').touch()
     for name in ('a', 'b'):
         make_image(64, 500).save(folder / f'{name}.png')
     assert run(folder, '--config', config, '--out', tmp_path / 'views.png') == 0
-    assert re.search('warning: 2 of 3 images have fewer than .* pixels on a side and are enl', capsys.readouterr().err)
+    told = ''.join(capsys.readouterr())
+    assert re.search('warning: 2 of 3 images have fewer than .* pixels on a side and are enl', told)
+    assert re.search(r'^(\d\d:){2}\d\d warning: left out of .* 1 \.heic', told, re.MULTILINE)
+    assert 'show-views' not in told  # which this is
 
 
 def test_rows_show_the_views_of_the_config(folder):
@@ -64,11 +69,29 @@ def test_views_are_those_of_the_training():
     off = dict(jitter_prob=0, gray_prob=0, blur_prob=(0, 0), solarize_prob=(0, 0))
     preprocessor = FLSLDataPreprocessor(global_crops=dict(size=32), local_crops=dict(size=16), photometric=off)
     teacher = torch.from_numpy(np.array(make_image(64, 64))).permute(2, 0, 1)[None]
-    clean, boxes, shown = make_views(preprocessor, teacher, seed=3)
+    whole, boxes, shown = make_views(preprocessor, teacher, seed=3)
     assert [view.shape[-1] for view in shown] == [64, 32, 16, 16]
-    for ours, theirs in zip(shown, clean, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    assert [box.shape for box in boxes] == 4 * [(1, 4)]
+    for box, view in zip(boxes, shown, strict=True):
+        torch.testing.assert_close(view, crop_resize(whole, box * 64, view.shape[-1]), atol=1e-5, rtol=0)
+
+
+def test_a_teacher_crop_is_drawn_in_the_image_with_all_boxes(folder):
+    """Crops leave the teacher view; in the image of the loader all sides of their boxes are seen."""
+    args = show_views.parse_args([str(folder), '--config', 'pretrain/flsl_vit-t8d4_content'])
+    cfg = read_pretraining(args)
+    first, second = draw_rows(cfg, images.FLSLImages(folder, size=128), 1, seed=0)[0].panels[:2]
+    assert first.title == 'image of 128 pixels\nwith the boxes of the crops'
+    assert second.title == 'the teacher gets\n96 pixels'
+    assert {tuple(color) for color in first.image.reshape(-1, 3).tolist()} >= {TEACHER_COLOR, *COLORS[:3]}
+    assert tuple(second.image[0, 0]) == TEACHER_COLOR
+    whole = torch.stack([images.FLSLImages(folder, size=128)[0]['inputs']])
+    boxes = make_views(FLSLDataPreprocessor(**_without_type(cfg)), whole, seed=0)[1]
     assert all(box.min() >= 0 and (box[:, :2] + box[:, 2:]).max() <= 1 for box in boxes)
+
+
+def _without_type(cfg) -> dict:
+    return {name: value for name, value in cfg.model.data_preprocessor.items() if name != 'type'}
 
 
 @pytest.mark.parametrize(

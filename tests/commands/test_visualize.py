@@ -29,7 +29,7 @@ def test_a_folder_beside_random_weights(capsys):
     assert run('ours.pth', 'in', 'in/a.png', '--out', out, '--show', 'object', 'clusters') == 0
     told = capsys.readouterr()
     assert '3 images: open out/index.html' in told.out
-    assert '1 images could not be used:\n' in told.err
+    assert '1 image could not be used:\n' in told.err
     assert 'bad.jpg (no image of a kind' in told.err
     page = page_of(out)
     assert page.count('<img') == 3 * (2 + 2 * 2)

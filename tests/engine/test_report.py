@@ -96,6 +96,6 @@ def test_small_images_are_warned_of(tmp_path, monkeypatch):
     loader = SimpleNamespace(dataset=FLSLImages(tmp_path / 'images', size=224), batch_size=64)
     runner = SimpleNamespace(model=SimpleNamespace(volume_weight=5.0), train_dataloader=loader, world_size=1)
     (line,) = report.pretraining_warnings(runner)
-    assert line.startswith('2 of 3 images have fewer than 224 pixels on a side and are enlarged to the teacher view')
+    assert line.startswith('2 of 3 images have fewer than 224 pixels on a side and are enlarged to views of 224: `flsl')
     loader.dataset.size = 32
     assert list(report.pretraining_warnings(runner)) == []

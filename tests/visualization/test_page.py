@@ -79,7 +79,7 @@ def test_names_stay_text(tmp_path):
     assert [tag for tag, _ in tags.tags].count('script') == 1
     assert 'alert' not in (tmp_path / 'index.html').read_text().rpartition('<script>')[2]
     assert '\x1b' not in (tmp_path / 'index.html').read_text()
-    assert 'Not shown: 1 files' in tags.text
+    assert 'Not shown: 1 file' in tags.text
     assert any('alert(1)' in text and '\\x1b' in text and '\\udcff' in text for text in tags.text)
 
 
