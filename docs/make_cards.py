@@ -64,7 +64,7 @@ def main() -> None:
     cards = {
         'pretraining': mosaic(),
         'evaluation': bars(),
-        'visualization': part('visualization.png', (0, 60, 316, 238)),
+        'visualization': part('visualization.png', (336, 444, 650, 620)),
         'detection': part('detections.jpg', (0, 192, 341, 384)),
         'own-data': part('objects.jpg', (0, 0, 379, 213)),
         'uavdt': part('uavdt.jpg', (0, 16, 212, 135)),
