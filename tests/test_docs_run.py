@@ -71,7 +71,7 @@ def folder(tmp_path_factory):
     for split in ('train', 'val'):
         write_boxes(root / split, num_classes=3, images=6).rename(root / f'{split}.json')
         (root / split / 'images').rename(root / f'{split}2017')
-    for run in ('flsl_vit-t16_scenes', 'seed_0', 'seed_1'):
+    for run in ('flsl_vit-t8d4_scenes', 'seed_0', 'seed_1'):
         write_run(root / 'work_dirs' / run, [dict(loss=5.0, step=1), dict(loss=4.0, step=2)])
     return root
 

@@ -1,4 +1,5 @@
-# Few images and no GPU: a ViT of 4 blocks on patches of 8 pixels, some 900 steps, minutes of two CPU cores.
+# Few images and no GPU: a ViT of 4 blocks on patches of 8 pixels, some 900 steps, minutes of two CPU cores. It learns
+# mostly where things stand; flsl_vit-t8d4_content, which builds on it, does not.
 # From random weights the paper's recipe needs hundreds of thousands of steps. What is ours here, and what each part
 # is worth, is in docs/evidence.md: the anchored target, Sinkhorn assignments, sharper mean shifts, a light jitter.
 # Own images: --cfg-options train_dataloader.dataset.data_root=FOLDER

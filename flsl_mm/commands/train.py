@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 EPILOG = """examples:
-  flsl-mm train pretrain/flsl_vit-t16_scenes
+  flsl-mm train pretrain/flsl_vit-t8d4_scenes
   flsl-mm train pretrain/flsl_vit-s16 --cfg-options train_dataloader.dataset.data_root=/my/images
   flsl-mm train --auto /my/images
   flsl-mm train work_dirs/flsl_vit-s16 --resume

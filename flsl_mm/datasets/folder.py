@@ -17,7 +17,7 @@ from .image_file import EXTENSIONS, HEIF_ADVICE
 
 TRAINING_ADVICE = (
     'set train_dataloader.dataset.data_root to your folder of images (flat or nested, no labels, no lists), '
-    'or use configs/pretrain/flsl_vit-t16_scenes.py, which needs no data'
+    'or use configs/pretrain/flsl_vit-t8d4_scenes.py, which needs no data'
 )
 
 SHARDS_ADVICE = 'set train_dataloader.dataset.type=FLSLShards to train on what is in tar files'

@@ -65,7 +65,7 @@ class TestSearch:
         assert line.startswith(start)
         assert str(tmp_path / 'images') in line
         assert 'train_dataloader.dataset.data_root' in line
-        assert 'configs/pretrain/flsl_vit-t16_scenes.py' in line
+        assert 'configs/pretrain/flsl_vit-t8d4_scenes.py' in line
         assert '\n' not in line
 
 

@@ -11,7 +11,7 @@ from .. import command_line, model_options
 from ..parser import Parser
 
 EPILOG = """examples:
-  flsl-mm plot-run work_dirs/flsl_vit-t16_scenes
+  flsl-mm plot-run work_dirs/flsl_vit-t8d4_scenes
   flsl-mm plot-run work_dirs/seed_0 work_dirs/seed_1 --out seeds.png
 
 Runs that still go on can be drawn too. Losses, collapse figures, probes and validation each have their row.
