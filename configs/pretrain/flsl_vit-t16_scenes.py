@@ -1,4 +1,4 @@
-# The backbone of the detection examples: ViT-T/16 of 4 blocks on generated scenes, 400 steps in minutes of two CPU cores.
+# The backbone of the detection examples: ViT-T/16 of 4 blocks on generated scenes, 400 steps in minutes of two cores.
 # The paper's scales and jitter. Ours, for so few steps: the anchored target, Sinkhorn assignments (docs/evidence.md).
 _base_ = ['_base_/flsl_vit.py', '_base_/schedule_300e.py', '_base_/runtime.py']
 custom_imports = dict(
