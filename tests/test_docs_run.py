@@ -54,10 +54,12 @@ def folder(tmp_path_factory):
         source = next(word for word in words[2:] if not word.startswith('-'))
         if tool_of(words) == 'convert' and 'flsl' in source:
             shutil.copy(ROOT / 'tests/data/reference/official_checkpoint.pth', root / source)
+        elif tool_of(words) == 'convert' and source.endswith('_backbone.pth'):
+            torch.save(file_of(tiny(3)), root / source)
         elif tool_of(words) == 'convert':
             (root / source).parent.mkdir(parents=True, exist_ok=True)
             torch.save(timm_vit(embed_dim=192, depth=1, num_heads=3).state_dict(), root / source)
-    for path in ('IMAGES', 'FOLDER', 'FRAMES'):
+    for path in ('IMAGES', 'FOLDER', 'FRAMES', 'MIX'):
         (root / path).mkdir()
         for name in ('00000.png', '00001.png', '00002.png'):
             make_image(40, 32).save(root / path / name)
