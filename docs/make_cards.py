@@ -15,8 +15,8 @@ from flsl_mm.scenes.painter import render_scene
 
 DOCS = Path(__file__).parent
 WIDTH, HEIGHT = 320, 180
-FIGURES = {'FLSL': 0.309, 'image-level': 0.242, 'random': 0.235, 'position': 0.156, 'color': 0.128}
-"""CamVid, linear probe mIoU (docs/evidence.md)."""
+FIGURES = {'FLSL': 0.297, 'color, position': 0.263, 'random': 0.225, 'color': 0.202, 'position': 0.140}
+"""CamVid, patch 20-NN mIoU (docs/evidence.md)."""
 
 
 def scene(index: int, side_hw: tuple[int, int] = (192, 192)):
@@ -36,7 +36,7 @@ def bars() -> Image.Image:
     """Return a few figures as bars."""
     card = Image.new('RGB', (WIDTH, HEIGHT), 'white')
     draw, font = ImageDraw.Draw(card), ImageFont.load_default(14)
-    draw.text((WIDTH / 2, 16), 'CamVid, linear probe, mIoU', (60, 60, 60), font, anchor='mm')
+    draw.text((WIDTH / 2, 16), 'CamVid, patches, 20-NN mIoU', (60, 60, 60), font, anchor='mm')
     for row, (name, value) in enumerate(FIGURES.items()):
         y = 36 + 28 * row
         draw.text((100, y + 9), name, (60, 60, 60), font, anchor='rm')
