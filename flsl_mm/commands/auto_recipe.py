@@ -1,4 +1,4 @@
-"""Choose a pretraining recipe for a folder of images (``train --auto``), by the table in docs/pretraining.md."""
+"""Choose a pretraining recipe for a folder of images (``train --auto``), by the table in docs/recipes.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BFLOAT16_SECONDS_PER_IMAGE = 0.016
 """The same where the processor has instructions for bfloat16, which ``CONTENT`` uses."""
 
 FLOP_PER_IMAGE, FLOPS = 46e9, 100e12
-"""Of ViT-S/16 at 224 pixels, and of a GPU (docs/pretraining.md): arithmetic, not measured."""
+"""Of ViT-S/16 at 224 pixels, and of a GPU (docs/recipes.md): arithmetic, not measured."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ ROWS = (
     Row(500_000, PAPER, 256, 78_000, {'model.anchor_width': 0.12}),
     Row(math.inf, PAPER, 512, 750_000, {}),
 )
-"""Boundaries lie between the numbers of images of the table's rows; the first and the third row were measured."""
+"""Boundaries lie between the numbers of images of the table's rows; the first three were run."""
 
 
 def choose_recipe(setup: TrainingSetup) -> Recipe:

@@ -19,7 +19,7 @@ GPU = dict(gpu_memory=80, short_side=400, cores=16)
     ],
 )
 def test_rows_of_the_table(images, config, steps, batch):
-    """The table of docs/pretraining.md, on one GPU: its steps within the rounding to whole epochs."""
+    """The table of docs/recipes.md, on one GPU: its steps within the rounding to whole epochs."""
     assert [row.most_images for row in ROWS] == sorted(row.most_images for row in ROWS)
     recipe = choose_recipe(TrainingSetup(images, **GPU))
     assert recipe.config == config
