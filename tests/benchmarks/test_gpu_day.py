@@ -69,8 +69,8 @@ def test_a_part_whose_time_is_over_writes_what_it_has(parts, tmp_path):
     parts(hangs=HANG, last=WRITE)
     out = tmp_path / 'day.json'
     start = time.monotonic()
-    assert gpu_day.main(['--minutes', '0.2', '--out', str(out)]) == 1
-    assert time.monotonic() - start < 30
+    assert gpu_day.main(['--minutes', '0.4', '--out', str(out)]) == 1
+    assert time.monotonic() - start < 60
     results = json.loads(out.read_text())
     assert results['parts']['hangs']['partial'] == 'whole'
     assert 'took longer' in results['failed']['hangs']
