@@ -92,7 +92,7 @@ class BackboneSpec:
         for name, modes in MODES.items():
             if name in others and others[name] not in modes:
                 raise ValueError(f'{name} must be one of {modes}, got {others[name]!r}')
-        if spec.pos_scale is not None and (spec.pos_scale < 0 or spec.pos_embed == 'learned'):
+        if spec.pos_scale is not None and (not 0 <= spec.pos_scale < float('inf') or spec.pos_embed == 'learned'):
             raise ValueError(
                 f'pos_scale is of the sine-cosine plane and 0 or more, got {spec.pos_scale} with {spec.pos_embed!r}'
             )

@@ -139,6 +139,7 @@ def test_layer_depths():
         (dict(out_indices=()), 'out_indices is empty'),
         (dict(pos_embed='rope'), r"pos_embed must be one of \('sincos', 'learned'\)"),
         (dict(pos_scale=-0.1), "0 or more, got -0.1 with 'sincos'"),
+        (dict(pos_scale=float('nan')), "0 or more, got nan with 'sincos'"),
         (dict(pos_embed='learned', pos_scale=0.1), "of the sine-cosine plane and 0 or more, got 0.1 with 'learned'"),
         (dict(pos_embed='learned', position_jitter=dict(range=24)), "set pos_embed='sincos', or leave position_jitter"),
         (dict(arch=dict(embed_dim=6, depth=1, num_heads=1)), 'divisible by 4'),
