@@ -118,9 +118,10 @@ def changed(converted: dict, pos_scale: float | None, center: Path | None, half:
     tensors = {name: tensor.float() for name, tensor in found.tensors.items()}
     if pos_scale is not None:
         spec = replace(spec, pos_scale=pos_scale)
-        del tensors['pos_embed']
     backbone = FLSLViT.from_spec(spec)
-    backbone.load_state_dict(tensors, strict=pos_scale is None)
+    if pos_scale is not None:
+        tensors['pos_embed'] = backbone.pos_embed.detach().clone()
+    backbone.load_state_dict(tensors)
     if center:
         source = FeatureExtractor(backbone.eval(), spec.mean or IMAGENET_MEAN, spec.std or IMAGENET_STD, 'SRC')
         backbone.norm.bias.data -= mean_token(source, center)
